@@ -1,0 +1,1 @@
+"""The distributions that numpyro lacks, or has with numerics that fail our tests."""

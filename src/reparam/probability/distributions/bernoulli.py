@@ -1,0 +1,48 @@
+"""The Bernoulli distribution by its logits, on the training hot path."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, PRNGKeyArray
+from numpyro.distributions import Distribution, constraints
+
+from reparam.probability.distributions.special_functions import softplus
+
+
+class Bernoulli(Distribution):  # type: ignore[misc]
+    r"""Bernoulli by its logits a: :math:`\ln p(x) = x a - \ln(1 + e^a)`, x in {0, 1}; shapes (...).
+
+    numpyro's own guards against infinite logits with selects, and takes a tenth to a fifth more time for value and
+    gradient on 128 × 784 pixels. A network's logits are finite, and here the gradient is the plain x − sigmoid(a).
+
+    >>> Bernoulli(jnp.array([-1e4, 1e4])).log_prob(jnp.ones(2)).tolist()
+    [-10000.0, 0.0]
+    """
+
+    arg_constraints: ClassVar = {"logits": constraints.real}
+    support = constraints.boolean
+
+    def __init__(self, logits: ArrayLike, *, validate_args: bool | None = False):
+        self.logits = jnp.asarray(logits)
+        super().__init__(self.logits.shape, validate_args=validate_args)
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Return ln p(x) in nats."""
+        return jnp.asarray(value) * self.logits - softplus(self.logits)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw zeros and ones of shape (*sample_shape, ...), in the logits' dtype."""
+        return jax.random.bernoulli(key, self.mean, self.shape(sample_shape)).astype(self.logits.dtype)
+
+    @property
+    def mean(self) -> Array:
+        """P(x = 1)."""
+        return jax.nn.sigmoid(self.logits)
+
+    @property
+    def variance(self) -> Array:
+        """P(x = 1) P(x = 0)."""
+        return jax.nn.sigmoid(self.logits) * jax.nn.sigmoid(-self.logits)

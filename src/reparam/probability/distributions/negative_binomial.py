@@ -1,0 +1,117 @@
+"""The negative binomial by mean and inverse dispersion, and counts with extra zeros."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+from jaxtyping import Array, ArrayLike, PRNGKeyArray
+from numpyro.distributions import Distribution, constraints
+
+from reparam.probability.distributions.special_functions import log_sigmoid, softplus, stirling_correction
+
+LARGEST_RATE = 2e9  # jax.random.poisson counts in 32 bits
+
+
+class NegativeBinomial(Distribution):  # type: ignore[misc]
+    r"""Negative binomial by ln μ and ln r: mean μ, inverse dispersion r, variance μ + μ²/r; shapes (...).
+
+    .. math:: p(x) = \frac{\Gamma(x + r)}{\Gamma(r)\, x!} \Bigl(\frac{r}{r + \mu}\Bigr)^r
+        \Bigl(\frac{\mu}{r + \mu}\Bigr)^x
+
+    Computed with Stirling's correction c, which takes out what cancels as r → ∞ and the law becomes Poisson,
+
+    .. math:: \ln p(x) = (x + r) \ln\frac{r + x}{r + \mu} - \tfrac12 \ln(1 + x/r) - x + x \ln \mu - \ln x!
+        + c(x + r) - c(r)
+
+    numpyro's own subtracts gamma functions of r and is wrong by whole nats from r = 10⁶ on in single precision.
+    Rounding leaves an error of about 10⁻⁷ x ln x. Source of the form by mean: Hilbe (2011), Section 8.2.
+
+    >>> round(NegativeBinomial(jnp.log(2.0), 23.0).log_prob(2).item(), 4)  # r = 10^10: Poisson
+    -1.3069
+    """
+
+    arg_constraints: ClassVar = {"log_mean": constraints.real, "log_inverse_dispersion": constraints.real}
+    support = constraints.nonnegative_integer
+
+    def __init__(
+        self, log_mean: ArrayLike, log_inverse_dispersion: ArrayLike, *, validate_args: bool | None = False
+    ):
+        self.log_mean, self.log_inverse_dispersion = jnp.broadcast_arrays(log_mean, log_inverse_dispersion)
+        super().__init__(self.log_mean.shape, validate_args=validate_args)
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Return ln p(x) in nats."""
+        x, log_r = jnp.asarray(value).astype(self.log_mean.dtype), self.log_inverse_dispersion
+        r = jnp.exp(log_r)
+        log_growth = jnp.log1p(x / r)
+        log_odds = softplus(self.log_mean - log_r)
+        power = (x + r) * (log_growth - log_odds) - 0.5 * log_growth - x + x * self.log_mean
+        return (
+            power - gammaln(x + 1.0) + stirling_correction(log_r + log_growth) - stirling_correction(log_r)
+        )
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw counts of shape (*sample_shape, ...): Poisson with a gamma rate, which stops at 2·10⁹."""
+        gamma_key, poisson_key = jax.random.split(key)
+        shape, log_r = self.shape(sample_shape), self.log_inverse_dispersion
+        log_gamma = jax.random.loggamma(gamma_key, jnp.exp(log_r), shape)
+        rate = jnp.minimum(jnp.exp(log_gamma - log_r + self.log_mean), LARGEST_RATE)
+        return jax.random.poisson(poisson_key, rate, shape).astype(self.log_mean.dtype)
+
+    @property
+    def mean(self) -> Array:
+        """μ."""
+        return jnp.exp(self.log_mean)
+
+    @property
+    def variance(self) -> Array:
+        """μ + μ²/r."""
+        return self.mean + jnp.exp(2.0 * self.log_mean - self.log_inverse_dispersion)
+
+
+class ZeroInflated(Distribution):  # type: ignore[misc]
+    r"""Counts that are zero with extra probability π = sigmoid(gate logits): dropout on top of ``base``.
+
+    .. math:: p(0) = \pi + (1 - \pi)\, p_b(0), \qquad p(x) = (1 - \pi)\, p_b(x), \quad x > 0
+
+    numpyro's own adds and takes away the gate's logits, which costs their digits. Source: Lopez et al. (2018), Methods.
+
+    >>> round(ZeroInflated(NegativeBinomial(0.0, 0.0), 0.0).log_prob(0).exp().item(), 4)
+    0.75
+    """
+
+    arg_constraints: ClassVar = {"gate_logits": constraints.real}
+    support = constraints.nonnegative_integer
+    pytree_data_fields = ("base", "gate_logits")
+
+    def __init__(self, base: Distribution, gate_logits: ArrayLike, *, validate_args: bool | None = False):
+        self.base, self.gate_logits = base, jnp.asarray(gate_logits)
+        shape = jnp.broadcast_shapes(base.batch_shape, self.gate_logits.shape)
+        super().__init__(shape, validate_args=validate_args)
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Return ln p(x) in nats."""
+        counted = self.base.log_prob(value) - softplus(self.gate_logits)
+        dropped = log_sigmoid(self.gate_logits)
+        return jnp.where(jnp.asarray(value) == 0, jnp.logaddexp(dropped, counted), counted)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw counts of shape (*sample_shape, ...)."""
+        gate_key, base_key = jax.random.split(key)
+        dropped = jax.random.bernoulli(gate_key, jax.nn.sigmoid(self.gate_logits), self.shape(sample_shape))
+        counts = jnp.asarray(self.base.expand(self.batch_shape).sample(base_key, sample_shape))
+        return jnp.where(dropped, jnp.zeros_like(counts), counts)
+
+    @property
+    def mean(self) -> Array:
+        """(1 − π) times the base's mean."""
+        return jax.nn.sigmoid(-self.gate_logits) * self.base.mean
+
+    @property
+    def variance(self) -> Array:
+        """(1 − π)(σ² + π μ²) of the base's σ² and μ."""
+        pi = jax.nn.sigmoid(self.gate_logits)
+        return jax.nn.sigmoid(-self.gate_logits) * (self.base.variance + pi * self.base.mean**2)

@@ -1,0 +1,289 @@
+r"""Posterior families: the encoder's raw vector becomes q(z|x).
+
+Each family says how many raw numbers it takes (``raw_size``), where training should start (``initial_raw``), and
+turns raw vectors into a distribution. A family is a module, so that one with weights of its own (a flow) is trained
+with the rest.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from flowjax.bijections import AbstractBijection
+from flowjax.distributions import Normal as FlowBase
+from flowjax.flows import masked_autoregressive_flow
+from jaxtyping import Array, ArrayLike, PRNGKeyArray
+from numpyro.distributions import Distribution
+
+from reparam.errors import ParameterError
+from reparam.probability.distributions.affine_normal import AffineNormal
+from reparam.probability.distributions.flow import FlowDistribution
+from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.scales import Scale, at_least_single, scale_from
+from reparam.specification import positive_int
+
+
+class Posterior(eqx.Module):
+    """A family of distributions over z ∈ ℝ^K, addressed by an unconstrained raw vector; concrete families are final.
+
+    Every constructor takes ``(latent_dim, ..., scale=..., key=...)``; what a family does not need it ignores, so that
+    any scale goes with any family. Raises ParameterError where an argument lies outside its domain.
+    """
+
+    latent_dim: eqx.AbstractVar[int]
+
+    @property
+    def raw_size(self) -> int:
+        """How many raw numbers the family takes."""
+        raise NotImplementedError
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return q(z) of ``raw``, shape (..., raw_size), with batch shape (...) and event shape (K,)."""
+        raise NotImplementedError
+
+    def initial_raw(self) -> Array:
+        """Return the raw vector of N(0, I), or the nearest to it, shape (raw_size,): training starts around it."""
+        return jnp.zeros(self.raw_size)
+
+
+class Diagonal(Posterior):
+    r"""Independent coordinates, :math:`z = \mu + \sigma \odot \epsilon`, from raw = (μ, a), σ = scale(a).
+
+    ``base`` is the distribution of ε: ``normal``, ``laplace``, ``logistic``, ``student_t`` (``df`` degrees of
+    freedom). Source: Kingma & Welling (2014), Section 3.
+
+    >>> family = Diagonal(2)
+    >>> q = family.distribution(jnp.array([1.0, -1.0, 0.0, jnp.log(4.0)]))
+    >>> family.raw_size, q.loc.tolist(), q.scale.tolist()
+    (4, [1.0, -1.0], [1.0, 2.0])
+    """
+
+    latent_dim: int = eqx.field(static=True)
+    scale: Scale
+    base: str = eqx.field(static=True)
+    df: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        latent_dim: int,
+        base: str = "normal",
+        df: float = 5.0,
+        *,
+        scale: str = "log_variance",
+        key: PRNGKeyArray | None = None,
+    ):
+        self.latent_dim, self.scale = positive_int("latent_dim", latent_dim), scale_from(scale)
+        self.base, self.df = base, df
+        LocationScale(jnp.zeros(1), jnp.ones(1), base=base, df=df)
+
+    @property
+    def raw_size(self) -> int:
+        """2K: locations and scales."""
+        return 2 * self.latent_dim
+
+    def distribution(self, raw: ArrayLike) -> LocationScale:
+        """Return N(μ, diag σ²), or its like with another base."""
+        loc, a = jnp.split(at_least_single(raw), 2, axis=-1)
+        return LocationScale(
+            loc, self.scale.std(a), log_scale=self.scale.log_std(a), base=self.base, df=self.df
+        )
+
+    def initial_raw(self) -> Array:
+        """Raw numbers of μ = 0, σ = 1, or of the middle of a scale that cannot reach 1."""
+        return standard_raw(self.latent_dim, self.scale)
+
+
+class Full(Posterior):
+    r"""Any covariance, :math:`z = \mu + S\epsilon`, S the K×K matrix whose rows are the last K² raw numbers.
+
+    S is unconstrained, so no scale is needed. N(μ, SSᵀ) does not determine S: S and SR give the same distribution for
+    every rotation R. A singular S gives KL = +∞.
+
+    >>> family = Full(3)
+    >>> family.raw_size, family.distribution(family.initial_raw()).covariance_matrix.tolist()
+    (12, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    """
+
+    latent_dim: int = eqx.field(static=True)
+
+    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+        self.latent_dim = positive_int("latent_dim", latent_dim)
+        scale_from(scale)
+
+    @property
+    def raw_size(self) -> int:
+        """K + K²."""
+        return self.latent_dim * (1 + self.latent_dim)
+
+    def distribution(self, raw: ArrayLike) -> AffineNormal:
+        """Return N(μ, SSᵀ)."""
+        loc, entries = jnp.split(at_least_single(raw), [self.latent_dim], axis=-1)
+        return AffineNormal(loc, entries.reshape(*entries.shape[:-1], self.latent_dim, self.latent_dim))
+
+    def initial_raw(self) -> Array:
+        """Raw numbers of μ = 0, S = I."""
+        return jnp.concatenate([jnp.zeros(self.latent_dim), jnp.eye(self.latent_dim).ravel()])
+
+
+class Cholesky(Posterior):
+    r"""Any covariance through its Cholesky factor: L lower triangular, its diagonal positive by the scale.
+
+    raw = (μ, a, the K(K−1)/2 entries below the diagonal, row by row); :math:`\ln\det L = \sum_k \ln\sigma_k` costs
+    nothing, and L is unique.
+
+    >>> family = Cholesky(2)
+    >>> q = family.distribution(jnp.array([0.0, 0.0, 0.0, jnp.log(4.0), 3.0]))
+    >>> family.raw_size, q.matrix.tolist()
+    (5, [[1.0, 0.0], [3.0, 2.0]])
+    """
+
+    latent_dim: int = eqx.field(static=True)
+    scale: Scale
+
+    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+        self.latent_dim, self.scale = positive_int("latent_dim", latent_dim), scale_from(scale)
+
+    @property
+    def raw_size(self) -> int:
+        """2K + K(K−1)/2."""
+        return 2 * self.latent_dim + self.latent_dim * (self.latent_dim - 1) // 2
+
+    def distribution(self, raw: ArrayLike) -> AffineNormal:
+        """Return N(μ, LLᵀ)."""
+        loc, a, below = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        diagonal = jnp.eye(self.latent_dim) * self.scale.std(a)[..., None, :]
+        rows, columns = jnp.tril_indices(self.latent_dim, -1)
+        matrix = diagonal.at[..., rows, columns].set(below)
+        return AffineNormal(loc, matrix, log_abs_det=jnp.sum(self.scale.log_std(a), axis=-1))
+
+    def initial_raw(self) -> Array:
+        """Raw numbers of μ = 0, L = I."""
+        return standard_raw(self.latent_dim, self.scale, rest=self.raw_size - 2 * self.latent_dim)
+
+
+class LowRank(Posterior):
+    r"""A diagonal and a few directions, :math:`N(\mu, \mathrm{diag}(\sigma^2) + FF^\top)`, F of shape K×rank.
+
+    :math:`z = \mu + \sigma \odot \epsilon_1 + F\epsilon_2`, the noise being (ε₁, ε₂) of size K + rank; raw = (μ, a, F).
+    Source: Rezende, Mohamed & Wierstra (2014), Section 4.3 has the inverse's like.
+
+    >>> LowRank(4, 2).raw_size
+    16
+    """
+
+    latent_dim: int = eqx.field(static=True)
+    rank: int = eqx.field(static=True)
+    scale: Scale
+
+    def __init__(
+        self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: PRNGKeyArray | None = None
+    ):
+        self.latent_dim, self.rank = positive_int("latent_dim", latent_dim), positive_int("rank", rank)
+        self.scale = scale_from(scale)
+
+    @property
+    def raw_size(self) -> int:
+        """K(2 + rank)."""
+        return self.latent_dim * (2 + self.rank)
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return N(μ, diag σ² + FFᵀ)."""
+        loc, a, factor = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        factor = factor.reshape(*factor.shape[:-1], self.latent_dim, self.rank)
+        return dist.LowRankMultivariateNormal(loc, factor, self.scale.std(a) ** 2)
+
+    def initial_raw(self) -> Array:
+        """Raw numbers of μ = 0, σ = 1, F = 0."""
+        return standard_raw(self.latent_dim, self.scale, rest=self.latent_dim * self.rank)
+
+
+class Flow(Posterior):
+    r"""An inverse autoregressive flow (Kingma et al. 2016), conditioned on features of x that the encoder gives.
+
+    raw = (μ, a, c): :math:`z = T(\mu + \sigma \odot \epsilon; c)`. The flow's own weights are part of the module.
+
+    Args:
+        latent_dim: K ≥ 2.
+        layers: how many autoregressive layers.
+        width: hidden width of each layer's network.
+        context: how many features c the encoder gives.
+
+    >>> family = Flow(2, 1, 8, 3)
+    >>> family.raw_size, family.distribution(jnp.zeros((5, 7))).batch_shape
+    (7, (5,))
+    """
+
+    latent_dim: int = eqx.field(static=True)
+    context: int = eqx.field(static=True)
+    scale: Scale
+    bijection: AbstractBijection
+
+    def __init__(
+        self,
+        latent_dim: int,
+        layers: int = 2,
+        width: int = 64,
+        context: int = 16,
+        *,
+        scale: str = "log_variance",
+        key: PRNGKeyArray | None = None,
+    ):
+        self.latent_dim, self.context = (
+            positive_int("latent_dim", latent_dim),
+            positive_int("context", context),
+        )
+        self.scale = scale_from(scale)
+        self.bijection = autoregressive(latent_dim, layers, width, context, key)
+
+    @property
+    def raw_size(self) -> int:
+        """2K + context."""
+        return 2 * self.latent_dim + self.context
+
+    def distribution(self, raw: ArrayLike) -> FlowDistribution:
+        """Return the law of T(μ + σε; c)."""
+        loc, a, context = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        base = LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a))
+        return FlowDistribution(base, self.bijection, context)
+
+    def initial_raw(self) -> Array:
+        """Raw numbers of μ = 0, σ = 1, c = 0."""
+        return standard_raw(self.latent_dim, self.scale, rest=self.context)
+
+
+POSTERIORS: dict[str, type[Posterior]] = {
+    "diagonal": Diagonal,
+    "full": Full,
+    "cholesky": Cholesky,
+    "low_rank": LowRank,
+    "flow": Flow,
+}
+
+
+def standard_raw(latent_dim: int, scale: Scale, rest: int = 0) -> Array:
+    """Raw numbers of loc 0 and σ 1 (the middle of a scale that cannot reach 1), then ``rest`` zeros."""
+    a = scale.raw(jnp.ones(latent_dim))
+    return jnp.concatenate([jnp.zeros(latent_dim), jnp.where(jnp.isfinite(a), a, 0.0), jnp.zeros(rest)])
+
+
+def autoregressive(
+    latent_dim: int, layers: int, width: int, context: int | None, key: PRNGKeyArray | None
+) -> AbstractBijection:
+    """A chain of masked autoregressive layers, quick in the direction of sampling.
+
+    Raises:
+        ParameterError: fewer than two latents, which leave nothing to be autoregressive in.
+    """
+    if positive_int("latent_dim", latent_dim) < 2:
+        raise ParameterError("A flow needs at least 2 latents: with latent_dim=1 choose 'diagonal'.")
+    flow = masked_autoregressive_flow(
+        jax.random.key(0) if key is None else key,
+        base_dist=FlowBase(jnp.zeros(latent_dim)),
+        cond_dim=context,
+        flow_layers=positive_int("layers", layers),
+        nn_width=positive_int("width", width),
+        invert=False,
+    )
+    return flow.bijection
