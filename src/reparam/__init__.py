@@ -1,1 +1,71 @@
-"""Variational autoencoders whose numbers can be defended."""
+"""Variational autoencoders whose numbers can be defended.
+
+Names are imported when they are first used, so that ``reparam --help`` and ``reparam.verification`` need no JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from reparam.version import __version__
+
+if TYPE_CHECKING:
+    from reparam.estimator import VAE, load
+    from reparam.objectives import OBJECTIVES
+    from reparam.probability.divergences import kl_divergence, kl_monte_carlo
+    from reparam.probability.likelihoods import LIKELIHOODS
+    from reparam.probability.posteriors import POSTERIORS
+    from reparam.probability.priors import PRIORS
+    from reparam.probability.reparameterization import draw_noise, reparameterize
+    from reparam.probability.scales import (
+        SCALES,
+        convert_raw,
+        mean_variance_from_natural,
+        natural_from_mean_variance,
+    )
+
+HOMES = {
+    "VAE": "estimator",
+    "load": "estimator",
+    "OBJECTIVES": "objectives",
+    "kl_divergence": "probability.divergences",
+    "kl_monte_carlo": "probability.divergences",
+    "LIKELIHOODS": "probability.likelihoods",
+    "POSTERIORS": "probability.posteriors",
+    "PRIORS": "probability.priors",
+    "draw_noise": "probability.reparameterization",
+    "reparameterize": "probability.reparameterization",
+    "SCALES": "probability.scales",
+    "convert_raw": "probability.scales",
+    "mean_variance_from_natural": "probability.scales",
+    "natural_from_mean_variance": "probability.scales",
+}
+
+__all__ = [
+    "LIKELIHOODS",
+    "OBJECTIVES",
+    "POSTERIORS",
+    "PRIORS",
+    "SCALES",
+    "VAE",
+    "__version__",
+    "convert_raw",
+    "draw_noise",
+    "kl_divergence",
+    "kl_monte_carlo",
+    "load",
+    "mean_variance_from_natural",
+    "natural_from_mean_variance",
+    "reparameterize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module 'reparam' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"reparam.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@
     ├── DataError (ValueError)              input that cannot be read, or is not numbers
     │   └── SupportError                    numbers outside the support of the likelihood
     ├── RunError (ValueError)               a run folder that is missing, damaged or occupied
+    ├── TrainingError (ArithmeticError)     training left the finite numbers
     ├── NoClosedFormError (NotImplementedError)   no closed form of a divergence is known
     └── VerificationError (AssertionError)  an audit failed
 
@@ -54,6 +55,10 @@ class SupportError(DataError):
 
 class RunError(ReparamError, ValueError):
     """A run folder that is missing, damaged, occupied or of another shape."""
+
+
+class TrainingError(ReparamError, ArithmeticError):
+    """Training left the finite numbers."""
 
 
 class NoClosedFormError(ReparamError, NotImplementedError):

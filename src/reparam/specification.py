@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from reparam.errors import ParameterError, UnknownNameError
@@ -61,11 +63,27 @@ def positive_int(name: str, value: object, owner: str = "the posterior") -> int:
     Raises:
         ParameterError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ParameterError(
-            f"The {name!r} parameter of {owner} must be an int in [1, inf). Got {value!r} instead."
-        )
-    return value
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
+        raise ParameterError(requirement(name, owner, "an int in [1, inf)", value))
+    return int(value)
+
+
+def real_number(name: str, value: object, owner: str, *, above: float | None = None, least: float = -math.inf) -> float:
+    """The value itself, if it is a finite number above ``above`` and at least ``least``.
+
+    Raises:
+        ParameterError: it is not.
+    """
+    low = f"({above:g}" if above is not None else f"[{least:g}"
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and number >= least and (above is None or number > above)):
+        raise ParameterError(requirement(name, owner, f"a float in {low}, inf)", value))
+    return number
+
+
+def requirement(name: str, owner: str, required: str, value: object) -> str:
+    """The text of an error about a parameter: its name, its owner, what is required, what came."""
+    return f"The {name!r} parameter of {owner} must be {required}. Got {value!r} instead."
 
 
 def _number(word: str) -> int | float | str:

@@ -12,7 +12,7 @@ from numpyro.distributions import Distribution, constraints
 from reparam.probability.distributions.special_functions import softplus
 
 
-class Bernoulli(Distribution):  # type: ignore[misc]
+class Bernoulli(Distribution):
     r"""Bernoulli by its logits a: :math:`\ln p(x) = x a - \ln(1 + e^a)`, x in {0, 1}; shapes (...).
 
     numpyro's own guards against infinite logits with selects, and takes a tenth to a fifth more time for value and

@@ -13,7 +13,7 @@ from numpyro.distributions import Distribution, constraints
 from reparam.probability.distributions.special_functions import log_sigmoid, stirling_correction
 
 
-class Beta(Distribution):  # type: ignore[misc]
+class Beta(Distribution):
     r"""Beta by its mean m = sigmoid(a) and precision φ: α = m φ, β = (1 − m) φ, variance m (1 − m)/(1 + φ).
 
     With u = (x − m)/m, v = (m − x)/(1 − m) and Stirling's correction c,
@@ -32,9 +32,7 @@ class Beta(Distribution):  # type: ignore[misc]
     arg_constraints: ClassVar = {"mean_logits": constraints.real, "log_precision": constraints.real}
     support = constraints.open_interval(0.0, 1.0)
 
-    def __init__(
-        self, mean_logits: ArrayLike, log_precision: ArrayLike, *, validate_args: bool | None = False
-    ):
+    def __init__(self, mean_logits: ArrayLike, log_precision: ArrayLike, *, validate_args: bool | None = False):
         self.mean_logits, self.log_precision = jnp.broadcast_arrays(mean_logits, log_precision)
         super().__init__(self.mean_logits.shape, validate_args=validate_args)
 
@@ -49,9 +47,7 @@ class Beta(Distribution):  # type: ignore[misc]
         deviance += jnp.exp(log_beta) * _log_minus_linear(-error / jax.nn.sigmoid(-a), log_1_x - log_rest)
         volume = 0.5 * (self.log_precision + log_mean + log_rest - math.log(2.0 * math.pi)) - log_x - log_1_x
         correction = stirling_correction(self.log_precision)
-        return (
-            deviance + volume + correction - stirling_correction(log_alpha) - stirling_correction(log_beta)
-        )
+        return deviance + volume + correction - stirling_correction(log_alpha) - stirling_correction(log_beta)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw x of shape (*sample_shape, ...), held inside (0, 1), where rounding may reach an end."""

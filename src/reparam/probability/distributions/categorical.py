@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution, constraints
 
 
-class Categorical(Distribution):  # type: ignore[misc]
+class Categorical(Distribution):
     r"""Categorical by its logits: :math:`\ln p(k) = a_k - \ln \sum_j e^{a_j}`, k in {0, …, K − 1}.
 
     numpyro's own indexes with k and so refuses codes stored as floats, which data are; here a select takes the place
@@ -43,9 +43,7 @@ class Categorical(Distribution):  # type: ignore[misc]
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw codes of shape (*sample_shape, ...), in the logits' dtype."""
-        return jax.random.categorical(key, self.logits, shape=self.shape(sample_shape)).astype(
-            self.logits.dtype
-        )
+        return jax.random.categorical(key, self.logits, shape=self.shape(sample_shape)).astype(self.logits.dtype)
 
     @property
     def probs(self) -> Array:

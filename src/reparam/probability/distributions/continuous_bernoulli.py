@@ -12,7 +12,7 @@ from numpyro.distributions import Distribution, constraints
 SERIES_BELOW = 0.5
 
 
-class ContinuousBernoulli(Distribution):  # type: ignore[misc]
+class ContinuousBernoulli(Distribution):
     r"""Continuous Bernoulli by its logits η = ln λ − ln(1 − λ); shapes (...).
 
     .. math:: p(x) = C(\lambda)\, \lambda^x (1 - \lambda)^{1 - x} = \frac{\eta}{e^\eta - 1}\, e^{\eta x},

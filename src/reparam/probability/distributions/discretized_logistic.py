@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -15,7 +16,7 @@ LEVELS = 256
 STEP = 1.0 / (LEVELS - 1)
 
 
-class EightBit(constraints.Constraint):  # type: ignore[misc]
+class EightBit(constraints.Constraint):
     """The 8-bit levels over 255: 0, 1/255, …, 1."""
 
     is_discrete = True
@@ -34,7 +35,7 @@ class EightBit(constraints.Constraint):  # type: ignore[misc]
         return (), ((), {})
 
 
-class DiscretizedLogistic(Distribution):  # type: ignore[misc]
+class DiscretizedLogistic(Distribution):
     r"""A mixture of K logistics on 8-bit levels x = k/255; the first and the last bin take in the tails.
 
     With σ the logistic function and bins :math:`x \pm \tfrac{1}{510}`,
@@ -113,7 +114,7 @@ class DiscretizedLogistic(Distribution):  # type: ignore[misc]
         parameter = jnp.broadcast_to(parameter, choice.shape[:-1] + parameter.shape[-1:])
         return jnp.take_along_axis(parameter, choice, axis=-1)[..., 0]
 
-    def _tail_sum(self, weight: object) -> Array:
+    def _tail_sum(self, weight: Callable[[Array], ArrayLike]) -> Array:
         """Σ weight(k) P(X ≥ k/255), one level at a time, so that memory stays that of the parameters."""
         weights = jax.nn.softmax(self.logits)
 
@@ -121,4 +122,5 @@ class DiscretizedLogistic(Distribution):  # type: ignore[misc]
             tail = jnp.sum(weights * jax.nn.sigmoid(-self._standardized(level - 0.5)), axis=-1)
             return total + weight(level) * tail
 
-        return jax.lax.fori_loop(1, LEVELS, add, jnp.zeros(self.batch_shape, self.loc.dtype))
+        total: Array = jax.lax.fori_loop(1, LEVELS, add, jnp.zeros(self.batch_shape, self.loc.dtype))
+        return total

@@ -1,0 +1,224 @@
+"""Any numeric array → rows in a stored type, with the schema that says what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data.schema import Affine, Dataset, Schema
+from reparam.errors import DataError, ParameterError
+
+BLOCK_VALUES = 1 << 22  # values looked at in one go, so that no float64 copy of the whole is made
+KINDS = {
+    "O": "Python objects, which are stored as pickles, and opening a pickle runs code",
+    "c": "complex numbers",
+    "S": "text",
+    "U": "text",
+    "T": "text",
+    "M": "dates",
+    "m": "time spans",
+    "V": "records or raw bytes",
+}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a source holds before it is checked: `scale` is known to digits and tables, else None."""
+
+    array: NDArray[Any]
+    columns: tuple[str, ...] | None = None
+    labels: NDArray[Any] | None = None
+    scale: float | None = None
+
+
+def from_array(
+    array: Any,
+    *,
+    name: str = "array",
+    columns: Sequence[str] | None = None,
+    labels: Any = None,
+    scale: float | None = None,
+    standardize: bool = False,
+    event_shape: Sequence[int] | None = None,
+    allow_missing: bool = False,
+) -> Dataset:
+    """An array of N data, shape (N, ...), as a dataset.
+
+    Floats are stored as float32; integers up to 16 bits as they are, wider ones as int32; booleans as
+    uint8. uint8 means pixels (units x/255) unless no value exceeds 1 or `scale` is given; all else keeps
+    its units, unless `standardize` asks for (x − mean)/std of each column.
+
+    Args:
+        array: numbers, shape (N, P) or (N, *event_shape), any byte order, any memory order.
+        name: what errors and the schema call it.
+        columns: names of the P columns.
+        labels: shape (N,).
+        scale: what a stored value is divided by; `None` lets the stored type decide.
+        standardize: shift and scale by each column's mean and standard deviation (constant column: 1).
+        event_shape: the shape of one datum, when the array's own shape does not tell it.
+        allow_missing: keep NaN, which means missing; otherwise it is refused.
+
+    Raises:
+        DataError: not numbers, no rows or columns, NaN or infinity, or out of the stored type's range.
+        ParameterError: `event_shape` or `columns` disagree with the array.
+
+    >>> data = from_array(np.array([[[0, 255], [51, 0]]], dtype=np.uint8))
+    >>> data.schema.event_shape, data.schema.units, data.rows.dtype
+    ((2, 2), 'x/255', dtype('uint8'))
+    """
+    array = np.asarray(array)
+    _check_shape(array, name)
+    shape = _event_shape(array, event_shape, name)
+    if columns is not None and len(columns) != math.prod(shape):
+        raise ParameterError(f"{name} has {math.prod(shape)} columns, but {len(columns)} column names came.")
+    rows = _store(array, name).reshape(len(array), -1)
+    _check_finite(rows, columns, name, allow_missing)
+    shift, scale_, units = _standardization(rows) if standardize else _units(array, rows, scale)
+    schema = Schema(name, shape, str(rows.dtype), None if columns is None else tuple(columns), shift, scale_, units)
+    return Dataset(rows, schema, _check_labels(labels, len(rows), name))
+
+
+def moments(rows: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (divisor N) of each column in float64, shapes (P,); NaN is left out."""
+    present = np.maximum(sum((~np.isnan(block)).sum(axis=0) for block in blocks(rows)), 1)
+    mean = sum(np.nansum(block, axis=0, dtype=np.float64) for block in blocks(rows)) / present
+    square = sum(np.nansum((block - mean) ** 2, axis=0) for block in blocks(rows)) / present
+    return mean, np.sqrt(square)
+
+
+def blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The rows in pieces of at most `BLOCK_VALUES` values, at least one row each."""
+    step = max(1, BLOCK_VALUES // max(1, rows.shape[1]))
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def column_name(columns: Sequence[str] | None, index: int) -> str:
+    """The name of a column, or what a column without a name is called."""
+    return f"column_{index}" if columns is None else columns[index]
+
+
+def _check_shape(array: NDArray[Any], name: str) -> None:
+    if array.dtype.kind in KINDS:
+        raise DataError(
+            f"{name} holds {KINDS[array.dtype.kind]} (dtype {array.dtype}); real numbers are required. "
+            "Convert it to an array of floats or integers."
+        )
+    if array.ndim < 2:
+        raise DataError(
+            f"{name} has shape {array.shape}; rows are required, shape (N, P) or (N, height, width). "
+            "Reshape it so that the first axis counts the data."
+        )
+    if array.size == 0:
+        missing = "rows" if len(array) == 0 else "columns"
+        raise DataError(f"{name} holds no {missing} (shape {array.shape}); at least one is required.")
+
+
+def _event_shape(array: NDArray[Any], wanted: Sequence[int] | None, name: str) -> tuple[int, ...]:
+    if wanted is None:
+        return array.shape[1:]
+    shape = tuple(int(length) for length in wanted)
+    size = math.prod(array.shape[1:])
+    if not shape or min(shape) < 1 or math.prod(shape) != size:
+        raise ParameterError(
+            f"event_shape {shape} holds {math.prod(shape)} values, but a row of {name} holds {size} "
+            f"(shape {array.shape[1:]})."
+        )
+    return shape
+
+
+def select_columns(have: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:
+    """Where the wanted columns stand; others are passed over, and a missing one is a DataError."""
+    places = {column: index for index, column in enumerate(have)}
+    missing = [column for column in wanted if column not in places]
+    if missing:
+        shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise DataError(
+            f"{name} lacks {len(missing)} of the {len(wanted)} columns that are required: {shown}. "
+            f"It has {', '.join(map(repr, have[:5]))}{', …' if len(have) > 5 else ''}."
+        )
+    return [places[column] for column in wanted]
+
+
+def check_int32(low: int, high: int, name: str) -> None:
+    """Raise the DataError for integers from `low` to `high` that int32 does not hold."""
+    limits = np.iinfo(np.int32)
+    if low < limits.min or high > limits.max:
+        raise DataError(
+            f"{name} holds integers from {low} to {high}; whole numbers must fit in int32, {limits.min} to "
+            f"{limits.max}. Store them as floats, or rescale them."
+        )
+
+
+def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The native type in which numbers of `dtype` are kept."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind == "f":
+        return np.dtype(np.float32)
+    wide = dtype.itemsize > 2
+    return np.dtype(np.int32) if wide else dtype.newbyteorder("=")
+
+
+def _store(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """The same numbers, C-contiguous, in their stored type."""
+    target = stored_dtype(array.dtype)
+    if target == np.int32:
+        check_int32(int(array.min()), int(array.max()), name)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused by name below
+        return np.asarray(array, dtype=target, order="C")
+
+
+def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, allow_missing: bool) -> None:
+    """Raise the DataError that says how many values are not finite, and where the first stands."""
+    if rows.dtype.kind != "f":
+        return
+    count, row, column = _count_and_locate(rows, np.isinf if allow_missing else lambda block: ~np.isfinite(block))
+    if count == 0:
+        return
+    value = rows[row, column]
+    what = "missing (NaN)" if np.isnan(value) else "infinite in float32, whose largest number is 3.4e38"
+    where = f"row {row}, column {column}" + ("" if columns is None else f" ({columns[column]!r})")
+    raise DataError(
+        f"{name}: {count} of {rows.size} values are not finite numbers; the first, in {where}, is {what}"
+        ". Rows and columns are counted from 0. Remove or fill in these rows."
+    )
+
+
+def _count_and_locate(rows: NDArray[Any], refused: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[int, int, int]:
+    """How many values are refused, and the row and column of the first (0, 0, 0 where none is)."""
+    count = row = column = start = 0
+    for block in blocks(rows):
+        places = np.argwhere(refused(block))
+        if count == 0 and len(places):
+            row, column = start + int(places[0, 0]), int(places[0, 1])
+        count += len(places)
+        start += len(block)
+    return count, row, column
+
+
+def _units(array: NDArray[Any], rows: NDArray[Any], scale: float | None) -> tuple[Affine, Affine, str]:
+    """Shift, scale and units where nothing is standardized."""
+    if scale is None:
+        pixels = array.dtype == np.uint8 and rows.max() > 1
+        scale = 255.0 if pixels else 1.0
+    return 0.0, scale, "x" if scale == 1 else f"x/{scale:g}"
+
+
+def _standardization(rows: NDArray[Any]) -> tuple[Affine, Affine, str]:
+    mean, std = moments(rows)
+    scale = np.where(std < np.finfo(np.float32).tiny, 1.0, std)  # float64 sums of equal float32 are exact
+    return tuple(mean.tolist()), tuple(scale.tolist()), "(x − mean)/std"
+
+
+def _check_labels(labels: Any, rows: int, name: str) -> NDArray[Any] | None:
+    if labels is None:
+        return None
+    found: NDArray[Any] = np.asarray(labels)
+    if found.shape != (rows,):
+        raise DataError(f"the labels of {name} have shape {found.shape}; one label a row is required, shape ({rows},).")
+    return found

@@ -1,0 +1,205 @@
+"""DATA: a path, or a name such as `digits` → a dataset."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from reparam.data import files, tables
+from reparam.data.arrays import Raw, from_array, select_columns
+from reparam.data.schema import Dataset, Schema
+from reparam.errors import DataError, ParameterError, ReparamWarning
+
+Source = str | os.PathLike[str]
+
+
+def digits() -> Raw:
+    """1,797 handwritten digits of 8 × 8 pixels from 0 to 16, shipped inside scikit-learn."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return Raw(bunch.images.astype(np.uint8), labels=bunch.target, scale=16.0)
+
+
+NAMES: dict[str, Callable[[], Raw]] = {"digits": digits}
+
+ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
+    ".npy": files.read_npy,
+    ".npz": files.read_npz,
+    "-ubyte": files.read_idx,
+    "-ubyte.gz": files.read_idx,
+    ".idx": files.read_idx,
+    ".idx.gz": files.read_idx,
+}
+
+TABLES: dict[str, Callable[[Path, str | None, Sequence[str] | None], Raw]] = {
+    ".csv": tables.read_csv,
+    ".csv.gz": tables.read_csv,
+    ".tsv": tables.read_csv,
+    ".tsv.gz": tables.read_csv,
+    ".parquet": tables.read_parquet,
+    ".arrow": tables.read_arrow,
+    ".feather": tables.read_arrow,
+}
+
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+
+
+def load(
+    source: Source,
+    *,
+    labels: str | None = None,
+    standardize: bool = False,
+    event_shape: Sequence[int] | None = None,
+    allow_missing: bool = False,
+) -> Dataset:
+    """Read a source of data.
+
+    Args:
+        source: a name in `NAMES`, a path, or `file.npz:array`.
+        labels: the column of a table, or the array of a `.npz`, that holds the labels.
+        standardize: see (x − mean)/std instead of x, column by column.
+        event_shape: the shape of one datum, when rows are flat.
+        allow_missing: keep NaN and empty cells, which mean missing; otherwise they are refused.
+
+    Raises:
+        DataError: the source cannot be read, or is not numbers; the text says where and how to mend it.
+        ParameterError: `labels` or `event_shape` do not fit the source.
+
+    >>> data = load("digits")
+    >>> data.rows.shape, data.schema.event_shape, data.schema.units
+    ((1797, 64), (8, 8), 'x/16')
+    """
+    raw = _read(source, labels, None)
+    return from_array(
+        raw.array,
+        name=_name(source),
+        columns=raw.columns,
+        labels=raw.labels,
+        scale=raw.scale,
+        standardize=standardize,
+        event_shape=event_shape,
+        allow_missing=allow_missing,
+    )
+
+
+def conform(source: Source | Dataset, schema: Schema, *, labels: str | None = None) -> Dataset:
+    """New data for an existing model: its columns, its shape, and its shift and scale.
+
+    Named columns are matched by name, in any order, and further columns are passed over (they may hold
+    labels or text); columns without names are matched by position. Values are taken in the units in
+    which the model's data were stored.
+
+    Raises:
+        DataError: columns are missing, or the shape of a datum is another; both shapes are named.
+    """
+    data = source if isinstance(source, Dataset) else _load_columns(source, schema, labels)
+    rows, found = data.rows, data.schema
+    if schema.columns is not None and found.columns is not None and isinstance(source, Dataset):
+        rows = np.ascontiguousarray(rows[:, select_columns(found.columns, schema.columns, found.name)])
+    _check_same_shape(rows.shape[1], found, schema)
+    _warn_of_units(rows, schema, found.name)
+    if schema.dtype == "float32":
+        rows = rows.astype(np.float32, copy=False)
+    return Dataset(rows, replace(schema, dtype=str(rows.dtype)), data.labels)
+
+
+def _load_columns(source: Source, schema: Schema, labels: str | None) -> Dataset:
+    raw = _read(source, labels, schema.columns)
+    return from_array(raw.array, name=_name(source), columns=raw.columns, labels=raw.labels, scale=raw.scale)
+
+
+def _check_same_shape(size: int, found: Schema, required: Schema) -> None:
+    """One datum must have the size that is required, and the same shape unless either is flat."""
+    flat = len(found.event_shape) == 1 or len(required.event_shape) == 1
+    shape = found.event_shape if size == found.size else (size,)
+    if size != required.size or not (flat or shape == required.event_shape):
+        raise DataError(
+            f"a datum of {found.name} has shape {shape}, but the model was made for shape "
+            f"{required.event_shape} (from {required.name}). Give data of that shape."
+        )
+
+
+def _warn_of_units(rows: np.ndarray, schema: Schema, name: str) -> None:
+    """Pixels that were divided by 255 already would be divided again."""
+    if schema.units == "x/255" and rows.dtype.kind == "f" and rows.max() <= 1:
+        warnings.warn(
+            f"{name} holds floats up to {rows.max():g}, but the model's data were pixels from 0 to 255; "
+            "values are read in those units. Multiply by 255 if they were divided before.",
+            ReparamWarning,
+            stacklevel=3,
+        )
+
+
+def _name(source: Source) -> str:
+    """What the schema calls the source: `digits`, or the file's name, with the array's."""
+    return Path(os.fspath(source)).name or os.fspath(source)
+
+
+def _read(source: Source, labels: str | None, wanted: Sequence[str] | None) -> Raw:
+    text = os.fspath(source)
+    if text in NAMES:
+        if labels is not None:
+            raise ParameterError(f"{text} brings its own labels, so labels={labels!r} cannot be chosen.")
+        return NAMES[text]()
+    path, array = _locate(text)
+    ending = _ending(path)
+    if array is not None and ending != ".npz":
+        raise DataError(f"{text} asks for the array {array!r}, but only a .npz file holds named arrays.")
+    if ending in TABLES:
+        return TABLES[ending](path, labels, wanted)
+    return ARRAYS[ending](path, array, labels)
+
+
+def _locate(text: str) -> tuple[Path, str | None]:
+    """The file, and the array's name behind the last colon; a path that exists is never split."""
+    whole = Path(text).expanduser()
+    head, colon, tail = text.rpartition(":")
+    split = Path(head).expanduser()
+    if not whole.exists() and colon and (split.is_file() or head.lower().endswith(".npz")):
+        _check_file(split, head)
+        return split, tail
+    _check_file(whole, text)
+    return whole, None
+
+
+def _check_file(path: Path, text: str) -> None:
+    if path.is_dir():
+        raise DataError(f"{text} is a folder; a file is required, ending in {_known_endings()}.")
+    if not path.is_file():
+        raise DataError(f"there is no file {text!r}.{_nearest(path)}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{text} is empty (0 bytes); at least one row is required.")
+
+
+def _nearest(path: Path) -> str:
+    """The most similar name in the folder or in `NAMES`, as a question; else what DATA may be."""
+    if not path.parent.is_dir():
+        return f" There is no folder {str(path.parent)!r} either."
+    here = {entry.name: str(path.parent / entry.name) for entry in path.parent.iterdir()}
+    nearest = difflib.get_close_matches(path.name, [*NAMES, *here], n=1)
+    if nearest:
+        return f" Did you mean {here.get(nearest[0], nearest[0])!r}?"
+    return f" Give a path, or one of the names: {', '.join(NAMES)}."
+
+
+def _ending(path: Path) -> str:
+    """The longest known ending of the file's name."""
+    name = path.name.lower()
+    known = sorted([*ARRAYS, *TABLES], key=len, reverse=True)
+    ending = next((ending for ending in known if name.endswith(ending)), None)
+    if ending is not None:
+        return ending
+    if name.endswith(PICKLES):
+        raise DataError(f"{path} looks like a pickle; opening a pickle runs code, so it is refused. Save as .npz.")
+    raise DataError(f"{path} has an unknown ending. Known: {_known_endings()}.")
+
+
+def _known_endings() -> str:
+    return ", ".join([*ARRAYS, *TABLES])

@@ -1,0 +1,279 @@
+"""Results → a file, by its ending; a file appears whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data.schema import Schema
+from reparam.errors import DataError, ParameterError
+
+MAX_IMAGES = 400  # in a grid: 20 × 20, as many as a person can look at
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named arrays with one row a datum, N rows in all; `index` names the rows.
+
+    The first array may carry the names of its columns, the shape of a datum, and the values that a
+    picture shows black and white.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    columns: tuple[str, ...] | None = None
+    index: NDArray[Any] | None = None
+    event_shape: tuple[int, ...] | None = None
+    limits: tuple[float, float] | None = None
+
+    @property
+    def first(self) -> NDArray[Any]:
+        """The first array."""
+        return next(iter(self.arrays.values()))
+
+    def shaped(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name, the first as (N, *event_shape)."""
+        name, *_ = self.arrays
+        shape = self.event_shape or self.first.shape[1:]
+        return {**self.arrays, name: self.first.reshape(len(self.first), *shape)}
+
+    def flat(self) -> dict[str, NDArray[Any]]:
+        """Every column by name, shape (N,): `score`, or `mean_0`, `mean_1` and so on."""
+        named: dict[str, NDArray[Any]] = {} if self.index is None else {"index": self.index}
+        for position, (name, array) in enumerate(self.arrays.items()):
+            own = self.columns if position == 0 else None
+            rows = array.reshape(len(array), -1)
+            names = own or ([name] if array.ndim == 1 else [f"{name}_{i}" for i in range(rows.shape[1])])
+            named.update(zip(names, rows.T, strict=True))
+        if len(named) != (self.index is not None) + sum(math.prod(a.shape[1:]) for a in self.arrays.values()):
+            raise ParameterError(f"the columns of a table must have different names. Got {', '.join(named)}.")
+        return named
+
+
+def write(
+    path: str | os.PathLike[str],
+    arrays: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    index: Sequence[Any] | None = None,
+    event_shape: Sequence[int] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Path:
+    """Write one array, or several by name, in the format that the ending of `path` names.
+
+    ==============  =======================================================================
+    `.npy`          one array as (N, *event_shape); several stand side by side along columns
+    `.npz`          each array under its name, the first as (N, *event_shape)
+    `.csv`          a header, then a row a datum; columns `name_0`, `name_1`, … or `columns`
+    `.parquet`      the same table
+    `.png`          the first array as a grid of images, at most 400
+    ==============  =======================================================================
+
+    The file is written under a temporary name in the same folder, synced, then renamed.
+
+    Args:
+        path: the file; one of this name is replaced.
+        arrays: shape (N, ...), or a mapping of names to such arrays with the same N. Alone it is x.
+        columns: names of the first array's columns.
+        index: names of the N rows, written as a column `index` to `.csv` and `.parquet`, an array to `.npz`.
+        event_shape: shape of one datum of the first array.
+        limits: the values shown black and white; by default the smallest and the largest.
+
+    Returns:
+        The path.
+
+    Raises:
+        ParameterError: the ending is unknown, or names and shapes disagree with the arrays.
+        DataError: the folder is missing, nothing may be written there, or a picture is asked of what is none.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write(f"{folder}/codes.csv", {"mean": np.zeros((1, 2)), "std": np.ones((1, 2))})
+    ...     path.read_text().splitlines()
+    ['mean_0,mean_1,std_0,std_1', '0,0,1,1']
+    """
+    path = Path(path).expanduser()
+    writer = _writer(path)
+    table = _table(arrays, columns, index, event_shape, limits)
+    with _atomic(path) as file:
+        writer(file, table, path)
+    return path
+
+
+def write_rows(path: str | os.PathLike[str], rows: Any, schema: Schema, *, index: Sequence[Any] | None = None) -> Path:
+    """Write rows in stored units, shape (N, P), with the names, the shape and the grey levels of `schema`.
+
+    Raises:
+        ParameterError, DataError: as `write`.
+    """
+    return write(
+        path,
+        rows,
+        columns=schema.columns,
+        index=index,
+        event_shape=schema.event_shape,
+        limits=grey_limits(schema),
+    )
+
+
+def grey_limits(schema: Schema) -> tuple[float, float] | None:
+    """The stored values that are black and white: 0 and 1 to the model of pixels, else unknown."""
+    if schema.dtype != "uint8" or isinstance(schema.shift, tuple) or isinstance(schema.scale, tuple):
+        return None
+    return schema.shift, schema.shift + schema.scale
+
+
+def _table(
+    arrays: Any,
+    columns: Sequence[str] | None,
+    index: Sequence[Any] | None,
+    event_shape: Sequence[int] | None,
+    limits: tuple[float, float] | None,
+) -> Table:
+    """The arguments of `write`, checked against each other."""
+    given = arrays if isinstance(arrays, Mapping) else {"x": arrays}
+    named = {name: np.asarray(array) for name, array in given.items()}
+    rows = {name: array.shape[0] if array.ndim else None for name, array in named.items()}
+    labels = None if index is None else _index(index)
+    if not named or None in rows.values() or len({*rows.values(), *(() if labels is None else labels.shape)}) != 1:
+        raise ParameterError(f"one row a datum is required in every array and in the index. Got {rows} rows.")
+    table = Table(
+        named,
+        None if columns is None else tuple(columns),
+        labels,
+        None if event_shape is None else tuple(event_shape),
+        limits,
+    )
+    size = math.prod(table.first.shape[1:])
+    for what, length in (
+        ("columns", columns and len(columns)),
+        ("event_shape", event_shape and math.prod(event_shape)),
+    ):
+        if length is not None and length != size:
+            raise ParameterError(f"{what} tells of {length} values a row, but the rows hold {size}.")
+    return table
+
+
+def _index(index: Sequence[Any]) -> NDArray[Any]:
+    names = np.asarray(index)
+    return names.astype(str) if names.dtype.kind == "O" else names  # objects would be pickled
+
+
+def _write_npy(file: BinaryIO, table: Table, path: Path) -> None:
+    arrays = list(table.shaped().values())
+    if len(arrays) > 1:
+        arrays = [np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)]
+    np.save(file, np.ascontiguousarray(arrays[0]), allow_pickle=False)
+
+
+def _write_npz(file: BinaryIO, table: Table, path: Path) -> None:
+    arrays = table.shaped() if table.index is None else {**table.shaped(), "index": table.index}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():  # a ZipInfo without a date: equal arrays are equal bytes
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _write_csv(file: BinaryIO, table: Table, path: Path) -> None:
+    from pyarrow import csv as arrow_csv
+
+    columns = _arrow(table)
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow(columns.column_names)
+    file.write(header.getvalue().encode())
+    arrow_csv.write_csv(columns, file, arrow_csv.WriteOptions(include_header=False))
+
+
+def _write_parquet(file: BinaryIO, table: Table, path: Path) -> None:
+    from pyarrow import parquet
+
+    parquet.write_table(_arrow(table), file)
+
+
+def _arrow(table: Table) -> Any:
+    import pyarrow as pa
+
+    return pa.table({name: np.ascontiguousarray(column) for name, column in table.flat().items()})
+
+
+def _write_png(file: BinaryIO, table: Table, path: Path) -> None:
+    from PIL import Image
+
+    images = next(iter(table.shaped().values()))
+    channels = images.shape[3:] or (1,)
+    if images.ndim not in (3, 4) or channels not in ((1,), (3,)):
+        raise DataError(
+            f"{path} needs images, of shape (height, width) or (height, width, 3). Got a datum of shape "
+            f"{images.shape[1:]} instead. Write .npy, .npz, .csv or .parquet."
+        )
+    if images.size == 0:
+        raise DataError(f"{path} needs at least one image. Got shape {images.shape} instead.")
+    Image.fromarray(_grid(_grey(images[:MAX_IMAGES], table.limits))).save(file, format="PNG")
+
+
+def _grey(images: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """Values as 0 (black) to 255 (white), clipped; NaN is black."""
+    images = images.astype(np.float64)
+    low, high = limits or (np.fmin.reduce(images, axis=None), np.fmax.reduce(images, axis=None))
+    levels = (images - low) / (high - low if high > low else 1.0)
+    grey: NDArray[np.uint8] = np.rint(255 * np.clip(np.nan_to_num(levels), 0, 1)).astype(np.uint8)
+    return grey
+
+
+def _grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, H, W[, C]) → one picture, nearly square, row by row, a white line of one pixel between images."""
+    count, height, width, *channels = images.shape
+    across = math.ceil(math.sqrt(count))
+    down = math.ceil(count / across)
+    picture = np.full((down * (height + 1) - 1, across * (width + 1) - 1, *channels), 255, np.uint8)
+    for number, image in enumerate(images):
+        top, left = (number // across) * (height + 1), (number % across) * (width + 1)
+        picture[top : top + height, left : left + width] = image
+    return picture[..., 0] if channels == [1] else picture
+
+
+WRITERS: dict[str, Callable[[BinaryIO, Table, Path], None]] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".png": _write_png,
+}
+
+
+def _writer(path: Path) -> Callable[[BinaryIO, Table, Path], None]:
+    ending = path.suffix.lower()
+    if ending not in WRITERS:
+        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(WRITERS)}.")
+    return WRITERS[ending]
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the name `path` when it is whole and on disk, and vanishes when anything fails."""
+    if not path.parent.is_dir():
+        raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; a file name is required.")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,413 @@
+"""The scikit-learn face: one estimator, every part by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from reparam import runs
+from reparam.data import Dataset, Schema, Summary, from_array, inspect, split
+from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
+from reparam.evaluation import draw_prior, importance_bound, posterior_moments
+from reparam.evaluation.latents import posterior_draws
+from reparam.evaluation.rows import map_rows
+from reparam.inference import INFERENCE
+from reparam.model import Model, build_model
+from reparam.objectives import OBJECTIVES, Objective
+from reparam.specification import build, lookup, positive_int, real_number, requirement
+from reparam.training import Record, Settings, TrainState, fit, initial_state
+from reparam.training.tensors import from_tensors, to_tensors
+from reparam.version import __version__
+
+Report = Callable[[Record], None]
+
+
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A variational autoencoder as a scikit-learn transformer: rows in, latent codes out.
+
+    Args:
+        latent_dim: K, the number of latents.
+        posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``.
+        scale: coordinates of its standard deviation: ``log_variance``, ``log_std``, ``softplus``, …
+        prior: p(z): ``standard_normal``, ``gaussian_mixture:10``, ``vamp:50``, ``flow``.
+        likelihood: p(x|z): ``bernoulli``, ``gaussian``, …; ``auto`` looks at the data and says in ``likelihood_`` and
+            ``likelihood_reason_`` what it chose and why.
+        objective: what is maximised: ``elbo``, or ``elbo:5`` for five draws.
+        beta: weight of the divergence in the surrogate; the reported bound is the ELBO all the same.
+        inference: how q is found: ``amortized``, by an encoder.
+        hidden: widths of the encoder's hidden layers, reversed in the decoder; ``()`` is a linear model.
+        activation: ``relu``, ``tanh``, …
+        epochs: passes over the data, at most.
+        batch_size: rows per step.
+        learning_rate: step size of Adam.
+        early_stopping: hold out ``validation_fraction`` of the rows, stop when their bound has not risen for
+            ``patience`` epochs, and keep the best weights. Otherwise every row is trained on.
+        validation_fraction: in (0, 1).
+        patience: epochs.
+        bound_samples: K of the K-sample bound in ``score_samples``.
+        random_state: the one seed of everything.
+
+    A row that is scored, encoded or drawn has noise of its own, made of the seed and the row: no result depends on
+    the row's neighbours. uint8 values are read as pixels, x/255; the densities are those of the model's units.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(64, 5))
+    >>> vae = VAE(latent_dim=2, hidden=(8,), epochs=2).fit(X)
+    >>> vae.transform(X).shape, vae.sample(3).shape, vae.score_samples(X).shape
+    ((64, 2), (3, 5), (64,))
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        posterior: str = "diagonal",
+        scale: str = "log_variance",
+        prior: str = "standard_normal",
+        likelihood: str = "auto",
+        objective: str = "elbo",
+        beta: float = 1.0,
+        inference: str = "amortized",
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+        epochs: int = 50,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        bound_samples: int = 100,
+        random_state: int | np.random.RandomState | None = 0,
+    ):
+        self.latent_dim = latent_dim
+        self.posterior = posterior
+        self.scale = scale
+        self.prior = prior
+        self.likelihood = likelihood
+        self.objective = objective
+        self.beta = beta
+        self.inference = inference
+        self.hidden = hidden
+        self.activation = activation
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.bound_samples = bound_samples
+        self.random_state = random_state
+
+    # ---- training
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train on the rows of X, shape (N, P); y is ignored."""
+        rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
+        return self.fit_dataset(from_array(rows, name="X"))
+
+    def fit_dataset(self, data: Dataset, *, report: Report | None = None, resume: bool = False) -> Self:
+        """Train on a dataset with a schema, as the command line does.
+
+        Args:
+            data: from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
+            report: called with the record of every epoch.
+            resume: go on from where an earlier fit of the same data and settings stopped.
+
+        An interrupt (Ctrl-C) ends training; what was trained is kept and ``interrupted_`` is True.
+
+        Raises:
+            ParameterError: a setting lies outside its domain, or two disagree.
+            DataError: the data cannot be used.
+            TrainingError: the bound left the finite numbers.
+        """
+        self.check_parameters()
+        if len(data.rows) < 2:
+            raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
+        train_rows, validation_rows = self._split(data.rows)
+        state = self.state_ if resume else self._start(data, train_rows)
+        self.model_.likelihood.check(data.schema.apply(data.rows))
+        history: list[dict[str, Any]] = list(self.history_) if resume else []
+        self.interrupted_ = False
+        try:
+            for record in fit(
+                state,
+                jnp.asarray(train_rows),
+                data.schema,
+                self._objective(),
+                Settings(self.epochs, self.batch_size, self.learning_rate, self.patience if self.early_stopping else 0),
+                validation_rows=None if validation_rows is None else jnp.asarray(validation_rows),
+            ):
+                state = record.state
+                history.append(_history_line(record))
+                if report is not None:
+                    report(record)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+        self._finish(state, history)
+        return self
+
+    def _start(self, data: Dataset, train_rows: NDArray[Any]) -> TrainState:
+        """Choose what is to be chosen, and build the model."""
+        self.schema_, self.seed_ = data.schema, self._seed()
+        self.n_features_in_ = data.schema.size
+        self.likelihood_, self.likelihood_reason_ = choose_likelihood(self.likelihood, inspect(data))
+        model_key, train_key = jax.random.split(jax.random.key(self.seed_))
+        self.model_ = self._build(jnp.asarray(data.schema.apply(train_rows)), model_key)
+        return initial_state(self.model_, train_key)
+
+    def _build(self, x: jax.Array, key: jax.Array) -> Model:
+        return build_model(
+            x,
+            key,
+            latent_dim=self.latent_dim,
+            posterior=self.posterior,
+            scale=self.scale,
+            prior=self.prior,
+            likelihood=self.likelihood_,
+            hidden=tuple(self.hidden),
+            activation=self.activation,
+        )
+
+    def _finish(self, state: TrainState, history: list[dict[str, Any]]) -> None:
+        self.state_, self.model_, self.history_ = state, state.best_model, history
+        self.n_iter_ = int(state.epoch)
+        self._n_features_out = self.latent_dim
+
+    def _split(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        if not self.early_stopping:
+            return rows, None
+        train, validation = split(len(rows), self.validation_fraction, self._seed())
+        return rows[train], rows[validation]
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31))
+
+    def _objective(self) -> Objective:
+        objective: Objective = build("objective", OBJECTIVES, self.objective, beta=self.beta)
+        return objective
+
+    def check_parameters(self) -> None:
+        """Refuse settings outside their domains, before any data are read.
+
+        Raises:
+            ParameterError: names the parameter, what is required, and what came.
+        """
+        for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
+            positive_int(name, getattr(self, name), "VAE")
+        real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
+        real_number("beta", self.beta, "VAE", least=0.0)
+        if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
+            raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
+        if not isinstance(self.hidden, Sequence | np.ndarray) or isinstance(self.hidden, str):
+            raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf)", self.hidden))
+        for width in self.hidden:
+            positive_int("hidden", width, "VAE")
+        lookup("inference", INFERENCE, self.inference)
+        build_model(  # every part refuses here what it would refuse later
+            jnp.zeros((2, 2)),
+            jax.random.key(0),
+            latent_dim=int(self.latent_dim),
+            posterior=self.posterior,
+            scale=self.scale,
+            prior=self.prior,
+            likelihood="gaussian" if self.likelihood == "auto" else self.likelihood,
+            hidden=(),
+            activation=self.activation,
+        )
+        self._objective()
+
+    # ---- use
+
+    def transform(self, X: Any, *, draw: bool = False) -> NDArray[Any]:
+        """Latent codes, shape (N, K): the mean of q(z|x), or with ``draw`` one draw of it."""
+        rows = self._rows(X)
+        if draw:
+            return posterior_draws(self.model_, rows, self.schema_, self._key("draw"))
+        return self._moments(rows)[0]
+
+    def posterior_moments(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and standard deviation of q(z|x), both (N, K)."""
+        return self._moments(self._rows(X))
+
+    def inverse_transform(self, X: Any) -> NDArray[Any]:
+        """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data."""
+        check_is_fitted(self, "model_")
+        codes = check_array(X, dtype=np.float32)
+        if codes.shape[1] != self.latent_dim:
+            raise DataError(f"codes must have {self.latent_dim} columns, one per latent. Got {codes.shape[1]}.")
+        return np.asarray(map_rows(self._decoded, codes))
+
+    def reconstruct(self, X: Any, *, draw: bool = False) -> NDArray[Any]:
+        """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it."""
+        return self.inverse_transform(np.asarray(self.transform(X, draw=draw)))
+
+    def sample(
+        self, n_samples: int = 1, *, temperature: float = 1.0, draw: bool = False, random_state: int | None = None
+    ) -> NDArray[Any]:
+        """New rows from the model: z drawn from the prior, then the mean of p(x|z), shape (n_samples, P).
+
+        Args:
+            n_samples: how many.
+            temperature: what the noise ε of z is multiplied by; below 1 the rows are more typical, above 1 stranger.
+            draw: draw x from p(x|z) too, instead of its mean.
+            random_state: a seed for these draws; by default the one of the estimator.
+        """
+        check_is_fitted(self, "model_")
+        count = positive_int("n_samples", n_samples, "VAE.sample")
+        temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
+        latent_key, data_key = jax.random.split(self._key("sample", random_state))
+        z = draw_prior(self.model_, latent_key, count, temperature)
+        if not draw:
+            return np.asarray(map_rows(self._decoded, z))
+        return np.asarray(self.schema_.invert(self.model_.decode(z).sample(data_key)))
+
+    def score_samples(self, X: Any) -> NDArray[Any]:
+        """The K-sample bound on ln p(x) of each row, nats, shape (N,); K is ``bound_samples``."""
+        rows = self._rows(X)
+        return importance_bound(self.model_, rows, self.schema_, self._key("score"), self.bound_samples)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of :meth:`score_samples`, nats per row: larger is better."""
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def _rows(self, X: Any) -> NDArray[Any]:
+        """Rows as stored, checked against what was fitted."""
+        check_is_fitted(self, "model_")
+        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
+        return from_array(rows, name="X").rows
+
+    def _moments(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        return posterior_moments(self.model_, rows, self.schema_, self._key("moments"))
+
+    def _decoded(self, z: jax.Array) -> jax.Array:
+        return _decode_mean(self.model_, z, self.schema_)
+
+    def _key(self, purpose: str, seed: int | None = None) -> jax.Array:
+        """A key for one purpose, so that no two results share noise."""
+        return jax.random.fold_in(jax.random.key(self.seed_ if seed is None else seed), PURPOSES.index(purpose))
+
+    # ---- keeping
+
+    def save(self, path: str | Path, *, overwrite: bool = False, data: dict[str, Any] | None = None) -> Path:
+        """Write a run folder; :func:`reparam.load` opens it again, and executes no code.
+
+        Args:
+            path: the folder; one that holds something else is refused.
+            overwrite: replace a run that is there.
+            data: what else ``data.json`` should say of the source.
+
+        Raises:
+            RunError: the place is taken or cannot be written.
+        """
+        check_is_fitted(self, "model_")
+        parameters = {**self.get_params(deep=False), "hidden": [int(width) for width in self.hidden]}
+        parameters["random_state"] = self.seed_
+        config = {
+            "format": runs.FORMAT,
+            "version": __version__,
+            "parameters": {name: _plain(value) for name, value in parameters.items()},
+            "likelihood": self.likelihood_,
+            "likelihood_reason": self.likelihood_reason_,
+        }
+        names = getattr(self, "feature_names_in_", None)
+        described = {
+            "schema": self.schema_.to_json(),
+            "feature_names": None if names is None else list(names),
+            **(data or {}),
+        }
+        run = runs.Run(config, described, to_tensors(self.model_), to_tensors(self.state_), tuple(self.history_))
+        return runs.write_run(path, run, overwrite=overwrite)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Fitted once a model stands and is trained."""
+        return hasattr(self, "state_")
+
+    def __sklearn_tags__(self) -> Any:
+        """Codes are single precision whatever the input."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+PURPOSES = ("moments", "draw", "sample", "score", "evaluate")
+
+
+def load(path: str | Path) -> VAE:
+    """Open a run folder as a fitted :class:`VAE`.
+
+    Raises:
+        RunError: the folder is missing, damaged, or of another format.
+    """
+    run = runs.read_run(path)
+    try:
+        vae = VAE(**{**run.config["parameters"], "hidden": tuple(run.config["parameters"]["hidden"])})
+        vae.likelihood_, vae.likelihood_reason_ = run.config["likelihood"], run.config["likelihood_reason"]
+        vae.schema_, vae.seed_ = Schema.from_json(run.data["schema"]), int(run.config["parameters"]["random_state"])
+        skeleton = vae._build(jnp.zeros((1, vae.schema_.size)), jax.random.key(0))
+    except (KeyError, TypeError, ParameterError) as error:
+        raise RunError(f"{path}/{runs.CONFIG}: cannot be understood ({error}). The run is damaged.") from error
+    vae.n_features_in_ = vae.schema_.size
+    if run.data.get("feature_names") is not None:
+        vae.feature_names_in_ = np.asarray(run.data["feature_names"], dtype=object)
+    state = from_tensors(initial_state(skeleton, jax.random.key(0)), run.state, f"{path}/{runs.STATE}")
+    vae._finish(state, [dict(line) for line in run.metrics])
+    vae.model_ = from_tensors(skeleton, run.model, f"{path}/{runs.MODEL}")
+    vae.interrupted_ = False
+    return vae
+
+
+def choose_likelihood(likelihood: str, summary: Summary) -> tuple[str, str]:
+    """The likelihood to use, and why: ``auto`` looks at the data.
+
+    >>> from reparam.data import load
+    >>> choose_likelihood("auto", inspect(load("digits")))[0]
+    'gaussian'
+    """
+    if summary.constant:
+        warnings.warn(_told_constant(summary), ReparamWarning, stacklevel=2)
+    if likelihood != "auto":
+        return likelihood, "chosen by the user"
+    if summary.binary:
+        return "bernoulli", "every value is 0 or 1"
+    if summary.counts and summary.dtype != "float32" and not summary.image:
+        return "negative_binomial", "every value is a whole number of at least 0"
+    grey = "; a Bernoulli would need values of 0 and 1 only" if summary.unit_interval else ""
+    return "gaussian", f"values from {summary.model_minimum:g} to {summary.model_maximum:g}{grey}"
+
+
+def _told_constant(summary: Summary) -> str:
+    shown = ", ".join(summary.constant[:5]) + (", …" if len(summary.constant) > 5 else "")
+    return f"{summary.name}: {len(summary.constant)} of {len(summary.columns)} columns are constant ({shown})."
+
+
+@eqx.filter_jit
+def _decode_mean(model: Model, z: jax.Array, schema: Schema) -> jax.Array:
+    mean: jax.Array = schema.invert(model.decode(z).mean)
+    return mean
+
+
+def _history_line(record: Record) -> dict[str, Any]:
+    validation = record.validation
+    return {
+        "epoch": record.epoch,
+        **record.training.to_json(),
+        "validation": None if validation is None else validation.to_json(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,64 @@
+"""Codes: the moments of q(z|x), draws of it, and draws of the prior."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+
+from reparam.data import Schema
+from reparam.evaluation.rows import map_rows, row_keys
+from reparam.model import Model
+from reparam.probability.reparameterization import draw_noise, reparameterize
+
+MOMENT_SAMPLES = 256
+
+
+def posterior_moments(
+    model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and standard deviation of q(z|x) of each row, both (N, K); by 256 draws where no closed form exists."""
+    return map_rows(lambda chunk: _moments(model, chunk, key, schema), rows)  # type: ignore[no-any-return]
+
+
+def posterior_draws(model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray) -> NDArray[Any]:
+    """One draw of q(z|x) for each row, shape (N, K)."""
+    return map_rows(lambda chunk: _draws(model, chunk, key, schema), rows)  # type: ignore[no-any-return]
+
+
+def draw_prior(model: Model, key: PRNGKeyArray, count: int, temperature: float = 1.0) -> Array:
+    """Draws of p(z), shape (count, K), with the noise ε scaled by ``temperature``: 0 gives the most typical points.
+
+    A mixture keeps its weights: a component is drawn, then its noise is scaled.
+    """
+    p = model.prior_distribution()
+    if not isinstance(p, dist.MixtureSameFamily):
+        return jnp.asarray(reparameterize(p, temperature * draw_noise(p, key, (count,))))
+    component_key, noise_key = jax.random.split(key)
+    chosen = p.mixing_distribution.sample(component_key, (count,))
+    components = p.component_distribution
+    draws = reparameterize(components, temperature * draw_noise(components, noise_key, (count,)))
+    taken: Array = jnp.take_along_axis(draws, chosen[:, None, None], axis=1)[:, 0]
+    return taken
+
+
+@eqx.filter_jit
+def _moments(model: Model, rows: Array, key: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
+    x = schema.apply(rows)
+    q = model.encode(x)
+    try:
+        return jnp.asarray(q.mean), jnp.sqrt(q.variance)
+    except NotImplementedError:
+        draws = jax.vmap(lambda x, key: model.encode(x).sample(key, (MOMENT_SAMPLES,)))(x, row_keys(key, x))
+        return jnp.mean(draws, axis=1), jnp.std(draws, axis=1, ddof=1)
+
+
+@eqx.filter_jit
+def _draws(model: Model, rows: Array, key: PRNGKeyArray, schema: Schema) -> Array:
+    x = schema.apply(rows)
+    return jax.vmap(lambda x, key: model.encode(x).sample(key))(x, row_keys(key, x))

@@ -1,0 +1,78 @@
+"""Networks: array → array, over any leading dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from reparam.errors import UnknownNameError
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "leaky_relu": jax.nn.leaky_relu,
+    "sigmoid": jax.nn.sigmoid,
+}
+
+
+class Linear(eqx.Module):
+    r"""An affine layer, :math:`x \mapsto xW + b`, W drawn by Glorot & Bengio (2010), Equation 16.
+
+    >>> Linear(3, 2, jax.random.key(0))(jnp.ones((5, 3))).shape
+    (5, 2)
+    """
+
+    weight: Array
+    bias: Array
+
+    def __init__(self, in_size: int, out_size: int, key: PRNGKeyArray):
+        self.weight = jax.nn.initializers.glorot_uniform()(key, (in_size, out_size))
+        self.bias = jnp.zeros(out_size)
+
+    def __call__(self, x: Array) -> Array:
+        """(..., in) → (..., out)."""
+        return x @ self.weight + self.bias
+
+
+class MLP(eqx.Module):
+    """Affine layers with an activation between them; with no hidden layer it is one affine map.
+
+    Args:
+        sizes: widths from input to output, at least two of them.
+        activation: a name in ``ACTIVATIONS``.
+        key: the initial weights.
+        output_bias: the last layer's bias at the start, shape (sizes[-1],): where training begins.
+
+    Raises:
+        UnknownNameError: the activation is unknown.
+
+    >>> MLP((4, 8, 2), "relu", jax.random.key(0))(jnp.ones((5, 4))).shape
+    (5, 2)
+    """
+
+    layers: tuple[Linear, ...]
+    activation: str = eqx.field(static=True)
+
+    def __init__(self, sizes: tuple[int, ...], activation: str, key: PRNGKeyArray, *, output_bias: Array | None = None):
+        if activation not in ACTIVATIONS:
+            raise UnknownNameError("activation", activation, ACTIVATIONS)
+        keys = jax.random.split(key, len(sizes) - 1)
+        layers = [Linear(i, o, k) for i, o, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
+        if output_bias is not None:
+            layers[-1] = eqx.tree_at(lambda layer: layer.bias, layers[-1], output_bias)
+        self.layers, self.activation = tuple(layers), activation
+
+    def __call__(self, x: Array) -> Array:
+        """(..., sizes[0]) → (..., sizes[-1])."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return last(x)

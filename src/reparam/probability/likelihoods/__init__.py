@@ -1,0 +1,37 @@
+r"""Likelihoods: a decoder's raw output becomes a distribution p(x|z) over the data.
+
+Each takes the decoder's raw numbers in blocks of P, the number of features: first P numbers of one kind, then P of
+the next. Every distribution carries its normalising constant, so that ln p(x|z) is in nats and two models of the
+same data can be compared, and is ``Independent`` over features: ``distribution(raw).base_dist`` is the law of each
+feature alone, for data with gaps. What a decoder may give has no bounds, so a raw number that stands for the
+logarithm of a positive parameter passes :func:`tempered`, and half precision is computed in single: from −10⁴ to 10⁴
+every log density and its gradient is finite (of ``beta`` in the open interval; towards 0 and 1 its density may grow
+without limit).
+
+>>> sorted(name for name, likelihood in LIKELIHOODS.items() if not likelihood.discrete)
+['beta', 'continuous_bernoulli', 'gaussian', 'laplace', 'student_t']
+"""
+
+from __future__ import annotations
+
+from reparam.probability.likelihoods.base import Likelihood, tempered
+from reparam.probability.likelihoods.classes import Bernoulli, Categorical, DiscretizedLogistic
+from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from reparam.probability.likelihoods.interval import Beta, ContinuousBernoulli
+from reparam.probability.likelihoods.real import Gaussian, Laplace, StudentT
+
+__all__ = ["LIKELIHOODS", "Likelihood", "tempered"]
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+    "student_t": StudentT,
+    "categorical": Categorical,
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "zero_inflated_negative_binomial": ZeroInflatedNegativeBinomial,
+    "discretized_logistic": DiscretizedLogistic,
+    "beta": Beta,
+}

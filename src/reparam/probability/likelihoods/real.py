@@ -1,0 +1,176 @@
+"""Likelihoods of real numbers: a location from the decoder, and noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike
+from numpy.typing import NDArray
+from numpyro.distributions import Distribution
+
+from reparam.errors import ParameterError
+from reparam.probability.distributions.additive_noise import AdditiveNoise
+from reparam.probability.likelihoods.base import (
+    TEMPERED_BEYOND,
+    Likelihood,
+    Mask,
+    is_finite,
+    positive_number,
+    tempered,
+)
+from reparam.probability.scales import at_least_single
+from reparam.specification import positive_int
+
+REALS = "the finite real numbers"
+SMALLEST_VARIANCE = math.exp(-2.0 * TEMPERED_BEYOND)
+
+
+class Gaussian(Likelihood):
+    r"""Real numbers: :math:`x_j \sim \mathcal{N}(\mu_j, \sigma_j^2)`, raw: μ, (..., P), then ln σ with ``"decoder"``.
+
+    ``noise``: ``"learned"`` (one σ), ``"per_dimension"`` (one for each feature), ``"decoder"`` (one for each number,
+    raw (..., 2P)), ``"fixed:0.1"`` (σ = 0.1), or ``"optimal"`` (the maximum-likelihood σ of the decoder's errors, which
+    :meth:`refit` sets and no gradient touches; Rybkin et al. 2021, Section 4.2).
+
+    Raises:
+        ParameterError: another noise, or a fixed σ that is not positive and finite.
+
+    >>> Gaussian(3, "decoder").raw_size, Gaussian(3, "fixed:0.1").raw_size
+    (6, 3)
+    >>> round(Gaussian(2).distribution(jnp.zeros(2)).log_prob(jnp.zeros(2)).item(), 4)
+    -1.8379
+    """
+
+    event_size: int = eqx.field(static=True)
+    noise: str = eqx.field(static=True)
+    log_scale: Array | float | None  # a float where it is fixed, so that no optimiser takes it for a weight
+    name: ClassVar[str] = "gaussian"
+    support: ClassVar[str] = REALS
+    discrete: ClassVar[bool] = False
+
+    def __init__(self, event_size: int, noise: str = "learned"):
+        self.event_size = positive_int("event_size", event_size, "the gaussian likelihood")
+        self.noise, colon, std = str(noise).partition(":")
+        match self.noise:
+            case "learned" | "optimal" if not colon:
+                self.log_scale = jnp.zeros((), jnp.float32)
+            case "per_dimension" if not colon:
+                self.log_scale = jnp.zeros(event_size, jnp.float32)
+            case "decoder" if not colon:
+                self.log_scale = None
+            case "fixed":
+                self.log_scale = math.log(positive_number("noise=fixed:σ", std, self.name))
+            case _:
+                raise ParameterError(
+                    "The 'noise' parameter of the gaussian likelihood must be 'learned', 'per_dimension', "
+                    f"'decoder', 'optimal' or 'fixed:σ' with a number σ > 0. Got {noise!r} instead."
+                )
+
+    @property
+    def raw_per_feature(self) -> int:
+        """Two where the decoder gives the noise, else one."""
+        return 2 if self.noise == "decoder" else 1
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent normal laws."""
+        loc, *decoded = self.blocks(raw)
+        return AdditiveNoise(loc, self._log_scale(decoded)).to_event(1)
+
+    def inside(self, x: NDArray[Any]) -> Mask:
+        """Finite."""
+        return is_finite(x)
+
+    def initial_raw(self, x_mean: ArrayLike) -> Array:
+        """Return the means, and σ = 1 where the decoder gives it."""
+        mean = at_least_single(x_mean)
+        return jnp.concatenate([mean, jnp.zeros_like(mean)]) if self.noise == "decoder" else mean
+
+    def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
+        r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2`; else return the likelihood itself.
+
+        At the optimum the gradient through σ vanishes, so none is passed. σ stays above e^{−14}.
+        """
+        if self.noise != "optimal":
+            return self
+        variance = jnp.mean((at_least_single(x) - self.blocks(raw)[0]) ** 2)
+        log_scale = 0.5 * jnp.log(jnp.maximum(jax.lax.stop_gradient(variance), SMALLEST_VARIANCE))
+        refitted: Self = eqx.tree_at(lambda likelihood: likelihood.log_scale, self, log_scale)
+        return refitted
+
+    def _log_scale(self, decoded: list[Array]) -> ArrayLike:
+        """Return ln σ by the kind of noise: decoded, fixed, held against gradients, or learned."""
+        if decoded:
+            return tempered(decoded[0])
+        if self.log_scale is None or isinstance(self.log_scale, float):
+            return self.log_scale or 0.0
+        return jax.lax.stop_gradient(self.log_scale) if self.noise == "optimal" else tempered(self.log_scale)
+
+
+class Laplace(Likelihood):
+    r"""Real numbers with outliers: :math:`\ln p(x|z) = \sum_j -|x_j - \mu_j|/b - \ln 2b`, raw: μ; one learned b.
+
+    >>> round(Laplace(1).distribution(jnp.zeros(1)).log_prob(jnp.zeros(1)).item(), 4)
+    -0.6931
+    """
+
+    event_size: int = eqx.field(static=True)
+    log_scale: Array
+    name: ClassVar[str] = "laplace"
+    support: ClassVar[str] = REALS
+    discrete: ClassVar[bool] = False
+
+    def __init__(self, event_size: int):
+        self.event_size = event_size
+        self.log_scale = jnp.zeros((), jnp.float32)
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent Laplace laws."""
+        return AdditiveNoise(at_least_single(raw), tempered(self.log_scale), base="laplace").to_event(1)
+
+    def inside(self, x: NDArray[Any]) -> Mask:
+        """Finite."""
+        return is_finite(x)
+
+    def initial_raw(self, x_mean: ArrayLike) -> Array:
+        """Return the means."""
+        return at_least_single(x_mean)
+
+
+class StudentT(Likelihood):
+    r"""Real numbers with gross outliers: Student's t of ``df`` degrees of freedom about μ; raw: μ; one learned scale.
+
+    Raises:
+        ParameterError: ``df`` is not positive and finite.
+
+    >>> round(StudentT(1, 1).distribution(jnp.zeros(1)).log_prob(jnp.zeros(1)).item(), 4)  # Cauchy: −ln π
+    -1.1447
+    """
+
+    event_size: int = eqx.field(static=True)
+    df: float = eqx.field(static=True)
+    log_scale: Array
+    name: ClassVar[str] = "student_t"
+    support: ClassVar[str] = REALS
+    discrete: ClassVar[bool] = False
+
+    def __init__(self, event_size: int, df: float = 4.0):
+        self.event_size = event_size
+        self.df = positive_number("df", df, self.name)
+        self.log_scale = jnp.zeros((), jnp.float32)
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent Student-t laws."""
+        noise = AdditiveNoise(at_least_single(raw), tempered(self.log_scale), base="student_t", df=self.df)
+        return noise.to_event(1)
+
+    def inside(self, x: NDArray[Any]) -> Mask:
+        """Finite."""
+        return is_finite(x)
+
+    def initial_raw(self, x_mean: ArrayLike) -> Array:
+        """Return the means."""
+        return at_least_single(x_mean)

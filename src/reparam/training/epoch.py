@@ -1,0 +1,97 @@
+"""One epoch, compiled into one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from reparam.data import Schema
+from reparam.model import Model
+from reparam.objectives import Objective
+from reparam.training.metrics import Sums, batch_sums
+from reparam.training.state import OPTIMIZER
+
+CALIBRATION_ROWS = 4096
+
+
+@eqx.filter_jit
+def train_epoch(
+    model: Model,
+    optimizer: optax.OptState,
+    rows: Array,
+    key: PRNGKeyArray,
+    learning_rate: Array,
+    *,
+    objective: Objective,
+    schema: Schema,
+    batch_size: int,
+) -> tuple[Model, optax.OptState, Sums]:
+    """Visit every row once, in an order drawn from ``key``, one step of Adam per batch.
+
+    Rows stay on the device as they are stored and become the model's values batch by batch. The last batch is filled
+    up with rows of weight zero, so that one shape is compiled.
+    """
+    order_key, noise_key = jax.random.split(key)
+    batches, weights = padded_batches(jax.random.permutation(order_key, rows.shape[0]), batch_size)
+    trained, fixed = eqx.partition(model, eqx.is_inexact_array)
+
+    def loss(trained: Any, x: Array, weight: Array, key: PRNGKeyArray) -> tuple[Array, Sums]:
+        model = eqx.combine(trained, fixed)
+        q = model.encode(x)
+        terms = objective(model, x, key, q=q)
+        sums = batch_sums(terms, q, model.prior_distribution(), weight)
+        return -(weight @ terms.surrogate) / sums.weight, sums
+
+    def step(carry: tuple[Any, optax.OptState], batch: tuple[Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
+        trained, optimizer = carry
+        indices, weight, key = batch
+        x = schema.apply(rows[indices])  # (B, P)
+        gradient, sums = jax.grad(loss, has_aux=True)(trained, x, weight, key)
+        direction, optimizer = OPTIMIZER.update(gradient, optimizer, trained)
+        trained = jax.tree.map(lambda leaf, d: leaf - learning_rate * d, trained, direction)
+        return (trained, optimizer), sums
+
+    keys = jax.random.split(noise_key, len(batches))
+    (trained, optimizer), sums = jax.lax.scan(step, (trained, optimizer), (batches, weights, keys))
+    return eqx.combine(trained, fixed), optimizer, sums
+
+
+@eqx.filter_jit
+def evaluate_epoch(
+    model: Model, rows: Array, key: PRNGKeyArray, *, objective: Objective, schema: Schema, batch_size: int
+) -> Sums:
+    """The objective's terms over every row once, without training; the same key gives the same noise."""
+    batches, weights = padded_batches(jnp.arange(rows.shape[0]), batch_size)
+
+    def step(carry: None, batch: tuple[Array, Array, PRNGKeyArray]) -> tuple[None, Sums]:
+        indices, weight, key = batch
+        x = schema.apply(rows[indices])
+        q = model.encode(x)
+        return None, batch_sums(objective(model, x, key, q=q), q, model.prior_distribution(), weight)
+
+    return jax.lax.scan(step, None, (batches, weights, jax.random.split(key, len(batches))))[1]
+
+
+@eqx.filter_jit
+def calibrate(model: Model, rows: Array, key: PRNGKeyArray, *, schema: Schema) -> Model:
+    """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows."""
+    rows_key, noise_key = jax.random.split(key)
+    x = schema.apply(rows[jax.random.permutation(rows_key, rows.shape[0])[:CALIBRATION_ROWS]])
+    raw = model.decoder(model.encode(x).sample(noise_key))
+    calibrated: Model = eqx.tree_at(lambda m: m.likelihood, model, model.likelihood.refit(raw, x))
+    return calibrated
+
+
+def padded_batches(order: Array, batch_size: int) -> tuple[Array, Array]:
+    """Row numbers and weights, both (batches, B): the last batch is filled up from the first rows, at weight 0."""
+    count = order.shape[0]
+    batches = -(-count // batch_size)
+    positions = jnp.arange(batches * batch_size)
+    indices = order[positions % count]
+    weights = (positions < count).astype(jnp.float32)
+    return indices.reshape(batches, batch_size), weights.reshape(batches, batch_size)

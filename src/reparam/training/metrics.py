@@ -1,0 +1,86 @@
+"""What an epoch says of itself: exact sums over its data, reduced to means in double precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from numpyro.distributions import Distribution
+
+from reparam.objectives import Terms, kl_per_dimension
+
+ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov (2016), Section 5.2
+
+
+class Sums(NamedTuple):
+    """Weighted sums over one batch; an empty vector where the posterior has no closed form of it."""
+
+    weight: Array  # ()
+    bound: Array  # () nats
+    reconstruction: Array  # () nats
+    kl: Array  # () nats
+    kl_per_dimension: Array  # (K,) nats
+    mean: Array  # (K,) Σ E_q z
+    mean_square: Array  # (K,) Σ (E_q z)²
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Means over an epoch's data, in nats per datum.
+
+    ``active_units`` counts the latents whose posterior mean varies over the data by more than 0.01 (Burda et al.
+    2016); like ``kl_per_dimension`` it is None where the posterior has no closed form of it.
+    """
+
+    bound: float
+    reconstruction: float
+    kl: float
+    kl_per_dimension: tuple[float, ...] | None
+    active_units: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return {**vars(self), "kl_per_dimension": self.kl_per_dimension and list(self.kl_per_dimension)}
+
+
+def batch_sums(terms: Terms, q: Distribution, p: Distribution, weight: Array) -> Sums:
+    """Sum a batch's terms over its data, each datum by its weight (B,): 1, or 0 for padding."""
+    mean = posterior_mean(q)
+    return Sums(
+        jnp.sum(weight),
+        weight @ terms.bound,
+        weight @ terms.reconstruction,
+        weight @ terms.kl,
+        _weighted(weight, kl_per_dimension(q, p)),
+        _weighted(weight, mean),
+        _weighted(weight, None if mean is None else mean**2),
+    )
+
+
+def posterior_mean(q: Distribution) -> Array | None:
+    """E_q z of shape (B, K), or None where it has no closed form."""
+    try:
+        return jnp.asarray(q.mean)
+    except NotImplementedError:
+        return None
+
+
+def reduce_sums(sums: Sums) -> Metrics:
+    """Means over all batches of an epoch, whose sums lie along the first axis."""
+    totals = Sums(*(np.sum(np.asarray(part, np.float64), axis=0) for part in sums))
+    rows = totals.weight
+    variance = totals.mean_square / rows - (totals.mean / rows) ** 2
+    return Metrics(
+        bound=float(totals.bound / rows),
+        reconstruction=float(totals.reconstruction / rows),
+        kl=float(totals.kl / rows),
+        kl_per_dimension=tuple((totals.kl_per_dimension / rows).tolist()) or None,
+        active_units=int(np.sum(variance > ACTIVE_VARIANCE)) if variance.size else None,
+    )
+
+
+def _weighted(weight: Array, values: Array | None) -> Array:
+    return jnp.zeros(0) if values is None else weight @ values
