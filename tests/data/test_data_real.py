@@ -1,0 +1,61 @@
+"""Real data sets that lie beside the repository; skipped where they are absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reparam.data import inspect, load
+from reparam.errors import DataError
+
+FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the folder ../shared/data with real data is absent")
+
+READ = [  # source, shape, event shape, dtype, units, classes
+    ("frey.npz", (1965, 560), (28, 20), "uint8", "x/255", None),
+    ("mnist.npz:test_x", (10000, 784), (28, 28), "uint8", "x/255", 10),
+    ("oilflow3class.npz:DataTrn", (1000, 12), (12,), "float32", "x", 3),
+    ("winequality-red.csv.gz", (1599, 12), (12,), "float32", "x", None),
+    ("mouse_bladder_cell_select_2100.npz:x", (2100, 20670), (20670,), "uint16", "x", 16),
+]
+
+
+@pytest.mark.parametrize(("source", "shape", "event_shape", "dtype", "units", "classes"), READ)
+def test_real_data_are_read_as_they_are(
+    *,
+    source: str,
+    shape: tuple[int, int],
+    event_shape: tuple[int, ...],
+    dtype: str,
+    units: str,
+    classes: int | None,
+) -> None:
+    data = load(FOLDER / source)
+    assert data.rows.shape == shape
+    assert (data.schema.event_shape, data.schema.dtype, data.schema.units) == (event_shape, dtype, units)
+    assert data.schema.columns is None
+    assert (None if data.labels is None else len(np.unique(data.labels))) == classes
+
+
+def test_cell_counts_are_seen_as_counts() -> None:
+    summary = inspect(load(FOLDER / "mouse_bladder_cell_select_2100.npz:x"))
+    assert summary.counts
+    assert not summary.binary
+    assert summary.maximum == 303
+
+
+def test_the_last_column_of_wine_may_be_its_label() -> None:
+    data = load(FOLDER / "winequality-red.csv.gz", labels="column_11")
+    assert data.rows.shape == (1599, 11)
+    assert data.labels is not None
+    assert sorted(set(data.labels.tolist())) == [3, 4, 5, 6, 7, 8]
+
+
+def test_missing_cells_and_text_are_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"1605 of 8400 values .* row 0, column 8, is missing"):
+        load(FOLDER / "horse-colic.csv.gz")
+    assert inspect(load(FOLDER / "horse-colic.csv.gz", allow_missing=True)).missing == 1605
+    with pytest.raises(DataError, match=r"'State-gov'.* and 4 more must hold numbers"):
+        load(FOLDER / "adult-train.csv.gz")
