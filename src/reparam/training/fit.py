@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -31,13 +31,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Record:
-    """One epoch: its number from 1, means over the training and the validation rows, seconds, and the state after."""
+    """One epoch: its number from 1, means over the training and the validation rows, seconds, and the state after.
+
+    ``weights`` are those of the objective at the epoch's end: where one is not 1 the surrogate is no bound, while the
+    means are those of the bound all the same.
+    """
 
     epoch: int
     training: Metrics
     validation: Metrics | None
     seconds: float
     state: TrainState
+    weights: Mapping[str, float]
 
 
 def fit(
@@ -66,13 +71,22 @@ def fit(
         TrainingError: the bound is no longer finite.
     """
     batch_size = min(settings.batch_size, rows.shape[0])
+    steps = -(-rows.shape[0] // batch_size)
     rate = jnp.float32(settings.learning_rate)
     while int(state.epoch) < settings.epochs and not (0 < settings.patience <= int(state.stale_epochs)):
         started = time.perf_counter()
         train_key, calibration_key = jax.random.split(epoch_key(state))
         model = calibrate(state.model, rows, calibration_key, schema=schema)
-        model, optimizer, sums = train_epoch(
-            model, state.optimizer, rows, train_key, rate, objective=objective, schema=schema, batch_size=batch_size
+        model, moments, sums = train_epoch(
+            model,
+            state.moments,
+            rows,
+            train_key,
+            rate,
+            state.epoch,
+            objective=objective,
+            schema=schema,
+            batch_size=batch_size,
         )
         training = reduce_sums(sums)
         if not math.isfinite(training.bound):
@@ -87,5 +101,6 @@ def fit(
                     model, validation_rows, state.key, objective=objective, schema=schema, batch_size=batch_size
                 )
             )
-        state = advance(state, model, optimizer, None if validation is None else validation.bound)
-        yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state)
+        state = advance(state, model, moments, None if validation is None else validation.bound)
+        weights = objective.at(state.epoch * steps, steps).weights()
+        yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state, weights)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from reparam.model import Model
+from reparam.training.adam import Adam, Moments
+
+ADAM = Adam()
 
 
 class TrainState(eqx.Module):
     """A position in training; a run that is stopped at an epoch and resumed from here ends with the same bytes."""
 
     model: Model
-    optimizer: optax.OptState
+    moments: Moments
     key: PRNGKeyArray  # the root of every epoch's noise
     epoch: Array  # () int32, epochs done
     best_model: Model
@@ -27,7 +29,7 @@ def initial_state(model: Model, key: PRNGKeyArray) -> TrainState:
     """The state before the first epoch."""
     return TrainState(
         model=model,
-        optimizer=OPTIMIZER.init(eqx.filter(model, eqx.is_inexact_array)),
+        moments=ADAM.start(eqx.filter(model, eqx.is_inexact_array)),
         key=key,
         epoch=jnp.zeros((), jnp.int32),
         best_model=model,
@@ -36,12 +38,12 @@ def initial_state(model: Model, key: PRNGKeyArray) -> TrainState:
     )
 
 
-def advance(state: TrainState, model: Model, optimizer: optax.OptState, validation_bound: float | None) -> TrainState:
+def advance(state: TrainState, model: Model, moments: Moments, validation_bound: float | None) -> TrainState:
     """The state after an epoch; without validation rows the newest model is the best."""
     better = validation_bound is None or validation_bound > float(state.best_bound)
     return TrainState(
         model=model,
-        optimizer=optimizer,
+        moments=moments,
         key=state.key,
         epoch=state.epoch + 1,
         best_model=model if better else state.best_model,
@@ -53,7 +55,3 @@ def advance(state: TrainState, model: Model, optimizer: optax.OptState, validati
 def epoch_key(state: TrainState) -> PRNGKeyArray:
     """The key of the epoch that comes next."""
     return jax.random.fold_in(state.key, state.epoch)
-
-
-OPTIMIZER = optax.scale_by_adam()
-"""Adam (Kingma & Ba 2015) without its step size, which is an argument: one compiled epoch serves every rate."""
