@@ -53,11 +53,11 @@ def build_model(
     hidden: tuple[int, ...] = (400,),
     activation: str = "relu",
 ) -> Model:
-    """A fresh model for data like ``x``: parts by name, weights by ``key``, output biases by the data's mean.
+    """A fresh model for data like ``x``: parts by name, weights by ``key``, output bias and noise by the data.
 
     Args:
-        x: rows of training data as the model sees them, shape (N, P): their mean sets the decoder's output bias, and
-            drawn rows start the pseudo-inputs of a VampPrior.
+        x: rows of training data as the model sees them, shape (N, P): their mean sets the decoder's output bias, their
+            spread the noise, and drawn rows start the pseudo-inputs of a VampPrior.
         key: everything random.
         latent_dim: K.
         posterior: a name in ``POSTERIORS``, with arguments behind a colon.
@@ -77,7 +77,8 @@ def build_model(
     keys = dict(zip(("encoder", "posterior", "prior", "decoder", "rows"), jax.random.split(key, 5), strict=True))
     rows, size = x.shape
     q = build("posterior", POSTERIORS, posterior, latent_dim, scale=scale, key=keys["posterior"])
-    p_x = build("likelihood", LIKELIHOODS, likelihood, size)
+    x_mean, x_std = jnp.mean(x, axis=0), jnp.std(x, axis=0)
+    p_x = build("likelihood", LIKELIHOODS, likelihood, size).started(x_std)
     chosen = jax.random.permutation(keys["rows"], rows)
     p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=x[chosen], key=keys["prior"])
     return Model(
@@ -88,7 +89,7 @@ def build_model(
             (latent_dim, *hidden[::-1], p_x.raw_size),
             activation,
             keys["decoder"],
-            output_bias=p_x.initial_raw(jnp.mean(x, axis=0)),
+            output_bias=p_x.initial_raw(x_mean, x_std),
         ),
         likelihood=p_x,
     )

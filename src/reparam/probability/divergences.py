@@ -22,6 +22,7 @@ from numpyro.distributions import Distribution
 from reparam.errors import NoClosedFormError, ParameterError, ReparamWarning
 from reparam.probability.distributions.affine_normal import AffineNormal
 from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.distributions.low_rank_normal import LowRankNormal
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
 
@@ -57,16 +58,10 @@ def kl_divergence(q: Distribution, p: Distribution) -> Array:
     0.5
     """
     if q.event_shape != p.event_shape:
-        raise ParameterError(
-            f"kl_divergence needs equal event shapes. Got {q.event_shape} of q, {p.event_shape} of p."
-        )
+        raise ParameterError(f"kl_divergence needs equal event shapes. Got {q.event_shape} of q, {p.event_shape} of p.")
     closed_form, simple_q, simple_p = _closed_form(q, p)
     kl = jnp.broadcast_to(closed_form(simple_q, simple_p), jnp.broadcast_shapes(q.batch_shape, p.batch_shape))
-    if (
-        isinstance(q, AffineNormal)
-        and not isinstance(kl, jax.core.Tracer)
-        and bool(jnp.any(jnp.isposinf(kl)))
-    ):
+    if isinstance(q, AffineNormal) and not isinstance(kl, jax.core.Tracer) and bool(jnp.any(jnp.isposinf(kl))):
         warnings.warn(
             "kl_divergence: the matrix S of z = loc + S @ eps is singular, so q has no density and KL = inf. "
             "Start S near the identity, or choose the 'cholesky' posterior, which cannot be singular.",
@@ -110,9 +105,7 @@ def kl_monte_carlo(q: Distribution, p: Distribution, key: PRNGKeyArray, samples:
     True
     """
     if samples < 2:
-        raise ParameterError(
-            f"The 'samples' parameter of kl_monte_carlo must be an int in [2, inf). Got {samples!r}."
-        )
+        raise ParameterError(f"The 'samples' parameter of kl_monte_carlo must be an int in [2, inf). Got {samples!r}.")
     z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (samples,)))
     log_ratio = log_q - p.log_prob(z)
     return Estimate(jnp.mean(log_ratio, axis=0), jnp.std(log_ratio, axis=0, ddof=1) / jnp.sqrt(samples))
@@ -140,7 +133,7 @@ def _kl_affine(q: AffineNormal, p: AffineNormal) -> Array:
     """½[tr M − ln det(I + M) + ‖S_p⁻¹Δμ‖²] with I + M = AAᵀ, A = S_p⁻¹ S_q."""
     shift = jnp.linalg.solve(p.matrix, (q.loc - p.loc)[..., None])[..., 0]
     excess = jnp.linalg.solve(p.matrix, q.matrix - p.matrix)
-    return gaussian_excess(excess, q.log_abs_det - p.log_abs_det) + 0.5 * jnp.sum(shift**2, axis=-1)
+    return _excess(excess, q.log_abs_det - p.log_abs_det) + 0.5 * jnp.sum(shift**2, axis=-1)
 
 
 def _kl_affine_diagonal(q: AffineNormal, p: LocationScale) -> Array:
@@ -149,26 +142,40 @@ def _kl_affine_diagonal(q: AffineNormal, p: LocationScale) -> Array:
     identity = jnp.eye(q.matrix.shape[-1], dtype=q.matrix.dtype)
     excess = (q.matrix - p.scale[..., None, :] * identity) / p.scale[..., :, None]
     log_abs_det = q.log_abs_det - jnp.sum(p.log_scale, axis=-1)
-    return gaussian_excess(excess, log_abs_det) + 0.5 * jnp.sum(shift**2, axis=-1)
+    return _excess(excess, log_abs_det) + 0.5 * jnp.sum(shift**2, axis=-1)
 
 
-def gaussian_excess(excess: Array, log_abs_det: Array) -> Array:
-    r"""Half of :math:`\|A\|_F^2 - D - 2\ln|\det A|` for A = I + E, accurate where AAᵀ is near I.
+def _kl_low_rank_diagonal(q: LowRankNormal, p: LocationScale) -> Array:
+    """½[tr M − ln det(I + M) + ‖Δμ/σ_p‖²] with M = diag(e^{2 ln(σ_q/σ_p)} − 1) + F̃F̃ᵀ, F̃ = F/σ_p."""
+    shift = (q.loc - p.loc) / p.scale
+    factor = q.factor / p.scale[..., :, None]
+    diagonal = jnp.eye(q.loc.shape[-1], dtype=q.loc.dtype) * jnp.expm1(2.0 * (q.log_scale - p.log_scale))[..., None, :]
+    m = diagonal + factor @ jnp.swapaxes(factor, -1, -2)
+    log_det = 2.0 * (q.log_abs_det - jnp.sum(p.log_scale, axis=-1))
+    return trace_minus_log_det(m, log_det) + 0.5 * jnp.sum(shift**2, axis=-1)
 
-    With :math:`M = AA^\top - I = E + E^\top + EE^\top` it is :math:`\tfrac12[\mathrm{tr}\,M - \ln\det(I + M)]`, whose
-    series :math:`\tfrac12[\mathrm{tr}M^2/2 - \mathrm{tr}M^3/3 + \mathrm{tr}M^4/4 - \dots]` is used below ‖M‖ = 0.05.
+
+def _excess(e: Array, log_abs_det: Array) -> Array:
+    r"""Half of :math:`\|A\|_F^2 - D - 2\ln|\det A|` for A = I + E: M = AAᵀ − I = E + Eᵀ + EEᵀ."""
+    transposed = jnp.swapaxes(e, -1, -2)
+    return trace_minus_log_det(e + transposed + e @ transposed, 2.0 * log_abs_det)
+
+
+def trace_minus_log_det(m: Array, log_det: Array) -> Array:
+    r"""Return :math:`\tfrac12[\mathrm{tr}\,M - \ln\det(I + M)]` of symmetric M (..., D, D), given ln det(I + M).
+
+    Below ‖M‖ = 0.05 by its series :math:`\tfrac12[\mathrm{tr}M^2/2 - \mathrm{tr}M^3/3 + \mathrm{tr}M^4/4 - \dots]`.
+
+    >>> round(trace_minus_log_det(jnp.diag(jnp.array([1e-3, 0.0])), jnp.log1p(jnp.array(1e-3))).item() * 1e7, 3)
+    2.498
     """
-    squared = jnp.sum(excess**2, axis=(-2, -1))
-    plain = jnp.trace(excess, axis1=-2, axis2=-1) + 0.5 * squared - log_abs_det
-    transposed = jnp.swapaxes(excess, -1, -2)
-    m = excess + transposed + excess @ transposed
+    plain = 0.5 * (jnp.trace(m, axis1=-2, axis2=-1) - log_det)
     norm = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(m) ** 2, axis=(-2, -1)))
-    near = (norm < 0.05) & jnp.isfinite(log_abs_det)
+    near = (norm < 0.05) & jnp.isfinite(log_det)
     m = jnp.where(near[..., None, None], m, 0.0)
     m2 = m @ m
     m3 = m2 @ m
-    powers = [(m, m), (m2, m), (m2, m2), (m3, m2), (m3, m3)]
-    traces = [jnp.sum(a * b, axis=(-2, -1)) for a, b in powers]
+    traces = [jnp.sum(a * b, axis=(-2, -1)) for a, b in ((m, m), (m2, m), (m2, m2), (m3, m2), (m3, m3))]
     series = sum((-1) ** k * trace / k for k, trace in enumerate(traces, start=2))
     return jnp.where(near, 0.5 * series, plain)
 
@@ -181,15 +188,11 @@ def exp_minus_tangent(t: Array) -> Array:
     """
     near = jnp.abs(t) < (0.03 if t.dtype == jnp.float64 else 0.3)
     small = jnp.where(near, t, 0.0)
-    series = (
-        0.5
-        * small**2
-        * jnp.polyval(jnp.array([2 / 40320, 2 / 5040, 2 / 720, 2 / 120, 2 / 24, 2 / 6, 1.0]), small)
-    )
+    series = 0.5 * small**2 * jnp.polyval(jnp.array([2 / 40320, 2 / 5040, 2 / 720, 2 / 120, 2 / 24, 2 / 6, 1.0]), small)
     return jnp.where(near, series, jnp.expm1(t) - t)
 
 
-Simple = LocationScale | AffineNormal
+Simple = LocationScale | AffineNormal | LowRankNormal
 ClosedForm = Callable[[Any, Any], Array]
 
 CLOSED_FORMS: dict[tuple[str, str], ClosedForm] = {
@@ -197,7 +200,12 @@ CLOSED_FORMS: dict[tuple[str, str], ClosedForm] = {
     ("laplace", "laplace"): _kl_diagonal_laplace,
     ("affine", "affine"): _kl_affine,
     ("affine", "normal"): _kl_affine_diagonal,
-    ("normal", "affine"): lambda q, p: _kl_affine(_affine_of_diagonal(q), p),
+    ("normal", "affine"): lambda q, p: _kl_affine(_affine(q), p),
+    ("low_rank", "normal"): _kl_low_rank_diagonal,
+    ("low_rank", "affine"): lambda q, p: _kl_affine(_affine(q), p),
+    ("low_rank", "low_rank"): lambda q, p: _kl_affine(_affine(q), _affine(p)),
+    ("affine", "low_rank"): lambda q, p: _kl_affine(q, _affine(p)),
+    ("normal", "low_rank"): lambda q, p: _kl_affine(_affine(q), _affine(p)),
 }
 
 
@@ -214,14 +222,13 @@ def _closed_form(q: Distribution, p: Distribution) -> tuple[ClosedForm, Simple, 
 
 
 def _simplified(d: Distribution) -> Simple | None:
-    """The distribution as one of the two that closed forms are written for; None where it is neither."""
-    if isinstance(d, LocationScale | AffineNormal):
+    """The distribution as one of those that closed forms are written for; None where it is none."""
+    if isinstance(d, Simple):
         return d
     if isinstance(d, dist.MultivariateNormal):
         return AffineNormal(d.loc, d.scale_tril, log_abs_det=_log_diagonal(d.scale_tril))
     if isinstance(d, dist.LowRankMultivariateNormal):
-        factor = jnp.linalg.cholesky(d.covariance_matrix)
-        return AffineNormal(d.loc, factor, log_abs_det=_log_diagonal(factor))
+        return LowRankNormal(d.loc, jnp.sqrt(d.cov_diag), d.cov_factor, log_scale=0.5 * jnp.log(d.cov_diag))
     if isinstance(d, dist.ExpandedDistribution) and d.event_shape:
         return _simplified(d.base_dist)
     return _coordinates(d)
@@ -240,10 +247,14 @@ def _coordinates(d: Distribution) -> LocationScale | None:
 
 
 def _kind(d: Simple | None) -> str:
-    return d.base if isinstance(d, LocationScale) else "affine"
+    return d.base if isinstance(d, LocationScale) else "low_rank" if isinstance(d, LowRankNormal) else "affine"
 
 
-def _affine_of_diagonal(d: LocationScale) -> AffineNormal:
+def _affine(d: LocationScale | LowRankNormal) -> AffineNormal:
+    """The same Gaussian as z = μ + Sε, S diagonal or a Cholesky factor."""
+    if isinstance(d, LowRankNormal):
+        factor = jnp.linalg.cholesky(d.covariance_matrix)
+        return AffineNormal(d.loc, factor, log_abs_det=d.log_abs_det)
     identity = jnp.eye(d.loc.shape[-1], dtype=d.loc.dtype)
     return AffineNormal(d.loc, identity * d.scale[..., None, :], log_abs_det=jnp.sum(d.log_scale, axis=-1))
 

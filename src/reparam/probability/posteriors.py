@@ -10,7 +10,6 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from flowjax.bijections import AbstractBijection
 from flowjax.distributions import Normal as FlowBase
 from flowjax.flows import masked_autoregressive_flow
@@ -21,6 +20,7 @@ from reparam.errors import ParameterError
 from reparam.probability.distributions.affine_normal import AffineNormal
 from reparam.probability.distributions.flow import FlowDistribution
 from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.distributions.low_rank_normal import LowRankNormal
 from reparam.probability.scales import Scale, at_least_single, scale_from
 from reparam.specification import positive_int
 
@@ -86,9 +86,7 @@ class Diagonal(Posterior):
     def distribution(self, raw: ArrayLike) -> LocationScale:
         """Return N(μ, diag σ²), or its like with another base."""
         loc, a = jnp.split(at_least_single(raw), 2, axis=-1)
-        return LocationScale(
-            loc, self.scale.std(a), log_scale=self.scale.log_std(a), base=self.base, df=self.df
-        )
+        return LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a), base=self.base, df=self.df)
 
     def initial_raw(self) -> Array:
         """Raw numbers of μ = 0, σ = 1, or of the middle of a scale that cannot reach 1."""
@@ -156,7 +154,7 @@ class Cholesky(Posterior):
         diagonal = jnp.eye(self.latent_dim) * self.scale.std(a)[..., None, :]
         rows, columns = jnp.tril_indices(self.latent_dim, -1)
         matrix = diagonal.at[..., rows, columns].set(below)
-        return AffineNormal(loc, matrix, log_abs_det=jnp.sum(self.scale.log_std(a), axis=-1))
+        return AffineNormal(loc, matrix, log_abs_det=jnp.sum(self.scale.log_std(a), axis=-1), triangular=True)
 
     def initial_raw(self) -> Array:
         """Raw numbers of μ = 0, L = I."""
@@ -177,9 +175,7 @@ class LowRank(Posterior):
     rank: int = eqx.field(static=True)
     scale: Scale
 
-    def __init__(
-        self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: PRNGKeyArray | None = None
-    ):
+    def __init__(self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
         self.latent_dim, self.rank = positive_int("latent_dim", latent_dim), positive_int("rank", rank)
         self.scale = scale_from(scale)
 
@@ -188,11 +184,11 @@ class LowRank(Posterior):
         """K(2 + rank)."""
         return self.latent_dim * (2 + self.rank)
 
-    def distribution(self, raw: ArrayLike) -> Distribution:
+    def distribution(self, raw: ArrayLike) -> LowRankNormal:
         """Return N(μ, diag σ² + FFᵀ)."""
         loc, a, factor = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
         factor = factor.reshape(*factor.shape[:-1], self.latent_dim, self.rank)
-        return dist.LowRankMultivariateNormal(loc, factor, self.scale.std(a) ** 2)
+        return LowRankNormal(loc, self.scale.std(a), factor, log_scale=self.scale.log_std(a))
 
     def initial_raw(self) -> Array:
         """Raw numbers of μ = 0, σ = 1, F = 0."""

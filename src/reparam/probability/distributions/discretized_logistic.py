@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution, constraints
 
 from reparam.probability.distributions.special_functions import log_sigmoid
+from reparam.probability.scales import at_least_single
 
 LEVELS = 256
 STEP = 1.0 / (LEVELS - 1)
@@ -78,7 +79,7 @@ class DiscretizedLogistic(Distribution):
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln p(x) in nats; x is taken to its nearest level."""
-        level = jnp.round(jnp.asarray(value) / STEP)[..., None]
+        level = jnp.round(at_least_single(value) / STEP)[..., None]
         above = log_sigmoid(-self._standardized(level - 0.5))
         below = log_sigmoid(self._standardized(level + 0.5))
         width = STEP * jnp.exp(-self.log_scale)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import equinox as eqx
 import jax.numpy as jnp
 from flowjax.bijections import AbstractBijection
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
@@ -24,9 +27,10 @@ class FlowDistribution(Distribution):
         condition: c, shape (*B, C), or None.
     """
 
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
-    pytree_data_fields = ("base", "bijection", "condition")
+    pytree_data_fields = ("base", "weights", "condition")
+    pytree_aux_fields = ("architecture",)
 
     def __init__(
         self,
@@ -36,8 +40,15 @@ class FlowDistribution(Distribution):
         *,
         validate_args: bool | None = None,
     ):
-        self.base, self.bijection, self.condition = base, bijection, condition
+        self.base, self.condition = base, condition
+        self.weights, self.architecture = eqx.partition(bijection, eqx.is_array)  # jit takes arrays only
         super().__init__(base.batch_shape, base.event_shape, validate_args=validate_args)
+
+    @property
+    def bijection(self) -> AbstractBijection:
+        """T."""
+        bijection: AbstractBijection = eqx.combine(self.weights, self.architecture)
+        return bijection
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw z of shape (*sample_shape, *batch_shape, D)."""

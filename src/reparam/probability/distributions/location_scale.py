@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,10 @@ from reparam.probability.reparameterization import draw_noise, reparameterize, r
 Base = Callable[[float], Distribution]
 
 BASES: dict[str, Base] = {
-    "normal": lambda df: dist.Normal(),
-    "laplace": lambda df: dist.Laplace(),
-    "logistic": lambda df: dist.Logistic(),
-    "student_t": lambda df: dist.StudentT(df),
+    "normal": lambda _: dist.Normal(),
+    "laplace": lambda _: dist.Laplace(),
+    "logistic": lambda _: dist.Logistic(),
+    "student_t": dist.StudentT,
 }
 
 
@@ -45,12 +46,12 @@ class LocationScale(Distribution):
     ((3,), -2.7568)
     """
 
-    arg_constraints = {
+    arg_constraints: ClassVar = {
         "loc": constraints.real_vector,
         "scale": constraints.independent(constraints.positive, 1),
     }
     support = constraints.real_vector
-    reparametrized_params = ["loc", "scale"]
+    reparametrized_params: ClassVar = ["loc", "scale"]
     pytree_data_fields = ("loc", "scale", "log_scale")
     pytree_aux_fields = ("base", "df")
 

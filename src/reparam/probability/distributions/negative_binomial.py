@@ -26,7 +26,7 @@ class NegativeBinomial(Distribution):
     .. math:: \ln p(x) = (x + r) \ln\frac{r + x}{r + \mu} - \tfrac12 \ln(1 + x/r) - x + x \ln \mu - \ln x!
         + c(x + r) - c(r)
 
-    numpyro's own subtracts gamma functions of r and is wrong by whole nats from r = 10⁶ on in single precision.
+    numpyro's own subtracts gamma functions of r, and is off by 0.4 nats at r = 10⁷ in single precision.
     Rounding leaves an error of about 10⁻⁷ x ln x. Source of the form by mean: Hilbe (2011), Section 8.2.
 
     >>> round(NegativeBinomial(jnp.log(2.0), 23.0).log_prob(2).item(), 4)  # r = 10^10: Poisson
@@ -43,11 +43,18 @@ class NegativeBinomial(Distribution):
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln p(x) in nats."""
         x, log_r = jnp.asarray(value).astype(self.log_mean.dtype), self.log_inverse_dispersion
-        r = jnp.exp(log_r)
-        log_growth = jnp.log1p(x / r)
-        log_odds = softplus(self.log_mean - log_r)
-        power = (x + r) * (log_growth - log_odds) - 0.5 * log_growth - x + x * self.log_mean
-        return power - gammaln(x + 1.0) + stirling_correction(log_r + log_growth) - stirling_correction(log_r)
+        r, log_growth = jnp.exp(log_r), jnp.log1p(x * jnp.exp(-log_r))
+        power = (x + r) * self._log_ratio(x) - 0.5 * log_growth - x + x * self.log_mean
+        correction = stirling_correction(log_r + log_growth) - stirling_correction(log_r)
+        return power - gammaln(x + 1.0) + correction
+
+    def _log_ratio(self, x: Array) -> Array:
+        """ln (r + x)/(r + μ), near zero through the relative difference."""
+        r = jnp.exp(self.log_inverse_dispersion)
+        difference = (x - self.mean) / (r + self.mean)
+        near = jnp.abs(difference) < 0.5
+        far = jnp.log(r + x) - jnp.logaddexp(self.log_inverse_dispersion, self.log_mean)
+        return jnp.where(near, jnp.log1p(jnp.where(near, difference, 0.0)), far)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw counts of shape (*sample_shape, ...): Poisson with a gamma rate, which stops at 2·10⁹."""

@@ -56,8 +56,12 @@ class Likelihood(eqx.Module):
         """Return which values lie in the support, in the shape of ``x``."""
 
     @abstractmethod
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
-        """Return the raw vector where training starts, (raw_size,), from the data's column means, (P,)."""
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
+        """Return the raw vector where training starts, (raw_size,), from column means and deviations, (P,)."""
+
+    def started(self, x_std: ArrayLike) -> Self:
+        """Return the likelihood with its learned noise at the spread of the data, from column deviations (P,)."""
+        return self
 
     def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
         """Return the likelihood with its noise at the closed-form maximum for these data, where it has one."""
@@ -81,7 +85,7 @@ class Likelihood(eqx.Module):
             row, column = np.argwhere(outside)[0]
             raise SupportError(
                 f"row {row}, column {column}: {rows[row, column]} is outside the support of the {self.name} "
-                f"likelihood, {self.support_in_words()} ({outside.sum()} of {outside.size} values are). {_remedy(rows)}"
+                f"likelihood, {self.support_in_words()}; {outside.sum()} of {outside.size} values are. {_remedy(rows)}"
             )
 
     def support_in_words(self) -> str:

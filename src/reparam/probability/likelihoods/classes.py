@@ -62,7 +62,7 @@ class Bernoulli(Likelihood):
                 stacklevel=2,
             )
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logits of the means."""
         return logit(at_least_single(x_mean))
 
@@ -101,7 +101,7 @@ class Categorical(Likelihood):
         """Return the codes with K filled in."""
         return f"{self.support} with K = {self.categories} categories"
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return equal logits: the mean of codes says little of their frequencies."""
         return jnp.zeros(self.raw_size)
 
@@ -109,7 +109,7 @@ class Categorical(Likelihood):
 class DiscretizedLogistic(Likelihood):
     r"""8-bit images as levels k/255: a mixture of ``components`` logistics, cut into 256 bins.
 
-    Raw: for each component three blocks of P, as logits of the weights, μ and ln s, each K blocks long.
+    Raw: 3K blocks of P; K of the weights' logits, K of μ, K of ln s.
     Source: Salimans et al. (2017).
 
     >>> DiscretizedLogistic(2, 5).raw_size
@@ -142,7 +142,7 @@ class DiscretizedLogistic(Likelihood):
         whole = np.abs(level - np.round(level)) <= np.maximum(1e-3, level * precision)
         return np.asarray(is_unit(x) & whole)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return equal weights, locations spread about the means so that no two components are alike, s = e^{−2}."""
         mean = at_least_single(x_mean)
         loc = mean + jnp.linspace(-0.25, 0.25, self.components)[:, None] * (self.components > 1)

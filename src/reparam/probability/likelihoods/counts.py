@@ -38,7 +38,7 @@ class Poisson(Likelihood):
         """A whole number from 0 on."""
         return is_count(x)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logarithms of the means."""
         return log_of_mean(x_mean)
 
@@ -70,7 +70,7 @@ class NegativeBinomial(Likelihood):
         """A whole number from 0 on."""
         return is_count(x)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logarithms of the means."""
         return log_of_mean(x_mean)
 
@@ -109,7 +109,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         """A whole number from 0 on."""
         return is_count(x)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return a dropout of 0.12 and the means that then give the data's."""
         gate_logits = jnp.full(self.event_size, -2.0)
         return jnp.concatenate([log_of_mean(x_mean) + softplus(gate_logits), gate_logits])

@@ -38,7 +38,7 @@ class ContinuousBernoulli(Likelihood):
         """In [0, 1]."""
         return is_unit(x)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logits whose law has the means, between −50 and 50, read off a grid."""
         grid = jnp.linspace(-50.0, 50.0, 2001)
         return jnp.interp(at_least_single(x_mean), continuous_bernoulli.ContinuousBernoulli(grid).mean, grid)
@@ -70,7 +70,7 @@ class Beta(Likelihood):
         """Strictly between 0 and 1."""
         return np.asarray((x > 0) & (x < 1))
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means and φ = 2, the uniform law where the mean is ½."""
         mean_logits = logit(at_least_single(x_mean))
         return jnp.concatenate([mean_logits, jnp.full_like(mean_logits, jnp.log(2.0))])

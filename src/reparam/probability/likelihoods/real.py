@@ -26,6 +26,7 @@ from reparam.probability.scales import at_least_single
 from reparam.specification import positive_int
 
 REALS = "the finite real numbers"
+SMALLEST_START = 1e-3  # a constant column has no spread, and would start with a cliff
 SMALLEST_VARIANCE = math.exp(-2.0 * TEMPERED_BEYOND)
 
 
@@ -84,10 +85,19 @@ class Gaussian(Likelihood):
         """Finite."""
         return is_finite(x)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
-        """Return the means, and σ = 1 where the decoder gives it."""
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
+        """Return the means, and ln σ at the data's spread where the decoder gives it."""
         mean = at_least_single(x_mean)
-        return jnp.concatenate([mean, jnp.zeros_like(mean)]) if self.noise == "decoder" else mean
+        log_std = jnp.broadcast_to(starting_log_scale(x_std), mean.shape)
+        return jnp.concatenate([mean, log_std]) if self.noise == "decoder" else mean
+
+    def started(self, x_std: ArrayLike) -> Self:
+        """Return the likelihood with σ at the spread of the data; a fixed σ and the decoder's own stay."""
+        if self.noise in ("fixed", "decoder"):
+            return self
+        start = starting_log_scale(x_std if self.noise == "per_dimension" else one_for_all(x_std))
+        started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, start)
+        return started
 
     def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
         r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2`; else return the likelihood itself.
@@ -135,9 +145,14 @@ class Laplace(Likelihood):
         """Finite."""
         return is_finite(x)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
         return at_least_single(x_mean)
+
+    def started(self, x_std: ArrayLike) -> Self:
+        """Return the likelihood with its scale at the spread of the data."""
+        started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, starting_log_scale(one_for_all(x_std)))
+        return started
 
 
 class StudentT(Likelihood):
@@ -171,6 +186,21 @@ class StudentT(Likelihood):
         """Finite."""
         return is_finite(x)
 
-    def initial_raw(self, x_mean: ArrayLike) -> Array:
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
         return at_least_single(x_mean)
+
+    def started(self, x_std: ArrayLike) -> Self:
+        """Return the likelihood with its scale at the spread of the data."""
+        started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, starting_log_scale(one_for_all(x_std)))
+        return started
+
+
+def starting_log_scale(x_std: ArrayLike) -> Array:
+    """Ln of the data's spread, (P,): before training all of it is noise."""
+    return jnp.log(jnp.maximum(at_least_single(x_std), SMALLEST_START))
+
+
+def one_for_all(x_std: ArrayLike) -> Array:
+    """The root mean square of deviations (P,)."""
+    return jnp.sqrt(jnp.mean(at_least_single(x_std) ** 2))
