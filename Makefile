@@ -9,6 +9,8 @@ SOURCES := pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## train on real handwriting, then use the run
 	$(BIN)/python -m benchmarks.demo
 
+# Tests compile hundreds of small programs and run each once: quick compilation beats quick programs.
+test: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 test: $(VENV)/.test  ## every test
 	$(BIN)/pytest -n 2
 

@@ -63,6 +63,11 @@ class Likelihood(eqx.Module):
         """Return the likelihood with its learned noise at the spread of the data, from column deviations (P,)."""
         return self
 
+    @property
+    def refits(self) -> bool:
+        """Whether :meth:`refit` changes anything."""
+        return False
+
     def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
         """Return the likelihood with its noise at the closed-form maximum for these data, where it has one."""
         return self

@@ -99,12 +99,17 @@ class Gaussian(Likelihood):
         started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, start)
         return started
 
+    @property
+    def refits(self) -> bool:
+        """Whether the noise is "optimal"."""
+        return self.noise == "optimal"
+
     def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
         r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2`; else return the likelihood itself.
 
         At the optimum the gradient through σ vanishes, so none is passed. σ stays above e^{−14}.
         """
-        if self.noise != "optimal":
+        if not self.refits:
             return self
         variance = jnp.mean((at_least_single(x) - self.blocks(raw)[0]) ** 2)
         log_scale = 0.5 * jnp.log(jnp.maximum(jax.lax.stop_gradient(variance), SMALLEST_VARIANCE))
