@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import reparam
+from reparam.errors import DataError, ParameterError, ReparamWarning, RunError, SupportError, UnknownNameError
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+X = DIGITS[:200, 2:62] / 16
+
+
+def small(**parameters) -> reparam.VAE:
+    return reparam.VAE(**{"hidden": (16,), "epochs": 3, "bound_samples": 20, **parameters})
+
+
+@pytest.fixture(autouse=True)
+def constant_columns_are_known():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*constant", category=ReparamWarning)
+        yield
+
+
+@pytest.fixture(scope="module")
+def fitted() -> reparam.VAE:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReparamWarning)
+        return small(latent_dim=3).fit(X)
+
+
+def test_scikit_learns_own_checks_pass_without_exception():
+    results = check_estimator(small(epochs=2), on_fail=None, on_skip=None)
+    failed = [result["check_name"] for result in results if result["status"] not in ("passed", "skipped")]
+    skipped = [result["check_name"] for result in results if result["status"] == "skipped"]
+    assert failed == []
+    assert len(results) > 40
+    assert set(skipped) <= {"check_array_api_input"}, "scikit-learn skips that one without SCIPY_ARRAY_API=1"
+
+
+def test_rows_in_rows_out(fitted):
+    codes = fitted.transform(X)
+    assert codes.shape == (200, 3)
+    assert fitted.inverse_transform(codes).shape == X.shape
+    assert fitted.reconstruct(X).shape == X.shape
+    assert fitted.sample(5).shape == (5, 60)
+    assert fitted.score_samples(X).shape == (200,)
+    assert np.array_equal(fitted.reconstruct(X), fitted.inverse_transform(codes))
+
+
+def test_a_row_does_not_depend_on_its_neighbours(fitted):
+    alone = np.concatenate([fitted.score_samples(X[i : i + 1]) for i in (0, 7, 150)])
+    shuffled = np.random.default_rng(0).permutation(200)
+    assert np.array_equal(alone, fitted.score_samples(X)[[0, 7, 150]])
+    assert np.array_equal(fitted.score_samples(X)[shuffled], fitted.score_samples(X[shuffled]))
+    assert np.array_equal(fitted.transform(X, draw=True)[shuffled], fitted.transform(X[shuffled], draw=True))
+
+
+def test_draws_differ_from_the_mean_and_from_each_other(fitted):
+    mean, std = fitted.posterior_moments(X)
+    draw, other = fitted.transform(X, draw=True), fitted.transform(X, draw=True, random_state=1)
+    assert np.array_equal(fitted.transform(X), mean)
+    standardized = np.concatenate([(draw - mean) / std, (other - mean) / std]).ravel()
+    assert abs(standardized.mean()) < 5 / np.sqrt(standardized.size)  # false alarm 6e-7, fixed seed
+    assert abs(standardized.std() - 1) < 0.1
+    assert not np.array_equal(draw, other)
+
+
+def test_dataframes_keep_their_index_and_names():
+    frame = pd.DataFrame(X, index=[f"row {i}" for i in range(200)], columns=[f"pixel {i}" for i in range(60)])
+    vae = small().set_output(transform="pandas").fit(frame)
+    codes = vae.transform(frame)
+    assert list(codes.index) == list(frame.index)
+    assert list(codes.columns) == ["vae0", "vae1"]
+    assert list(vae.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        vae.transform(frame.rename(columns={"pixel 3": "another"}))
+
+
+def test_works_in_pipelines_and_grid_searches():
+    search = GridSearchCV(
+        make_pipeline(MinMaxScaler(), small()), {"vae__latent_dim": [1, 2], "vae__beta": [0.5, 1.0]}, cv=2
+    ).fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.transform(X).shape == (200, search.best_params_["vae__latent_dim"])
+
+
+def test_clone_has_the_parameters_and_nothing_learned(fitted):
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    with pytest.raises(NotFittedError):
+        copy.transform(X)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(fitted):
+    again, other = small(latent_dim=3).fit(X), small(latent_dim=3, random_state=1).fit(X)
+    assert np.array_equal(again.transform(X), fitted.transform(X))
+    assert np.array_equal(again.sample(4), fitted.sample(4))
+    assert not np.array_equal(other.transform(X), fitted.transform(X))
+
+
+def test_fits_on_every_row_unless_told_to_stop_early():
+    plain, stopping = small().fit(X), small(early_stopping=True, validation_fraction=0.25).fit(X)
+    assert all(line["validation"] is None for line in plain.history_)
+    assert all(line["validation"] is not None for line in stopping.history_)
+
+
+def test_early_stopping_keeps_the_best_weights():
+    vae = small(early_stopping=True, epochs=60, patience=3, learning_rate=0.03, hidden=(64,)).fit(X[:60])
+    bounds = [line["validation"]["bound"] for line in vae.history_]
+    best = int(np.argmax(bounds))
+    assert len(bounds) == best + 1 + 3, "it stops three epochs after the best"
+    assert vae.n_iter_ == len(bounds)
+    short = small(early_stopping=True, epochs=best + 1, patience=3, learning_rate=0.03, hidden=(64,)).fit(X[:60])
+    assert np.array_equal(short.transform(X), vae.transform(X))
+
+
+def test_saved_and_loaded_runs_agree_to_the_bit(fitted, tmp_path):
+    loaded = reparam.load(fitted.save(tmp_path / "run"))
+    assert np.array_equal(loaded.transform(X), fitted.transform(X))
+    assert np.array_equal(loaded.score_samples(X), fitted.score_samples(X))
+    assert loaded.get_params() == {**fitted.get_params(), "hidden": (16,)}
+    assert loaded.history_ == fitted.history_
+
+
+def test_a_loaded_run_trains_on_as_if_it_had_never_stopped(tmp_path):
+    from reparam.data import from_array
+
+    data = from_array(X, name="X")
+    parameters = {"early_stopping": True, "latent_dim": 3}
+    whole = small(epochs=4, **parameters).fit_dataset(data)
+    half = small(epochs=2, **parameters).fit_dataset(data)
+    resumed = reparam.load(half.save(tmp_path / "half")).set_params(epochs=4).fit_dataset(data, resume=True)
+    whole.save(tmp_path / "whole")
+    resumed.save(tmp_path / "resumed")
+    for name in ("model.safetensors", "state.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes(), name
+
+
+def test_auto_looks_at_the_data_and_says_why():
+    for data, likelihood in ((X, "gaussian"), (X > 0.5, "bernoulli"), (DIGITS[:100].astype(int), "negative_binomial")):
+        vae = small(epochs=1).fit(data)
+        assert vae.likelihood_ == likelihood
+        assert len(vae.likelihood_reason_) > 10
+
+
+def test_pixels_come_back_as_pixels():
+    pixels = np.round(X * 255).astype(np.uint8)
+    vae = small(epochs=20).fit(pixels)
+    assert vae.schema_.units == "x/255"
+    assert 30 < vae.reconstruct(pixels).max() < 300
+
+
+def test_densities_count_the_constants():
+    """A Gaussian of one column that the model cannot explain away: at best the entropy of the data themselves."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(3.0, 2.0, size=(4000, 1))
+    vae = small(latent_dim=1, hidden=(), epochs=60, learning_rate=0.01, batch_size=500).fit(noise)
+    expected = -0.5 * np.log(2 * np.pi * np.e * noise.var())
+    assert abs(vae.score(noise) - expected) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"latent_dim": 0}, r"'latent_dim' parameter of VAE must be an int in \[1, inf\). Got 0 instead"),
+        ({"latent_dim": 2.5}, "latent_dim"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": -3}, "batch_size"),
+        ({"learning_rate": 0.0}, r"'learning_rate' parameter of VAE must be a float in \(0, inf\)"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"learning_rate": "fast"}, "learning_rate"),
+        ({"beta": -1.0}, "beta"),
+        ({"hidden": (0,)}, "hidden"),
+        ({"hidden": "200"}, "hidden"),
+        ({"early_stopping": True, "validation_fraction": 1.5}, "validation_fraction"),
+        ({"scale": "bounded:3,1"}, "min_std"),
+        ({"likelihood": "gaussian:fixed:-1"}, "fixed"),
+        ({"posterior": "flow", "latent_dim": 1}, "at least 2 latents"),
+    ],
+)
+def test_settings_outside_their_domain_are_refused(parameters, match):
+    with pytest.raises(ParameterError, match=match):
+        small(**parameters).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "suggestion"),
+    [
+        ({"posterior": "diagnal"}, "diagonal"),
+        ({"scale": "log_varianc"}, "log_variance"),
+        ({"prior": "standard_norml"}, "standard_normal"),
+        ({"likelihood": "bernouli"}, "bernoulli"),
+        ({"objective": "elbow"}, "elbo"),
+        ({"inference": "amortised"}, "amortized"),
+        ({"activation": "rely"}, "relu"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(parameters, suggestion):
+    with pytest.raises(UnknownNameError, match=f"Did you mean '{suggestion}'"):
+        small(**parameters).fit(X)
+
+
+def test_hyphens_are_underscores():
+    assert small(scale="log-variance", prior="standard-normal", epochs=1).fit(X).n_iter_ == 1
+
+
+def test_data_outside_the_support_are_refused():
+    with pytest.raises(SupportError, match="bernoulli"):
+        small(likelihood="bernoulli").fit(X * 2)
+    with pytest.raises(ValueError, match="NaN"):
+        small().fit(np.where(X > 0.9, np.nan, X))
+
+
+def test_codes_of_the_wrong_width_are_refused(fitted):
+    with pytest.raises(DataError, match="3 columns.*Got 2"):
+        fitted.inverse_transform(np.zeros((4, 2)))
+
+
+def test_arguments_of_sample_are_checked(fitted):
+    for arguments, match in (({"n_samples": 0}, "n_samples"), ({"n_samples": 2, "temperature": -1.0}, "temperature")):
+        with pytest.raises(ParameterError, match=match):
+            fitted.sample(**arguments)
+
+
+def test_temperature_zero_decodes_the_prior_mean(fitted):
+    samples = fitted.sample(4, temperature=0.0)
+    np.testing.assert_allclose(samples, np.repeat(fitted.inverse_transform(np.zeros((1, 3))), 4, axis=0), rtol=1e-5)
+
+
+def test_a_place_that_holds_something_else_is_left_alone(fitted, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "diary.txt").write_text("mine")
+    with pytest.raises(RunError, match="not a run"):
+        fitted.save(tmp_path / "notes")
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["diary.txt"]
+    fitted.save(tmp_path / "run")
+    with pytest.raises(RunError, match="holds a run already"):
+        fitted.save(tmp_path / "run")
+    fitted.save(tmp_path / "run", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes", "run"]
+
+
+def test_damaged_runs_are_refused_by_name(fitted, tmp_path):
+    for name, damage in (
+        ("config.json", b"{"),
+        ("config.json", b'{"format": 99}'),
+        ("config.json", b'{"format": 1}'),
+        ("data.json", b"[]"),
+        ("data.json", b"{}"),
+        ("model.safetensors", b"short"),
+        ("state.safetensors", b""),
+        ("metrics.jsonl", b"{nonsense"),
+    ):
+        path = fitted.save(tmp_path / "run", overwrite=True)
+        (path / name).write_bytes(damage)
+        with pytest.raises(RunError, match=name.partition(".")[0]):
+            reparam.load(path)
+    with pytest.raises(RunError, match="no run folder"):
+        reparam.load(tmp_path / "nowhere")
+
+
+def test_a_run_of_another_shape_is_refused(fitted, tmp_path):
+    one, other = fitted.save(tmp_path / "one"), small(latent_dim=2).fit(X).save(tmp_path / "other")
+    (one / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    with pytest.raises(RunError, match="tensor 'encoder.layers.1.weight' must have shape"):
+        reparam.load(one)
