@@ -1,0 +1,1 @@
+"""What the user's functions are, taken apart; the verdicts are the checks'."""

@@ -1,0 +1,86 @@
+"""Chance, held still: the audit's seed, its false-alarm rate, and the user's own random generators.
+
+Few comparisons are random at all: noise handed over as ``eps`` is chosen so that its mean is 0 and its variance 1
+exactly, and then every measurement is exact. What remains are samplers that draw their own noise. Their comparisons
+share ``FALSE_ALARM_RATE`` by Bonferroni's inequality: P(any of n alarms) ≤ n · (rate / n).
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+SEED = 20140501
+FALSE_ALARM_RATE = 1e-4
+MAXIMUM_COMPARISONS = 100
+LEVEL = FALSE_ALARM_RATE / MAXIMUM_COMPARISONS
+"""The two-sided level of one random comparison."""
+
+CRITICAL = float(stats.norm.isf(LEVEL / 2))
+"""How many standard errors a normal estimate may be off at that level: 4.89."""
+
+
+@contextmanager
+def fixed_noise(namespaces: Iterable[dict[str, Any]], seed: int = SEED) -> Iterator[None]:
+    """Seed every generator that the user's code may draw from, and put each back as it was."""
+    with ExitStack() as stack:
+        stack.enter_context(_numpy_and_python(seed))
+        stack.enter_context(_torch(seed))
+        _tensorflow(seed)
+        for generator in _generators(namespaces):
+            stack.enter_context(_generator(generator, seed))
+        yield
+
+
+@contextmanager
+def _numpy_and_python(seed: int) -> Iterator[None]:
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+@contextmanager
+def _torch(seed: int) -> Iterator[None]:
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "manual_seed"):
+        yield
+        return
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _tensorflow(seed: int) -> None:
+    tensorflow: Any = sys.modules.get("tensorflow")
+    if hasattr(tensorflow, "random") and hasattr(tensorflow.random, "set_seed"):
+        tensorflow.random.set_seed(seed)
+
+
+def _generators(namespaces: Iterable[dict[str, Any]]) -> list[np.random.Generator]:
+    found = [value for names in namespaces for value in names.values() if isinstance(value, np.random.Generator)]
+    return list({id(generator): generator for generator in found}.values())
+
+
+@contextmanager
+def _generator(generator: np.random.Generator, seed: int) -> Iterator[None]:
+    bits = generator.bit_generator
+    state = bits.state
+    bits.state = type(bits)(seed).state
+    try:
+        yield
+    finally:
+        bits.state = state
