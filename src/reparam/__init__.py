@@ -12,6 +12,7 @@ from reparam.version import __version__
 
 if TYPE_CHECKING:
     from reparam.estimator import VAE, load
+    from reparam.gradients import estimate_gradient
     from reparam.objectives import OBJECTIVES
     from reparam.probability.divergences import kl_divergence, kl_monte_carlo
     from reparam.probability.likelihoods import LIKELIHOODS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 HOMES = {
     "VAE": "estimator",
     "load": "estimator",
+    "estimate_gradient": "gradients",
     "OBJECTIVES": "objectives",
     "kl_divergence": "probability.divergences",
     "kl_monte_carlo": "probability.divergences",
@@ -52,6 +54,7 @@ __all__ = [
     "__version__",
     "convert_raw",
     "draw_noise",
+    "estimate_gradient",
     "kl_divergence",
     "kl_monte_carlo",
     "load",

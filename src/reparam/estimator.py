@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -20,18 +20,21 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from reparam import runs
 from reparam.data import Dataset, Schema, Summary, from_array, inspect, split
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
-from reparam.evaluation import draw_prior, importance_bound, posterior_moments
+from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.latents import posterior_draws
+from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import map_rows
-from reparam.inference import INFERENCE
+from reparam.inference import INFERENCE, Found, Inference, MeanField
 from reparam.model import Model, build_model
-from reparam.objectives import OBJECTIVES, Objective
-from reparam.specification import build, lookup, positive_int, real_number, requirement
+from reparam.objectives import Objective, build_objective
+from reparam.specification import build, positive_int, real_number, requirement
 from reparam.training import Record, Settings, TrainState, fit, initial_state
+from reparam.training.mean_field import MeanFieldState, fit_mean_field, initial_mean_field_state
 from reparam.training.tensors import from_tensors, to_tensors
 from reparam.version import __version__
 
 Report = Callable[[Record], None]
+State = TrainState | MeanFieldState
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -44,9 +47,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         prior: p(z): ``standard_normal``, ``gaussian_mixture:10``, ``vamp:50``, ``flow``.
         likelihood: p(x|z): ``bernoulli``, ``gaussian``, …; ``auto`` looks at the data and says in ``likelihood_`` and
             ``likelihood_reason_`` what it chose and why.
-        objective: what is maximised: ``elbo``, or ``elbo:5`` for five draws.
+        objective: what is maximised: ``elbo``, or ``elbo:5`` for five draws; ``iwae:50``, ``free_bits:0.5``, ``mmd``, …
+        estimator: of its gradient: ``pathwise``, ``stl``, ``dreg``, ``score_function``, ``vimco``.
         beta: weight of the divergence in the surrogate; the reported bound is the ELBO all the same.
-        inference: how q is found: ``amortized``, by an encoder.
+        warmup: of that weight: ``none``, ``linear:10`` over ten epochs, ``cyclic:10``, ``linear:500,steps``.
+        inference: how q is found: ``amortized``, by an encoder; ``mean_field:5``, a free q for each row, five steps of it
+            at each visit and no encoder; ``semi_amortized:5``, an encoder and five steps.
         hidden: widths of the encoder's hidden layers, reversed in the decoder; ``()`` is a linear model.
         activation: ``relu``, ``tanh``, …
         epochs: passes over the data, at most.
@@ -78,7 +84,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         prior: str = "standard_normal",
         likelihood: str = "auto",
         objective: str = "elbo",
+        estimator: str = "pathwise",
         beta: float = 1.0,
+        warmup: str = "none",
         inference: str = "amortized",
         hidden: Sequence[int] = (400,),
         activation: str = "relu",
@@ -97,7 +105,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.prior = prior
         self.likelihood = likelihood
         self.objective = objective
+        self.estimator = estimator
         self.beta = beta
+        self.warmup = warmup
         self.inference = inference
         self.hidden = hidden
         self.activation = activation
@@ -132,43 +142,73 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             DataError: the data cannot be used.
             TrainingError: the bound left the finite numbers.
         """
-        self.check_parameters()
-        if len(data.rows) < 2:
-            raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
+        if not resume:
+            self.prepare(data)
         train_rows, validation_rows = self._split(data.rows)
-        state = self.state_ if resume else self._start(data, train_rows)
-        self.model_.likelihood.check(data.schema.apply(data.rows))
-        history: list[dict[str, Any]] = list(self.history_) if resume else []
+        state, history = self.state_, list(self.history_)
         self.interrupted_ = False
         try:
-            for record in fit(
-                state,
-                jnp.asarray(train_rows),
-                data.schema,
-                self._objective(),
-                Settings(self.epochs, self.batch_size, self.learning_rate, self.patience if self.early_stopping else 0),
-                validation_rows=None if validation_rows is None else jnp.asarray(validation_rows),
-            ):
-                state = record.state
+            for record in self._epochs(state, train_rows, validation_rows):
                 history.append(_history_line(record))
+                self._finish(record.state, history)
                 if report is not None:
                     report(record)
         except KeyboardInterrupt:
             self.interrupted_ = True
-        self._finish(state, history)
         return self
 
-    def _start(self, data: Dataset, train_rows: NDArray[Any]) -> TrainState:
-        """Choose what is to be chosen, and build the model."""
+    def _epochs(
+        self, state: State, train_rows: NDArray[Any], validation_rows: NDArray[Any] | None
+    ) -> Iterator[Record]:
+        settings = Settings(
+            self.epochs, self.batch_size, self.learning_rate, self.patience if self.early_stopping else 0
+        )
+        rows = jnp.asarray(train_rows), self.schema_, self._objective(), settings
+        held_out = None if validation_rows is None else jnp.asarray(validation_rows)
+        inference = self._inference()
+        if isinstance(state, MeanFieldState) and isinstance(inference, MeanField):
+            return fit_mean_field(state, *rows, inference, validation_rows=held_out)
+        return fit(state, *rows, validation_rows=held_out, inference=inference)
+
+    def prepare(self, data: Dataset) -> Self:
+        """Choose what is to be chosen and build the untrained model: ``fit_dataset(data, resume=True)`` trains it.
+
+        Raises:
+            ParameterError: a setting lies outside its domain, or two disagree.
+            DataError: the data cannot be used.
+        """
+        self.check_parameters()
+        if len(data.rows) < 2:
+            raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
         self.schema_, self.seed_ = data.schema, self._seed()
+        train_rows, _ = self._split(data.rows)
         self.n_features_in_ = data.schema.size
-        self.likelihood_, self.likelihood_reason_ = choose_likelihood(self.likelihood, inspect(data))
+        summary = inspect(data)
+        if summary.constant:
+            warnings.warn(_told_constant(summary), ReparamWarning, stacklevel=2)
+        self.likelihood_, self.likelihood_reason_ = choose_likelihood(self.likelihood, summary)
         model_key, train_key = jax.random.split(jax.random.key(self.seed_))
-        self.model_ = self._build(jnp.asarray(data.schema.apply(train_rows)), model_key)
-        return initial_state(self.model_, train_key)
+        model = self._build(jnp.asarray(data.schema.apply(train_rows)), model_key)
+        model.likelihood.check(data.schema.apply(data.rows))
+        self._finish(self._initial_state(model, train_key, data.rows), [])
+        return self
+
+    def _initial_state(self, model: Model, key: jax.Array, rows: NDArray[Any]) -> State:
+        if not isinstance(self._inference(), MeanField):
+            return initial_state(model, key)
+        train_rows, validation_rows = self._split(rows)
+        return initial_mean_field_state(model, key, len(train_rows), 0 if validation_rows is None else len(validation_rows))
+
+    def _empty_state(self, model: Model, tensors: Mapping[str, NDArray[Any]]) -> State:
+        """A state of the shape of saved tensors, which alone know how many rows have a q of their own."""
+        key = jax.random.key(0)
+        if not isinstance(self._inference(), MeanField):
+            return initial_state(model, key)
+        counts = (len(tensors.get(f"{part}.raw", ())) for part in ("local", "held_out"))
+        return initial_mean_field_state(model, key, *counts)
 
     def _build(self, x: jax.Array, key: jax.Array) -> Model:
-        return build_model(
+        model = build_model(
             x,
             key,
             latent_dim=self.latent_dim,
@@ -179,8 +219,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             hidden=tuple(self.hidden),
             activation=self.activation,
         )
+        return self._inference().prepare(model)
 
-    def _finish(self, state: TrainState, history: list[dict[str, Any]]) -> None:
+    def _finish(self, state: State, history: list[dict[str, Any]]) -> None:
         self.state_, self.model_, self.history_ = state, state.best_model, history
         self.n_iter_ = int(state.epoch)
         self._n_features_out = self.latent_dim
@@ -188,7 +229,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _split(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
         if not self.early_stopping:
             return rows, None
-        train, validation = split(len(rows), self.validation_fraction, self._seed())
+        train, validation = split(len(rows), self.validation_fraction, self.seed_)
         return rows[train], rows[validation]
 
     def _seed(self) -> int:
@@ -196,9 +237,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31))
 
+    def _inference(self) -> Inference:
+        inference: Inference = build("inference", INFERENCE, self.inference)
+        return inference
+
     def _objective(self) -> Objective:
-        objective: Objective = build("objective", OBJECTIVES, self.objective, beta=self.beta)
-        return objective
+        return build_objective(self.objective, estimator=self.estimator, beta=self.beta, warmup=self.warmup)
 
     def check_parameters(self) -> None:
         """Refuse settings outside their domains, before any data are read.
@@ -216,8 +260,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf)", self.hidden))
         for width in self.hidden:
             positive_int("hidden", width, "VAE")
-        lookup("inference", INFERENCE, self.inference)
-        build_model(  # every part refuses here what it would refuse later
+        model = build_model(  # every part refuses here what it would refuse later
             jnp.zeros((2, 2)),
             jax.random.key(0),
             latent_dim=int(self.latent_dim),
@@ -228,15 +271,17 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             hidden=(),
             activation=self.activation,
         )
+        self._inference().prepare(model)
         self._objective()
 
     # ---- use
 
-    def transform(self, X: Any, *, draw: bool = False) -> NDArray[Any]:
+    def transform(self, X: Any, *, draw: bool = False, random_state: int | None = None) -> NDArray[Any]:
         """Latent codes, shape (N, K): the mean of q(z|x), or with ``draw`` one draw of it."""
         rows = self._rows(X)
         if draw:
-            return posterior_draws(self.model_, rows, self.schema_, self._key("draw"))
+            key = self._key("draw", random_state)
+            return posterior_draws(self.model_, rows, self.schema_, key, raw=self._raw(rows))
         return self._moments(rows)[0]
 
     def posterior_moments(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -251,9 +296,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise DataError(f"codes must have {self.latent_dim} columns, one per latent. Got {codes.shape[1]}.")
         return np.asarray(map_rows(self._decoded, codes))
 
-    def reconstruct(self, X: Any, *, draw: bool = False) -> NDArray[Any]:
+    def reconstruct(self, X: Any, *, draw: bool = False, random_state: int | None = None) -> NDArray[Any]:
         """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it."""
-        return self.inverse_transform(np.asarray(self.transform(X, draw=draw)))
+        return self.inverse_transform(np.asarray(self.transform(X, draw=draw, random_state=random_state)))
 
     def sample(
         self, n_samples: int = 1, *, temperature: float = 1.0, draw: bool = False, random_state: int | None = None
@@ -275,23 +320,65 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return np.asarray(map_rows(self._decoded, z))
         return np.asarray(self.schema_.invert(self.model_.decode(z).sample(data_key)))
 
-    def score_samples(self, X: Any) -> NDArray[Any]:
+    def score_samples(self, X: Any, *, random_state: int | None = None) -> NDArray[Any]:
         """The K-sample bound on ln p(x) of each row, nats, shape (N,); K is ``bound_samples``."""
         rows = self._rows(X)
-        return importance_bound(self.model_, rows, self.schema_, self._key("score"), self.bound_samples)
+        key = self._key("score", random_state)
+        return importance_bound(self.model_, rows, self.schema_, key, self.bound_samples, raw=self._raw(rows))
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
+    def evaluate(self, X: Any, *, random_state: int | None = None) -> Evaluation:
+        """The ELBO of rows in its parts and their K-sample bound, nats per row; K is ``bound_samples``."""
+        rows = self._rows(X)
+        found = self._found(rows)
+        return evaluate(
+            self.model_,
+            rows,
+            self.schema_,
+            self._key("evaluate", random_state),
+            self.bound_samples,
+            raw=found.raw,
+            beta=self.beta,
+            not_converged=int(np.sum(~found.converged)),
+        )
+
+    @property
+    def row_raw_(self) -> NDArray[Any]:
+        """With ``mean_field``, the raw vector of q of each row that was given to ``fit``, in their order, (N, R)."""
+        if not isinstance(self.state_, MeanFieldState):
+            raise AttributeError("row_raw_ exists with inference='mean_field' only: an encoder keeps no q of any row.")
+        train, held_out = np.asarray(self.state_.local.raw), np.asarray(self.state_.held_out.raw)
+        raw = np.concatenate([train, held_out])
+        if len(held_out):
+            numbers = np.concatenate(split(len(raw), self.validation_fraction, self.seed_))
+            raw = raw[np.argsort(numbers)]
+        return raw
+
     def _rows(self, X: Any) -> NDArray[Any]:
-        """Rows as stored, checked against what was fitted."""
+        """Rows as stored, checked against what was fitted; a dataset has been conformed to it."""
         check_is_fitted(self, "model_")
+        if isinstance(X, Dataset):
+            return X.rows
         rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
         return from_array(rows, name="X").rows
 
     def _moments(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        return posterior_moments(self.model_, rows, self.schema_, self._key("moments"))
+        return posterior_moments(self.model_, rows, self.schema_, self._key("moments"), raw=self._raw(rows))
+
+    def _found(self, rows: NDArray[Any]) -> Found:
+        """q of each row by the method that the model was trained with."""
+        return find_rows(self._inference(), self.model_, rows, self.schema_, self._key("inference"))
+
+    def _raw(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The raw vectors of q of each row, with a warning of those that did not converge."""
+        found = self._found(rows)
+        moving = int(np.sum(~found.converged))
+        if moving:
+            warnings.warn(f"q of {moving} of {len(rows)} rows had not converged.", ReparamWarning, stacklevel=3)
+        return np.asarray(found.raw)
 
     def _decoded(self, z: jax.Array) -> jax.Array:
         return _decode_mean(self.model_, z, self.schema_)
@@ -343,7 +430,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-PURPOSES = ("moments", "draw", "sample", "score", "evaluate")
+PURPOSES = ("moments", "draw", "sample", "score", "evaluate", "inference")
 
 
 def load(path: str | Path) -> VAE:
@@ -353,18 +440,27 @@ def load(path: str | Path) -> VAE:
         RunError: the folder is missing, damaged, or of another format.
     """
     run = runs.read_run(path)
+    if "schema" not in run.data:
+        raise RunError(f"{path}/{runs.DATA}: the schema is missing. The run is damaged.")
+    schema = Schema.from_json(run.data["schema"])
     try:
         vae = VAE(**{**run.config["parameters"], "hidden": tuple(run.config["parameters"]["hidden"])})
         vae.likelihood_, vae.likelihood_reason_ = run.config["likelihood"], run.config["likelihood_reason"]
-        vae.schema_, vae.seed_ = Schema.from_json(run.data["schema"]), int(run.config["parameters"]["random_state"])
+        vae.schema_, vae.seed_ = schema, int(run.config["parameters"]["random_state"])
         skeleton = vae._build(jnp.zeros((1, vae.schema_.size)), jax.random.key(0))
     except (KeyError, TypeError, ParameterError) as error:
         raise RunError(f"{path}/{runs.CONFIG}: cannot be understood ({error}). The run is damaged.") from error
     vae.n_features_in_ = vae.schema_.size
+    vae.source_ = {name: value for name, value in run.data.items() if name not in ("schema", "feature_names")}
     if run.data.get("feature_names") is not None:
         vae.feature_names_in_ = np.asarray(run.data["feature_names"], dtype=object)
-    state = from_tensors(initial_state(skeleton, jax.random.key(0)), run.state, f"{path}/{runs.STATE}")
+    state = from_tensors(vae._empty_state(skeleton, run.state), run.state, f"{path}/{runs.STATE}")
     vae._finish(state, [dict(line) for line in run.metrics])
+    if len(run.metrics) != vae.n_iter_:
+        raise RunError(
+            f"{path}/{runs.METRICS}: holds {len(run.metrics)} lines, but training stands after epoch {vae.n_iter_}. "
+            "The run is damaged."
+        )
     vae.model_ = from_tensors(skeleton, run.model, f"{path}/{runs.MODEL}")
     vae.interrupted_ = False
     return vae
@@ -377,8 +473,6 @@ def choose_likelihood(likelihood: str, summary: Summary) -> tuple[str, str]:
     >>> choose_likelihood("auto", inspect(load("digits")))[0]
     'gaussian'
     """
-    if summary.constant:
-        warnings.warn(_told_constant(summary), ReparamWarning, stacklevel=2)
     if likelihood != "auto":
         return likelihood, "chosen by the user"
     if summary.binary:
@@ -405,6 +499,7 @@ def _history_line(record: Record) -> dict[str, Any]:
     return {
         "epoch": record.epoch,
         **record.training.to_json(),
+        "weights": dict(record.weights),
         "validation": None if validation is None else validation.to_json(),
     }
 

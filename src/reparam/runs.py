@@ -37,6 +37,7 @@ CONFIG, DATA, MODEL, STATE, METRICS = (
     "state.safetensors",
     "metrics.jsonl",
 )
+FILES = (CONFIG, DATA, MODEL, STATE, METRICS)
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,13 @@ def _write_files(folder: Path, run: Run) -> None:
     _write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in run.metrics))
     for name, tensors in ((MODEL, run.model), (STATE, run.state)):
         save_file({key: np.asarray(value, order="C") for key, value in tensors.items()}, folder / name)
+        (folder / name).chmod(0o644)
         _sync(folder / name)
     _sync(folder)
 
 
 def _swap(folder: Path, place: Path) -> None:
-    """Put the new folder in the place of the old, which is kept until the new one stands."""
+    """Put the new folder in the place of the old, which is kept until the new one stands; pictures beside it stay."""
     old = folder.with_name(folder.name + ".old")
     if place.exists():
         place.rename(old)
@@ -134,6 +136,9 @@ def _swap(folder: Path, place: Path) -> None:
         if old.exists():
             old.rename(place)
         raise
+    for other in old.iterdir() if old.exists() else ():
+        if other.name not in FILES:
+            other.rename(place / other.name)
     shutil.rmtree(old, ignore_errors=True)
     _sync(place.parent)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema
 from reparam.evaluation.rows import map_rows, row_keys
+from reparam.evaluation.weights import encoded
 from reparam.model import Model
 from reparam.probability.reparameterization import draw_noise, reparameterize
 
@@ -20,15 +21,26 @@ MOMENT_SAMPLES = 256
 
 
 def posterior_moments(
-    model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray
+    model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray, *, raw: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and standard deviation of q(z|x) of each row, both (N, K); by 256 draws where no closed form exists."""
-    return map_rows(lambda chunk: _moments(model, chunk, key, schema), rows)  # type: ignore[no-any-return]
+    """Mean and standard deviation of q(z|x) of each row, both (N, K); by 256 draws where no closed form exists.
+
+    ``raw``, shape (N, R), is q of each row; by default the encoder's.
+    """
+    raw = encoded(model, rows, schema) if raw is None else raw
+    moments: tuple[NDArray[Any], NDArray[Any]] = map_rows(
+        lambda chunk, raw: _moments(model, chunk, raw, key, schema), rows, raw
+    )
+    return moments
 
 
-def posterior_draws(model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray) -> NDArray[Any]:
-    """One draw of q(z|x) for each row, shape (N, K)."""
-    return map_rows(lambda chunk: _draws(model, chunk, key, schema), rows)  # type: ignore[no-any-return]
+def posterior_draws(
+    model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray, *, raw: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """One draw of q(z|x) for each row, shape (N, K); ``raw`` as in :func:`posterior_moments`."""
+    raw = encoded(model, rows, schema) if raw is None else raw
+    draws: NDArray[Any] = map_rows(lambda chunk, raw: _draws(model, chunk, raw, key, schema), rows, raw)
+    return draws
 
 
 def draw_prior(model: Model, key: PRNGKeyArray, count: int, temperature: float = 1.0) -> Array:
@@ -47,18 +59,23 @@ def draw_prior(model: Model, key: PRNGKeyArray, count: int, temperature: float =
     return taken
 
 
-@eqx.filter_jit
-def _moments(model: Model, rows: Array, key: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
-    x = schema.apply(rows)
-    q = model.encode(x)
+def moments(model: Model, raw: Array, keys: PRNGKeyArray) -> tuple[Array, Array]:
+    """Mean and standard deviation of q, both (N, K), of raw vectors (N, R); a key for each row's draws."""
+    q = model.posterior.distribution(raw)
     try:
         return jnp.asarray(q.mean), jnp.sqrt(q.variance)
     except NotImplementedError:
-        draws = jax.vmap(lambda x, key: model.encode(x).sample(key, (MOMENT_SAMPLES,)))(x, row_keys(key, x))
+        of_row = model.posterior.distribution
+        draws = jax.vmap(lambda raw, key: of_row(raw).sample(key, (MOMENT_SAMPLES,)))(raw, keys)
         return jnp.mean(draws, axis=1), jnp.std(draws, axis=1, ddof=1)
 
 
 @eqx.filter_jit
-def _draws(model: Model, rows: Array, key: PRNGKeyArray, schema: Schema) -> Array:
-    x = schema.apply(rows)
-    return jax.vmap(lambda x, key: model.encode(x).sample(key))(x, row_keys(key, x))
+def _moments(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
+    return moments(model, raw, row_keys(key, schema.apply(rows)))
+
+
+@eqx.filter_jit
+def _draws(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema) -> Array:
+    keys = row_keys(key, schema.apply(rows))
+    return jax.vmap(lambda raw, key: model.posterior.distribution(raw).sample(key))(raw, keys)

@@ -8,8 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
+from numpyro.distributions import Distribution
 
 from reparam.data import Schema
+from reparam.inference import Amortized, Inference
 from reparam.model import Model
 from reparam.objectives import Objective
 from reparam.training.adam import Moments
@@ -17,6 +19,8 @@ from reparam.training.metrics import Sums, batch_sums
 from reparam.training.state import ADAM
 
 CALIBRATION_ROWS = 4096
+INFERENCE_NOISE = 1  # what sets the noise of the search for q apart from the objective's
+AMORTIZED = Amortized()
 
 
 @eqx.filter_jit
@@ -26,11 +30,12 @@ def train_epoch(
     rows: Array,
     key: PRNGKeyArray,
     learning_rate: Array,
-    epoch: Array,
     *,
+    epoch: Array,
     objective: Objective,
     schema: Schema,
     batch_size: int,
+    inference: Inference = AMORTIZED,
 ) -> tuple[Model, Moments, Sums]:
     """Visit every row once, in an order drawn from ``key``, one step of Adam per batch.
 
@@ -43,7 +48,7 @@ def train_epoch(
 
     def loss(trained: Any, x: Array, weight: Array, step: Array, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
-        q = model.encode(x)
+        q = find_posterior(inference, model, x, key)
         terms = objective.at(step, len(batches))(model, x, key, q=q, weight=weight)
         sums = batch_sums(terms, q, model.prior_distribution(), weight)
         return -(weight @ terms.surrogate) / sums.weight, sums
@@ -63,7 +68,14 @@ def train_epoch(
 
 @eqx.filter_jit
 def evaluate_epoch(
-    model: Model, rows: Array, key: PRNGKeyArray, *, objective: Objective, schema: Schema, batch_size: int
+    model: Model,
+    rows: Array,
+    key: PRNGKeyArray,
+    *,
+    objective: Objective,
+    schema: Schema,
+    batch_size: int,
+    inference: Inference = AMORTIZED,
 ) -> Sums:
     """The objective's terms over every row once, without training; the same key gives the same noise."""
     batches, weights = padded_batches(jnp.arange(rows.shape[0]), batch_size)
@@ -71,7 +83,7 @@ def evaluate_epoch(
     def step(carry: None, batch: tuple[Array, Array, PRNGKeyArray]) -> tuple[None, Sums]:
         indices, weight, key = batch
         x = schema.apply(rows[indices])
-        q = model.encode(x)
+        q = find_posterior(inference, model, x, key)
         terms = objective(model, x, key, q=q, weight=weight)
         return None, batch_sums(terms, q, model.prior_distribution(), weight)
 
@@ -86,6 +98,12 @@ def calibrate(model: Model, rows: Array, key: PRNGKeyArray, *, schema: Schema) -
     raw = model.decoder(model.encode(x).sample(noise_key))
     calibrated: Model = eqx.tree_at(lambda m: m.likelihood, model, model.likelihood.refit(raw, x))
     return calibrated
+
+
+def find_posterior(inference: Inference, model: Model, x: Array, key: PRNGKeyArray) -> Distribution:
+    """q(z|x) of a batch x (B, P) as the method finds it."""
+    keys = jax.random.split(jax.random.fold_in(key, INFERENCE_NOISE), len(x))
+    return model.posterior.distribution(inference.find(model, x, keys).raw)
 
 
 def random_order(key: PRNGKeyArray, count: int) -> Array:

@@ -13,8 +13,9 @@ from jaxtyping import Array
 
 from reparam.data import Schema
 from reparam.errors import TrainingError
+from reparam.inference import Inference
 from reparam.objectives import Objective
-from reparam.training.epoch import calibrate, evaluate_epoch, train_epoch
+from reparam.training.epoch import AMORTIZED, calibrate, evaluate_epoch, train_epoch
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.state import TrainState, advance, epoch_key
 
@@ -33,8 +34,7 @@ class Settings:
 class Record:
     """One epoch: its number from 1, means over the training and the validation rows, seconds, and the state after.
 
-    ``weights`` are those of the objective at the epoch's end: where one is not 1 the surrogate is no bound, while the
-    means are those of the bound all the same.
+    ``weights`` are those of the objective at the epoch's last step; the means know no weight but 1.
     """
 
     epoch: int
@@ -53,6 +53,7 @@ def fit(
     settings: Settings,
     *,
     validation_rows: Array | None = None,
+    inference: Inference = AMORTIZED,
 ) -> Iterator[Record]:
     """Train from ``state`` until the epochs are done or the validation bound stops rising.
 
@@ -63,6 +64,7 @@ def fit(
         objective: what to maximise.
         settings: epochs, batch size, step size, patience.
         validation_rows: held-out rows, shape (M, P); the bound on them decides which weights are best.
+        inference: how q of a batch is found.
 
     Yields:
         A record per epoch.
@@ -76,17 +78,20 @@ def fit(
     while int(state.epoch) < settings.epochs and not (0 < settings.patience <= int(state.stale_epochs)):
         started = time.perf_counter()
         train_key, calibration_key = jax.random.split(epoch_key(state))
-        model = calibrate(state.model, rows, calibration_key, schema=schema)
+        model = state.model
+        if model.likelihood.refits:
+            model = calibrate(model, rows, calibration_key, schema=schema)
         model, moments, sums = train_epoch(
             model,
             state.moments,
             rows,
             train_key,
             rate,
-            state.epoch,
+            epoch=state.epoch,
             objective=objective,
             schema=schema,
             batch_size=batch_size,
+            inference=inference,
         )
         training = reduce_sums(sums)
         if not math.isfinite(training.bound):
@@ -98,9 +103,15 @@ def fit(
         if validation_rows is not None:
             validation = reduce_sums(
                 evaluate_epoch(
-                    model, validation_rows, state.key, objective=objective, schema=schema, batch_size=batch_size
+                    model,
+                    validation_rows,
+                    state.key,
+                    objective=objective,
+                    schema=schema,
+                    batch_size=batch_size,
+                    inference=inference,
                 )
             )
         state = advance(state, model, moments, None if validation is None else validation.bound)
-        weights = objective.at(state.epoch * steps, steps).weights()
+        weights = objective.at(state.epoch * steps - 1, steps).weights()
         yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state, weights)

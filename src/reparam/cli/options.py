@@ -1,0 +1,66 @@
+"""What several commands share: their arguments, and how they speak."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by 'reparam train'.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A path, file.npz:array, or a name such as digits.")]
+OwnData = Annotated[
+    str | None,
+    typer.Argument(metavar="[DATA]", help="By default the rows that the run held out, or all of its rows if none."),
+]
+Output = Annotated[Path, typer.Option("--out", "-o", help="The file: .npy, .npz, .csv, .parquet, or .png for images.")]
+Draw = Annotated[bool, typer.Option("--draw", help="Use a draw z from q(z|x), instead of the mean of q(z|x).")]
+Labels = Annotated[
+    str | None, typer.Option(help="The column (or array of a .npz) that holds labels; never trained on.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**32 - 1, help="The seed of these draws, by default the run's own."),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
+]
+
+
+def tell(text: str) -> None:
+    """Say something on standard error, where progress goes."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def answer(document: Mapping[str, Any]) -> None:
+    """Print what a command found as a JSON document on standard output."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, before anything is computed.
+
+    Raises:
+        ParameterError: the ending is unknown.
+        DataError: the folder is missing.
+    """
+    from reparam.data import WRITERS
+    from reparam.errors import DataError, ParameterError
+
+    if path.suffix.lower() not in WRITERS:
+        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(WRITERS)}.")
+    if not path.expanduser().parent.is_dir():
+        raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
+
+
+def tell_written(path: Path, what: str, document: Mapping[str, Any], *, as_json: bool) -> None:
+    """Say what was written where, or print it as JSON."""
+    if as_json:
+        answer({**document, "out": str(path)})
+    else:
+        print(f"{what}: {path}")

@@ -1,0 +1,87 @@
+"""How training shows itself: a live table on a terminal, one plain line per epoch elsewhere; on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from reparam.cli.options import tell
+from reparam.training import Record
+
+Show = Callable[[Record], None]
+Draw = Callable[[dict[str, str], float], None]
+
+
+@contextmanager
+def progress(epochs: int, rows: int) -> Iterator[Show]:
+    """A display of training: called with the record of every epoch.
+
+    Args:
+        epochs: how many are done at most.
+        rows: training rows, visited once an epoch.
+    """
+    console = Console(stderr=True)
+    first = True
+    with _live(console) if console.is_terminal else _plain() as draw:
+
+        def show(record: Record) -> None:
+            nonlocal first
+            draw(figures(record, epochs, rows, first=first), record.epoch / epochs)
+            first = False
+
+        yield show
+
+
+def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> dict[str, str]:
+    """What a record says, by name, ready to be read; nats per datum.
+
+    The first epoch of a process is compiled before it runs, so its time tells nothing of the others'.
+    """
+    training, validation = record.training, record.validation
+    return {
+        "epoch": f"{record.epoch:{len(str(epochs))}d}/{epochs}",
+        "bound": f"{training.bound:.2f}",
+        **({} if validation is None else {"held out": f"{validation.bound:.2f}"}),
+        "reconstruction": f"{training.reconstruction:.2f}",
+        "KL": f"{training.kl:.2f}",
+        **({} if training.active_units is None else {"active units": str(training.active_units)}),
+        "examples/s": "…" if first else f"{rows / record.seconds:,.0f}",
+        "left": "…" if first else clock((epochs - record.epoch) * record.seconds),
+    }
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them.
+
+    >>> clock(7.4), clock(3725)
+    ('7 s', '1:02:05')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def _plain() -> Iterator[Draw]:
+    yield lambda shown, _: tell("  ".join(f"{name} {text}" for name, text in shown.items()))
+
+
+@contextmanager
+def _live(console: Console) -> Iterator[Draw]:
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda shown, done: live.update(Group(_row(shown), ProgressBar(1.0, done, width=60)), refresh=True)
+
+
+def _row(shown: dict[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row(*shown.values())
+    return table

@@ -1,0 +1,23 @@
+"""``reparam reconstruct``: data → codes → data."""
+
+from __future__ import annotations
+
+from reparam.cli.options import Data, Draw, Json, Output, RunPath, Seed, check_output, tell_written
+
+
+def reconstruct(
+    run: RunPath, data: Data, *, out: Output, draw: Draw = False, seed: Seed = None, as_json: Json = False
+) -> None:
+    """Encode DATA and decode them again.
+
+    Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x).
+    """
+    check_output(out)
+    from reparam.data import conform, write_rows
+    from reparam.estimator import load
+
+    vae = load(run)
+    dataset = conform(data, vae.schema_)
+    rows = vae.reconstruct(dataset, draw=draw, random_state=seed)
+    write_rows(out, rows, vae.schema_)
+    tell_written(out, f"{len(rows):,} reconstructions", {"rows": len(rows), "draw": draw}, as_json=as_json)

@@ -1,0 +1,36 @@
+"""``reparam sample``: new rows from the model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reparam.cli.options import Json, Output, RunPath, Seed, check_output, tell_written
+
+
+def sample(
+    run: RunPath,
+    *,
+    out: Output,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many.")] = 100,
+    temperature: Annotated[
+        float, typer.Option(help="What the noise ε of z is multiplied by: below 1 typical rows, above 1 strange ones.")
+    ] = 1.0,
+    draw: Annotated[bool, typer.Option("--draw", help="Draw x from p(x|z), instead of the mean of p(x|z).")] = False,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Write new rows from the model.
+
+    Draws z from the prior, and writes the mean of p(x|z); with --draw a draw of x.
+    """
+    check_output(out)
+    from reparam.data import write_rows
+    from reparam.estimator import load
+
+    vae = load(run)
+    rows = vae.sample(count, temperature=temperature, draw=draw, random_state=seed)
+    write_rows(out, rows, vae.schema_)
+    document = {"rows": len(rows), "temperature": temperature, "draw": draw}
+    tell_written(out, f"{len(rows):,} samples", document, as_json=as_json)

@@ -1,0 +1,25 @@
+"""``reparam score``: a bound on ln p(x) of every row."""
+
+from __future__ import annotations
+
+from reparam.cli.options import Data, Json, Output, RunPath, Samples, Seed, check_output, tell_written
+
+
+def score(
+    run: RunPath, data: Data, *, out: Output, samples: Samples = None, seed: Seed = None, as_json: Json = False
+) -> None:
+    """Write how likely every row of DATA is.
+
+    The K-sample bound on ln p(x), in nats: the rows with the lowest are the strangest.
+    """
+    check_output(out)
+    from reparam.cli.sources import open_run, rows_for
+    from reparam.data import write
+
+    vae = open_run(run, samples)
+    dataset, _ = rows_for(vae, data, supported=True)
+    scores = vae.score_samples(dataset, random_state=seed)
+    write(out, {"score": scores})
+    mean = float(scores.mean(dtype="float64"))
+    document = {"rows": len(scores), "bound": mean, "samples": vae.bound_samples, "units": vae.schema_.units}
+    tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)

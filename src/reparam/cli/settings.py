@@ -1,0 +1,87 @@
+"""Settings of a training run: flags over a TOML file over what the estimator takes by default."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+from reparam.errors import ParameterError, UnknownNameError
+
+
+def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a TOML file; names may be written with hyphens or underscores.
+
+    Args:
+        path: the file.
+        kinds: the known settings, and the annotation of each.
+
+    Raises:
+        ParameterError: the file is missing or no TOML, a setting is unknown, or of another type.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path} is not TOML: {error}.") from error
+    settings = {name.replace("-", "_"): value for name, value in document.items()}
+    for name, value in settings.items():
+        if name not in kinds:
+            raise ParameterError(f"{path}: {UnknownNameError('setting', name, kinds)}")
+        _check_kind(path, name, value, kinds[name])
+    return settings
+
+
+def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    allowed = (*kinds, int) if float in kinds else tuple(kinds)
+    if name == "hidden" and isinstance(value, list):
+        return
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
+        required = " or ".join(kind.__name__ for kind in kinds)
+        raise ParameterError(f"{path}: {name!r} must be {required}. Got {value!r} instead.")
+
+
+def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by the names and types that the estimator uses: only those that were given."""
+    given = {name: _canonical(value) if isinstance(value, str) else value for name, value in settings.items()}
+    if "hidden" in given:
+        given["hidden"] = widths(settings["hidden"])
+    if "seed" in given:
+        given["random_state"] = given.pop("seed")
+    if "validation_fraction" in given:
+        given["early_stopping"] = given["validation_fraction"] != 0
+        if not given["early_stopping"]:
+            del given["validation_fraction"]
+    return given
+
+
+def widths(hidden: str | list[int]) -> tuple[int, ...]:
+    """The widths of hidden layers: ``400``, ``200,200``, and ``none`` or nothing for a linear model.
+
+    Raises:
+        ParameterError: these are no whole numbers.
+
+    >>> widths("200,200"), widths("none")
+    ((200, 200), ())
+    """
+    if isinstance(hidden, list):
+        return tuple(hidden)
+    if hidden.strip().lower() in ("", "none"):
+        return ()
+    try:
+        return tuple(int(width) for width in hidden.split(","))
+    except ValueError:
+        raise ParameterError(
+            "The 'hidden' parameter of VAE must be widths such as 400 or 200,200, or none for a linear model. "
+            f"Got {hidden!r} instead."
+        ) from None
+
+
+def _canonical(text: str) -> str:
+    """Hyphens of a name as underscores; what stands behind a colon is left alone."""
+    name, colon, arguments = text.partition(":")
+    return name.replace("-", "_") + colon + arguments

@@ -1,0 +1,79 @@
+"""``reparam train``: data → a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from reparam.cli.options import Data, Json, Labels
+from reparam.errors import ParameterError
+
+
+def setting(help: str, default: str, **more: Any) -> Any:
+    """An option that sets a parameter of ``reparam.VAE``; its default is the estimator's, and here only told."""
+    return typer.Option(help=f"{help} [default: {default}]", **more)
+
+
+NOT_SETTINGS = ("context", "data", "out", "config", "resume", "overwrite", "as_json", "return")
+
+
+def train(
+    context: typer.Context,
+    data: Data,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to write.")],
+    config: Annotated[Path | None, typer.Option(help="A TOML file of these settings; flags go before it.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run to --epochs, with its own settings.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
+    as_json: Json = False,
+    labels: Labels = None,
+    standardize: Annotated[
+        bool | None, typer.Option("--standardize", help="See (x − mean)/std of each column.")
+    ] = None,
+    latent_dim: Annotated[int | None, setting("K, the number of latents.", "2")] = None,
+    posterior: Annotated[str | None, setting("Family of q(z|x): diagonal, full, …", "diagonal")] = None,
+    scale: Annotated[
+        str | None, setting("Coordinates of σ: log-variance, log-std, softplus, …", "log_variance")
+    ] = None,
+    prior: Annotated[str | None, setting("p(z): standard-normal, gaussian-mixture:10, …", "standard_normal")] = None,
+    likelihood: Annotated[
+        str | None, setting("p(x|z): bernoulli, gaussian, …; auto looks at the data and says.", "auto")
+    ] = None,
+    objective: Annotated[str | None, setting("What is maximised: elbo, iwae:50, …", "elbo")] = None,
+    estimator: Annotated[str | None, setting("Of its gradient: pathwise, stl, dreg, …", "pathwise")] = None,
+    beta: Annotated[float | None, setting("Weight of the KL in training; the bound is told at 1.", "1.0")] = None,
+    warmup: Annotated[str | None, setting("Of that weight: none, linear:10, cyclic:10, …", "none")] = None,
+    inference: Annotated[str | None, setting("How q is found.", "amortized")] = None,
+    hidden: Annotated[
+        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "400")
+    ] = None,
+    activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "relu")] = None,
+    epochs: Annotated[int | None, setting("Passes over the data, at most.", "50")] = None,
+    batch_size: Annotated[int | None, setting("Rows per step.", "128")] = None,
+    learning_rate: Annotated[float | None, setting("Step size of Adam.", "0.001")] = None,
+    validation_fraction: Annotated[
+        float | None, setting("Of the rows held out, to stop early by; 0 trains on every row.", "0.1")
+    ] = None,
+    patience: Annotated[int | None, setting("Epochs without a better held-out bound.", "10")] = None,
+    bound_samples: Annotated[int | None, setting("K of the K-sample bound when the run is scored.", "100")] = None,
+    seed: Annotated[int | None, setting("The one seed of everything.", "0", min=0, max=2**32 - 1)] = None,
+) -> None:
+    """Train a model on DATA and keep it in RUN. Ctrl-C ends training after the epoch, and keeps what is trained."""
+    from reparam.cli import training
+    from reparam.cli.settings import parameters, read_config
+
+    if resume and overwrite:
+        raise ParameterError("--resume continues a run and --overwrite replaces it: choose one of them.")
+    kinds = {name: kind for name, kind in get_type_hints(train).items() if name not in NOT_SETTINGS}
+    flags = {name: context.params[name] for name in kinds if context.params[name] is not None}
+    settings = {**({} if config is None else read_config(config, kinds)), **flags}
+    reading: dict[str, Any] = {name: settings.pop(name) for name in ("labels", "standardize") if name in settings}
+    if resume:
+        job = training.resume(out, data, parameters(settings), reading)
+    else:
+        job = training.begin(out, data, parameters(settings), reading, overwrite=overwrite)
+    training.run(job, as_json=as_json)

@@ -1,0 +1,74 @@
+r"""What the codes tell of the data: mutual information, and the divergence of the aggregate posterior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+from numpyro.distributions import Distribution
+
+from reparam.evaluation.results import Mean, mean_of
+from reparam.probability.distributions.affine_normal import AffineNormal
+from reparam.probability.distributions.flow import FlowDistribution
+from reparam.probability.posteriors import Posterior
+
+DRAWS = 4096
+DRAWS_OF_FLOW = 256  # its density costs K passes for each pair of a draw and a row
+PAIR_VALUES = 2**24
+
+
+def mutual_information(family: Posterior, raw: NDArray[Any], key: PRNGKeyArray) -> Mean:
+    r"""The mutual information of a row's index n and its code, :math:`I = E_n E_{q(z|x_n)}[\ln q(z|x_n) - \ln q(z)]`.
+
+    :math:`q(z) = \frac1N \sum_n q(z|x_n)` is summed exactly over the N rows; the expectation is by draws from rows
+    evenly spaced. What remains of the mean KL is that of the aggregate: :math:`E_n KL(q(z|x_n)\|p) = I + KL(q(z)\|p)`.
+
+    Args:
+        family: of q.
+        raw: q of each row, shape (N, R).
+        key: the draws.
+
+    Returns:
+        Nats, at most ln N in expectation, with the standard error of the draws.
+
+    Source: Hoffman & Johnson (2016), Equation 10.
+    """
+    count = DRAWS_OF_FLOW if isinstance(family.distribution(raw[:1]), FlowDistribution) else DRAWS
+    own = np.arange(count) * len(raw) // count
+    chunk = max(1, min(count, PAIR_VALUES // (len(raw) * family.latent_dim)))
+    padded = np.resize(own, math.ceil(count / chunk) * chunk).reshape(-1, chunk)
+    terms = _log_ratio_to_aggregate(family, jnp.asarray(raw), jnp.asarray(padded), key)
+    return mean_of(np.asarray(terms).ravel()[:count])
+
+
+@eqx.filter_jit
+def _log_ratio_to_aggregate(family: Posterior, raw: Array, own: Array, key: PRNGKeyArray) -> Array:
+    """Ln q(z|x_n) − ln q(z) of a draw for each number n in ``own`` (chunks, chunk), in its shape."""
+    log_density = log_densities(family.distribution(raw))
+    keys = jax.random.split(key, own.shape)
+
+    def chunk(own_and_keys: tuple[Array, PRNGKeyArray]) -> Array:
+        own, keys = own_and_keys
+        z = jax.vmap(lambda raw, key: family.distribution(raw).sample(key))(raw[own], keys)
+        pairs = log_density(z)  # (chunk, N)
+        conditional = jnp.take_along_axis(pairs, own[:, None], axis=1)[:, 0]
+        return conditional - logsumexp(pairs, axis=1) + jnp.log(raw.shape[0])
+
+    return jax.lax.map(chunk, (own, keys))
+
+
+def log_densities(q: Distribution) -> Callable[[Array], Array]:
+    """Ln q_n(z_m) of points (M, K) under each of N distributions, (M, N); matrices are inverted once."""
+    if not isinstance(q, AffineNormal):
+        return lambda z: jnp.asarray(q.log_prob(z[:, None, :]))
+    inverse = jnp.linalg.inv(q.matrix)
+    centre = jnp.einsum("nij,nj->ni", inverse, q.loc)
+    return lambda z: q.log_prob_of_noise(jnp.einsum("nij,mj->mni", inverse, z) - centre)

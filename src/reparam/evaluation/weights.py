@@ -1,0 +1,181 @@
+r"""Importance weights ln p(x, z) − ln q(z|x) of draws from q, and the K-sample bound that they make."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+
+from reparam.data import Schema
+from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys
+from reparam.model import Model
+from reparam.probability.divergences import has_closed_form, kl_divergence
+from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
+
+SAMPLE_CHUNK = 250
+GRID_FACTORS = (5, 2)
+
+Growth = tuple[tuple[int, float], ...]
+
+
+class RowBounds(NamedTuple):
+    """What K draws say of each of N rows, in nats."""
+
+    bound: Any  # (N,) the K-sample bound
+    reconstruction: Any  # (N,) E_q ln p(x|z)
+    kl: Any  # (N,) KL(q‖p), exact where a closed form exists
+    effective_samples: Any  # (N,) (Σw)² / Σw², between 1 and K
+    growth: Any  # (N, len(sample_counts(K))) the k-sample bound at growing k
+
+
+def row_bounds(
+    model: Model,
+    rows: NDArray[Any],
+    schema: Schema,
+    key: PRNGKeyArray,
+    samples: int,
+    raw: NDArray[Any] | Array,
+    report: Progress | None = None,
+) -> RowBounds:
+    """Bounds on ln p(x) of each row from one set of draws, chunked: memory grows neither with N nor with the data.
+
+    Args:
+        model: p(x, z) and the family of q.
+        rows: as stored, shape (N, P).
+        schema: how stored rows become the model's values.
+        key: the noise; each row has its own.
+        samples: K.
+        raw: q of each row, shape (N, R).
+        report: called with the rows done and N.
+    """
+    width = -(-samples // -(-samples // SAMPLE_CHUNK))
+    chunk = min(256, max(1, draws_at_once(schema.size) // width))
+
+    def bounds(rows: Array, raw: Array) -> RowBounds:
+        return _row_bounds(model, rows, raw, key, schema, samples, width)
+
+    done: RowBounds = map_rows(bounds, rows, raw, chunk=chunk, report=report)
+    return done
+
+
+def importance_bound(
+    model: Model,
+    rows: NDArray[Any],
+    schema: Schema,
+    key: PRNGKeyArray,
+    samples: int = 100,
+    *,
+    raw: NDArray[Any] | None = None,
+) -> NDArray[np.float32]:
+    r"""The K-sample bound of each row, :math:`\ln \frac1K \sum_k p(x, z_k)/q(z_k|x)`, which rises to ln p(x) with K.
+
+    Args:
+        model: p(x, z) and q.
+        rows: as stored, shape (N, P).
+        schema: how stored rows become the model's values.
+        key: the noise.
+        samples: K.
+        raw: q of each row, shape (N, R); by default the encoder's.
+
+    Returns:
+        Nats, shape (N,).
+
+    Source: Burda, Grosse & Salakhutdinov (2016), Equation 8.
+    """
+    raw = encoded(model, rows, schema) if raw is None else raw
+    return np.asarray(row_bounds(model, rows, schema, key, samples, raw).bound)
+
+
+def encoded(model: Model, rows: NDArray[Any], schema: Schema) -> NDArray[Any]:
+    """The encoder's raw vectors, shape (N, R)."""
+    return np.asarray(map_rows(lambda chunk: _encoded(model, chunk, schema), rows))
+
+
+@eqx.filter_jit
+def _encoded(model: Model, rows: Array, schema: Schema) -> Array:
+    return model.encoder(schema.apply(rows))
+
+
+def sample_counts(samples: int) -> tuple[int, ...]:
+    """1, 5, 10, 50, 100, 500, … up to ``samples``, which comes last.
+
+    >>> sample_counts(30)
+    (1, 5, 10, 30)
+    """
+    counts = itertools.accumulate(itertools.cycle(GRID_FACTORS), operator.mul, initial=1)
+    return (*itertools.takewhile(lambda count: count < samples, counts), samples)
+
+
+def growth(bounds: RowBounds, samples: int) -> Growth:
+    """Pairs of k and the mean over rows of the k-sample bound, for each k of ``sample_counts(samples)``."""
+    means = np.mean(bounds.growth, axis=0, dtype=np.float64).tolist()
+    return tuple(zip(sample_counts(samples), means, strict=True))
+
+
+def mean_weight_growth(log_weights: Array) -> Array:
+    """The k-sample bound for each k of ``sample_counts(K)``, (..., K) → (..., counts).
+
+    The K draws are cut into groups of k, whose bounds are averaged: each is unbiased for the k-sample bound.
+    """
+    *counts, samples = sample_counts(log_weights.shape[-1])
+    bounds, sums = [], log_weights  # (..., groups): ln Σ w of each group
+    for count, factor in zip(counts, itertools.cycle(GRID_FACTORS), strict=False):
+        bounds.append(jnp.mean(sums, axis=-1) - jnp.log(count))
+        groups = sums.shape[-1] // factor
+        grouped = sums[..., : groups * factor].reshape(*sums.shape[:-1], groups, factor)
+        sums = logsumexp(grouped, axis=-1)
+    bounds.append(logsumexp(log_weights, axis=-1) - jnp.log(samples))
+    return jnp.stack(bounds, axis=-1)
+
+
+def effective_samples(log_weights: Array) -> Array:
+    r"""Kish's effective sample size, :math:`(\sum_k w_k)^2 / \sum_k w_k^2`, (..., K) → (...).
+
+    >>> effective_samples(jnp.zeros(8)).item()
+    8.0
+    """
+    return jnp.exp(2.0 * logsumexp(log_weights, axis=-1) - logsumexp(2.0 * log_weights, axis=-1))
+
+
+@eqx.filter_jit
+def _row_bounds(
+    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema, samples: int, width: int
+) -> RowBounds:
+    x = schema.apply(rows)
+    q, p = model.posterior.distribution(raw), model.prior_distribution()
+    reconstruction, log_ratio = weight_parts(model, x, raw, row_keys(key, x), samples, width)
+    growth = mean_weight_growth(reconstruction - log_ratio)
+    return RowBounds(
+        bound=growth[:, -1],
+        reconstruction=jnp.mean(reconstruction, axis=-1),
+        kl=kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(log_ratio, axis=-1),
+        effective_samples=effective_samples(reconstruction - log_ratio),
+        growth=growth,
+    )
+
+
+def weight_parts(
+    model: Model, x: Array, raw: Array, keys: PRNGKeyArray, samples: int, width: int = SAMPLE_CHUNK
+) -> tuple[Array, Array]:
+    """Ln p(x|z) and ln q(z|x) − ln p(z) of draws from each row's q, both (N, samples), ``width`` draws at a time."""
+    p = model.prior_distribution()
+
+    def of_row(x: Array, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+        q = model.posterior.distribution(raw)
+        z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (width,)))
+        return jnp.asarray(model.decode(z).log_prob(x)), jnp.asarray(log_q - p.log_prob(z))
+
+    def draw(index: Array) -> tuple[Array, Array]:
+        return jax.vmap(of_row)(x, raw, jax.vmap(lambda key: jax.random.fold_in(key, index))(keys))
+
+    parts = jax.lax.map(draw, jnp.arange(-(-samples // width)))  # (chunks, N, width)
+    reconstruction, log_ratio = jax.tree.map(lambda part: jnp.swapaxes(part, 0, 1).reshape(len(x), -1), parts)
+    return reconstruction[:, :samples], log_ratio[:, :samples]

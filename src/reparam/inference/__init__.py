@@ -1,0 +1,26 @@
+"""How q(z|x) is found: by an encoder, by optimisation of each datum's own q, or by both."""
+
+from __future__ import annotations
+
+from reparam.inference.base import Found, Inference
+from reparam.inference.mean_field import MeanField, NoEncoder
+from reparam.inference.methods import Amortized, SemiAmortized
+from reparam.inference.search import Search, maximize
+
+__all__ = [
+    "INFERENCE",
+    "Amortized",
+    "Found",
+    "Inference",
+    "MeanField",
+    "NoEncoder",
+    "Search",
+    "SemiAmortized",
+    "maximize",
+]
+
+INFERENCE: dict[str, type[Inference]] = {
+    "amortized": Amortized,
+    "semi_amortized": SemiAmortized,
+    "mean_field": MeanField,
+}

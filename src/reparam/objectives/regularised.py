@@ -1,0 +1,238 @@
+"""The ELBO with a term of the whole batch in its surrogate; the bound stays the ELBO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, PRNGKeyArray
+from numpyro.distributions import Distribution
+
+from reparam.errors import ParameterError, UnknownNameError
+from reparam.model import Model
+from reparam.objectives.base import Objective, Terms, gaussian_marginals, kl_per_dimension
+from reparam.objectives.elbo import ELBO
+from reparam.objectives.estimators import ESTIMATORS, check_estimator
+from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.reparameterization import draw_noise, reparameterize
+from reparam.specification import positive_int, real_number
+
+MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class FreeBits(Objective):
+    r"""No reward for a divergence below λ: :math:`E_q \ln p(x|z) - \beta \sum_d \max(\lambda, \overline{KL_d})`.
+
+    The divergence is averaged over the batch first, then held from below; so a latent may be used for some data and not
+    for others. Of a correlated q the marginals are held, and its total correlation is paid in full.
+
+    Args:
+        level: λ in nats.
+        per: ``dimension``, or ``total`` for one λ of all latents together.
+        samples: draws of z per datum.
+        beta: weight of the divergence in the surrogate.
+        estimator: ``pathwise``.
+
+    Raises:
+        ParameterError: at the first batch, where ``dimension`` is asked of a q or p without Gaussian marginals.
+
+    Source: Kingma et al. (2016), Equation 15.
+
+    >>> FreeBits(2.0, "total").level
+    2.0
+    """
+
+    level: float = eqx.field(static=True)
+    per: str = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+    beta: float
+    estimator: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        level: float = 0.1,
+        per: str = "dimension",
+        samples: int = 1,
+        *,
+        beta: float = 1.0,
+        estimator: str = "pathwise",
+    ):
+        if per not in ("dimension", "total"):
+            raise UnknownNameError("'per' of free bits", per, ("dimension", "total"))
+        self.level, self.per = real_number("level", level, "objective 'free_bits'", least=0.0), per
+        self.samples = positive_int("samples", samples, "objective 'free_bits'")
+        self.beta = real_number("beta", beta, "objective 'free_bits'", least=0.0)
+        self.estimator = _only_pathwise(estimator, "free_bits")
+
+    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+        """KL, and what each mean divergence lacks of λ: together the larger of the two."""
+        terms = ELBO(self.samples).terms(model, x, key, q, weight)
+        divergences = terms.kl[:, None] if self.per == "total" else self._per_dimension(q, model)
+        lacking = jnp.sum(jax.nn.relu(self.level - batch_mean(divergences, weight)))
+        return terms._replace(surrogate=terms.reconstruction - self.beta * (terms.kl + lacking))
+
+    def _per_dimension(self, q: Distribution, model: Model) -> Array:
+        divergences = kl_per_dimension(q, model.prior_distribution())
+        if divergences is None:
+            raise ParameterError(
+                f"free bits per dimension need a Gaussian q(z|x) and a standard normal prior. Got q {type(q).__name__} "
+                f"and prior {type(model.prior).__name__}: choose 'free_bits:{self.level:g},total'."
+            )
+        return divergences
+
+
+class BetaTCVAE(Objective):
+    r"""The ELBO with β on the total correlation of the aggregate posterior alone.
+
+    .. math:: \mathrm{ELBO} - (\beta - 1)\, KL\Bigl(\bar q(z) \Big\| \prod_d \bar q(z_d)\Bigr), \qquad
+        \bar q(z) = E_x q(z|x)
+
+    The aggregate is estimated from the batch, :math:`\ln \bar q(z_i) \approx \ln \frac1B \sum_j q(z_i|x_j)`. Minibatch
+    weighted sampling divides by the data's size too, which shifts the value by a constant and leaves the gradient.
+
+    Args:
+        samples: draws of z per datum.
+        beta: β, the weight of the total correlation in the surrogate.
+        estimator: ``pathwise``.
+
+    Raises:
+        ParameterError: at the first batch, where q has no marginals in closed form.
+
+    Source: Chen et al. (2018), Equations 4 and S5 to S8, with α = γ = 1.
+
+    >>> BetaTCVAE(beta=6.0).weights()
+    {'beta': 6.0}
+    """
+
+    samples: int = eqx.field(static=True)
+    beta: float
+    estimator: str = eqx.field(static=True)
+
+    def __init__(self, samples: int = 1, *, beta: float = 1.0, estimator: str = "pathwise"):
+        self.samples = positive_int("samples", samples, "objective 'beta_tcvae'")
+        self.beta = real_number("beta", beta, "objective 'beta_tcvae'", least=0.0)
+        self.estimator = _only_pathwise(estimator, "beta_tcvae")
+
+    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+        """The draws that reconstruct are those whose correlation is measured."""
+        terms = ELBO(self.samples).terms(model, x, key, q, weight)
+        z = reparameterize(q, draw_noise(q, key, (self.samples,)))
+        correlation = jnp.mean(jax.vmap(lambda z: total_correlation(q, z, weight))(z), axis=0)
+        surrogate = terms.reconstruction - terms.kl - (self.beta - 1.0) * correlation
+        return terms._replace(surrogate=surrogate)
+
+
+class MMD(Objective):
+    r"""The ELBO and a kernel's distance of the aggregate posterior from the prior.
+
+    .. math:: E_q \ln p(x|z) - \beta\, KL(q(z|x)\|p(z)) - \lambda\, \mathrm{MMD}^2(\bar q(z), p(z))
+
+    β = 0 is the Wasserstein autoencoder (Tolstikhin et al. 2018) and the MMD-VAE; β = 1 − α is the InfoVAE (Zhao, Song
+    & Ermon 2019, Equation 6). A learned prior is drawn from, and is not trained by this term.
+
+    Args:
+        mmd_weight: λ.
+        kernel: ``inverse_multiquadratic``, :math:`\sum_s sC/(sC + \|z - z'\|^2)` with C = 2K, or ``gaussian``,
+            :math:`\exp(-\|z - z'\|^2 / C)`.
+        samples: draws of z per datum.
+        beta: weight of the divergence in the surrogate.
+        estimator: ``pathwise``.
+
+    >>> MMD(10.0, beta=0.0).weights()
+    {'beta': 0.0, 'mmd_weight': 10.0}
+    """
+
+    weight_names: ClassVar[tuple[str, ...]] = ("beta", "mmd_weight")
+
+    mmd_weight: float
+    kernel: str = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+    beta: float
+    estimator: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        mmd_weight: float = 10.0,
+        kernel: str = "inverse_multiquadratic",
+        samples: int = 1,
+        *,
+        beta: float = 1.0,
+        estimator: str = "pathwise",
+    ):
+        if kernel not in KERNELS:
+            raise UnknownNameError("kernel", kernel, KERNELS)
+        self.mmd_weight, self.kernel = real_number("mmd_weight", mmd_weight, "objective 'mmd'", least=0.0), kernel
+        self.samples = positive_int("samples", samples, "objective 'mmd'")
+        self.beta = real_number("beta", beta, "objective 'mmd'", least=0.0)
+        self.estimator = _only_pathwise(estimator, "mmd")
+
+    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+        """As many draws of the prior as of q."""
+        terms = ELBO(self.samples).terms(model, x, key, q, weight)
+        z = reparameterize(q, draw_noise(q, key, (self.samples,)))  # (S, B, K)
+        prior_draws = model.prior_distribution().sample(jax.random.fold_in(key, 1), z.shape[:2])
+        kernel = KERNELS[self.kernel]
+        distances = jax.vmap(lambda z, y: squared_mmd(kernel, z, jax.lax.stop_gradient(y), weight))(z, prior_draws)
+        surrogate = terms.reconstruction - self.beta * terms.kl - self.mmd_weight * jnp.mean(distances)
+        return terms._replace(surrogate=surrogate)
+
+
+def batch_mean(values: Array, weight: Array) -> Array:
+    """The mean over a batch of (B, ...), padding left out."""
+    return weight @ values / jnp.sum(weight)
+
+
+def total_correlation(q: Distribution, z: Array, weight: Array) -> Array:
+    r""":math:`\ln \bar q(z_i) - \sum_d \ln \bar q(z_{id})` of each datum, nats: z (B, K), weight (B,) → (B,)."""
+    if not (isinstance(q, LocationScale) or hasattr(q, "covariance_matrix")):
+        raise ParameterError(
+            f"objective 'beta_tcvae' needs the marginals of q(z|x) in closed form, which {type(q).__name__} has not: "
+            "choose a Gaussian posterior, such as 'diagonal'."
+        )
+    pairs = z[:, None, :]
+    marginals = gaussian_marginals(q)
+    each = marginals.standard.log_prob((pairs - marginals.loc) / marginals.scale) - marginals.log_scale  # (B, B, K)
+    joint = jnp.sum(each, axis=-1) if marginals is q else q.log_prob(pairs)  # (B, B): of datum i under q(z|x_j)
+    log_share = jnp.log(weight / jnp.sum(weight))
+    return logsumexp(joint + log_share, axis=1) - jnp.sum(logsumexp(each + log_share[:, None], axis=1), axis=-1)
+
+
+Kernel = Callable[[Array, Array], Array]
+
+
+def inverse_multiquadratic(z: Array, y: Array) -> Array:
+    """Σ_s sC/(sC + ‖z − y‖²), C = 2K for a prior of unit variance (Tolstikhin et al. 2018, Section 4)."""
+    squared = jnp.sum((z - y) ** 2, axis=-1)
+    scales = 2.0 * z.shape[-1] * jnp.array(MMD_SCALES)
+    return jnp.sum(scales / (scales + squared[..., None]), axis=-1)
+
+
+def gaussian(z: Array, y: Array) -> Array:
+    """exp(−‖z − y‖²/2K)."""
+    return jnp.exp(-jnp.sum((z - y) ** 2, axis=-1) / (2.0 * z.shape[-1]))
+
+
+KERNELS: dict[str, Kernel] = {"inverse_multiquadratic": inverse_multiquadratic, "gaussian": gaussian}
+
+
+def squared_mmd(kernel: Kernel, z: Array, y: Array, weight: Array) -> Array:
+    r"""An unbiased estimate of the squared maximum mean discrepancy from two samples (B, K); weight (B,) is 1 or 0.
+
+    Source: Gretton et al. (2012), Equation 3.
+    """
+    pairs = jnp.outer(weight, weight) * (1.0 - jnp.eye(len(weight)))
+    count = jnp.maximum(jnp.sum(pairs), 1.0)
+
+    def mean(a: Array, b: Array) -> Array:
+        return jnp.sum(pairs * kernel(a[:, None, :], b[None, :, :])) / count
+
+    return mean(z, z) + mean(y, y) - 2.0 * mean(z, y)
+
+
+def _only_pathwise(estimator: str, name: str) -> str:
+    reason = "its batch term is a function of z alone, which only the reparameterisation differentiates; use 'pathwise'"
+    return check_estimator(estimator, f"objective {name!r}", {e: reason for e in ESTIMATORS if e != "pathwise"})

@@ -1,0 +1,330 @@
+"""Results → pictures. Nothing is computed here but places, and no global state of matplotlib is touched.
+
+Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig(path)`` writes it. Colours are those of Okabe &
+Ito (2008) and of Tol (2021), which readers with any colour vision tell apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+INK, FAINT, BLUE, ORANGE, GREEN = "#222222", "#888888", "#0072B2", "#D55E00", "#009E73"
+CLASSES = (
+    "#332288",
+    "#88CCEE",
+    "#44AA99",
+    "#117733",
+    "#999933",
+    "#DDCC77",
+    "#CC6677",
+    "#882255",
+    "#AA4499",
+    "#7A7A7A",
+)
+LINES_AT_MOST = 8
+PANELS_ACROSS = 4
+DPI = 130
+
+Limits = tuple[float, float] | None
+History = Sequence[Mapping[str, Any]]
+
+
+def training_curves(history: History, *, title: str = "Training") -> Figure:
+    """The bound, the reconstruction and the divergence with its parts over the epochs, nats per datum.
+
+    Args:
+        history: a mapping per epoch, as ``VAE.history_`` and ``metrics.jsonl`` hold them.
+        title: what stands above.
+    """
+    figure = _figure(13, 4.2, title)
+    bound, reconstruction, divergence = figure.subplots(1, 3)
+    _curves(bound, history, "bound", "Bound on ln p(x)", best=True)
+    _curves(reconstruction, history, "reconstruction", "Reconstruction, E ln p(x|z)")
+    if history[-1]["kl_per_dimension"] and len(history[-1]["kl_per_dimension"]) > LINES_AT_MOST:
+        _divergence_map(figure, divergence, history)
+    else:
+        _divergence_lines(divergence, history)
+    for axes in (bound, reconstruction, divergence):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    return figure
+
+
+def reconstructions(
+    inputs: NDArray[Any], outputs: NDArray[Any], *, title: str, limits: Limits = None, across: int = 12
+) -> Figure:
+    """Images above their reconstructions, both (N, height, width[, channels]).
+
+    Args:
+        inputs: what went in.
+        outputs: what came out.
+        title: what stands above.
+        limits: the values shown black and white; by default the smallest and the largest of the inputs.
+        across: how many stand side by side.
+    """
+    limits = limits or _limits(inputs)
+    bands = [(inputs[i : i + across], outputs[i : i + across]) for i in range(0, len(inputs), across)]
+    height, width = inputs.shape[1:3]
+    figure = _figure(9.5, 0.9 + len(bands) * 2 * 8.3 / across * height / width * 1.08, title)
+    for axes, band in zip(np.ravel(figure.subplots(len(bands), 1, squeeze=False)), bands, strict=True):
+        tall = np.concatenate([mosaic(part, limits, across) for part in band])
+        _show(axes, tall)
+        quarter = tall.shape[0] / 4
+        axes.set_yticks([quarter, 3 * quarter], ["input", "recon-\nstruction"], fontsize=9, color=INK)
+        axes.tick_params(length=0)
+    return figure
+
+
+def image_grid(images: NDArray[Any], *, title: str, limits: Limits = None) -> Figure:
+    """Images (N, height, width[, channels]) in a square."""
+    across = math.ceil(math.sqrt(len(images)))
+    picture = mosaic(images, limits or _limits(images), across)
+    figure = _figure(6.5, 0.4 + 6.3 * picture.shape[0] / picture.shape[1], title)
+    axes = figure.subplots()
+    _show(axes, picture)
+    axes.set_axis_off()
+    return figure
+
+
+def decoded_grid(
+    images: NDArray[Any], values: tuple[NDArray[Any], NDArray[Any]], *, title: str, limits: Limits = None
+) -> Figure:
+    """What every place of a two-dimensional latent space decodes to.
+
+    Args:
+        images: shape (G·G, height, width[, channels]); the first latent runs from left to right, the second upwards,
+            row by row from the top.
+        values: the G coordinates of either latent, rising.
+        title: what stands above.
+        limits: the values shown black and white.
+    """
+    across = len(values[0])
+    picture = mosaic(images, limits or _limits(images), across)
+    figure = _figure(7.2, 0.4 + 7.0 * picture.shape[0] / picture.shape[1], title)
+    axes = figure.subplots()
+    _show(axes, picture)
+    shown = np.unique(np.linspace(0, across - 1, 5).round().astype(int))
+    step_y, step_x = picture.shape[0] / across, picture.shape[1] / across
+    axes.set_xticks((shown + 0.5) * step_x, [_number(values[0][i]) for i in shown])
+    axes.set_yticks((shown + 0.5) * step_y, [_number(values[1][across - 1 - i]) for i in shown])
+    axes.set_xlabel("latent 0")
+    axes.set_ylabel("latent 1")
+    axes.tick_params(length=0, labelsize=9)
+    return figure
+
+
+def latent_space(
+    codes: NDArray[Any], labels: NDArray[Any] | None = None, *, names: Sequence[str], title: str
+) -> Figure:
+    """Posterior means of two latents, coloured by label; of one latent, its histogram.
+
+    Args:
+        codes: shape (N, 2) or (N, 1).
+        labels: shape (N,): up to ten classes get a colour each, more numbers a colour scale.
+        names: of the latents.
+        title: what stands above.
+    """
+    figure = _figure(7, 6.2, title)
+    axes = figure.subplots()
+    axes.set_xlabel(names[0])
+    if codes.shape[1] == 1:
+        axes.hist(codes[:, 0], bins=40, color=BLUE)
+        axes.set_ylabel("rows")
+        return _tidied(figure)
+    axes.set_ylabel(names[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    size = float(np.clip(24_000 / len(codes), 5, 30))
+    classes = np.unique(labels) if labels is not None else np.zeros(0)
+    if labels is None:
+        axes.scatter(codes[:, 0], codes[:, 1], s=size, color=BLUE, alpha=0.6, linewidths=0)
+    elif len(classes) <= len(CLASSES):
+        _classes(axes, codes, labels, classes, size)
+    elif labels.dtype.kind in "iuf":
+        points = axes.scatter(codes[:, 0], codes[:, 1], s=size, c=labels, cmap="viridis", linewidths=0)
+        figure.colorbar(points, ax=axes, label="label", shrink=0.8)
+    else:
+        axes.scatter(codes[:, 0], codes[:, 1], s=size, color=BLUE, alpha=0.6, linewidths=0)
+    return _tidied(figure)
+
+
+def marginals(data: NDArray[Any], samples: NDArray[Any], names: Sequence[str]) -> Figure:
+    """How each column is distributed in data (N, P) and in samples of the model (M, P), as densities."""
+    figure, panels = _panels(names, "Columns of the data and of samples from the model")
+    for axes, truth, drawn in zip(panels, data.T, samples.T, strict=True):
+        low, high = np.quantile(truth, [0.002, 0.998])
+        bins = np.linspace(low, high if high > low else low + 1, 31).tolist()
+        axes.hist(truth, bins=bins, density=True, color=FAINT, alpha=0.45, label="data")
+        axes.hist(drawn, bins=bins, density=True, histtype="step", color=ORANGE, linewidth=1.8, label="samples")
+        axes.set_yticks([])
+    panels[0].legend(frameon=False, fontsize=9)
+    return _tidied(figure)
+
+
+def agreement(inputs: NDArray[Any], outputs: NDArray[Any], names: Sequence[str]) -> Figure:
+    """Reconstructed against given values, column by column, both (N, P); on the line they agree."""
+    figure, panels = _panels(names, "Reconstructed values against given values")
+    for axes, given, found in zip(panels, inputs.T, outputs.T, strict=True):
+        axes.scatter(given, found, s=5, color=BLUE, alpha=0.4, linewidths=0)
+        axes.axline((float(np.mean(given)), float(np.mean(given))), slope=1, color=FAINT, linewidth=1)
+    figure.supxlabel("given", fontsize=10, color=INK)
+    figure.supylabel("reconstructed", fontsize=10, color=INK)
+    return _tidied(figure)
+
+
+def mosaic(images: NDArray[Any], limits: tuple[float, float], across: int) -> NDArray[np.float64]:
+    """Images (N, H, W[, C]) as one picture of values in [0, 1], white lines between them, the last row filled up."""
+    low, high = limits
+    grey = np.clip((images.astype(np.float64) - low) / (high - low if high > low else 1.0), 0, 1)
+    grey = grey[..., 0] if grey.ndim == 4 and grey.shape[-1] == 1 else grey
+    edge = max(1, round(images.shape[2] / 16))
+    missing = -len(grey) % across
+    borders = [(0, missing), (0, edge), (0, edge)] + [(0, 0)] * (grey.ndim - 3)
+    framed = np.pad(grey, borders, constant_values=1.0)
+    down, (height, width) = len(framed) // across, framed.shape[1:3]
+    rest = framed.shape[3:]
+    picture: NDArray[np.float64] = (
+        framed.reshape(down, across, height, width, *rest).swapaxes(1, 2).reshape(down * height, across * width, *rest)
+    )
+    return picture
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    figure.suptitle(title, fontsize=13, color=INK)
+    return figure
+
+
+def _tidied(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(FAINT)
+        axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
+    return figure
+
+
+def _panels(names: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
+    """A panel per column, at most four side by side."""
+    down = math.ceil(len(names) / PANELS_ACROSS)
+    across = min(len(names), PANELS_ACROSS)
+    figure = _figure(0.6 + 2.7 * across, 0.7 + 2.1 * down, title)
+    panels = list(np.ravel(figure.subplots(down, across, squeeze=False)))
+    for axes, name in zip(panels, names, strict=False):
+        axes.set_title(name, fontsize=10, color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    for axes in panels[len(names) :]:
+        axes.remove()
+    return figure, panels[: len(names)]
+
+
+def _curves(axes: Axes, history: History, name: str, title: str, *, best: bool = False) -> None:
+    epochs = [line["epoch"] for line in history]
+    axes.plot(epochs, [line[name] for line in history], color=BLUE, label="training")
+    held_out = [line["validation"][name] for line in history if line["validation"]]
+    if held_out:
+        axes.plot(epochs, held_out, color=ORANGE, label="held out")
+    if held_out and best:
+        top = int(np.argmax(held_out))
+        axes.plot(epochs[top], held_out[top], "o", color=ORANGE, label=f"kept, {_number(held_out[top])}")
+    axes.set_ylim(*_range([[line[name] for line in history], held_out]))
+    _dress(axes, title)
+
+
+def _dress(axes: Axes, title: str, unit: str = "nats per datum") -> None:
+    axes.set_title(title, fontsize=11, color=INK)
+    axes.set_ylabel(unit)
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
+
+
+def _range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Limits that show every curve but the fall of its first epochs, which would flatten the rest."""
+    values = np.concatenate([np.asarray(curve, np.float64) for curve in curves])
+    settled = np.concatenate([np.asarray(curve, np.float64)[len(curve) // 20 :] for curve in curves])
+    low, high = float(np.min(settled)), float(np.max(values))
+    margin = 0.05 * (high - low or 1.0)
+    return low - margin, high + margin
+
+
+def _divergence_lines(axes: Axes, history: History) -> None:
+    epochs = [line["epoch"] for line in history]
+    axes.plot(epochs, [line["kl"] for line in history], color=INK, linewidth=2, label="sum")
+    parts = np.array([line["kl_per_dimension"] or () for line in history], np.float64)
+    for index, part in enumerate(parts.T):
+        axes.plot(epochs, part, color=CLASSES[index], label=f"latent {index}")
+    axes.set_ylim(bottom=0)
+    _dress(axes, "KL(q(z|x) ‖ p(z))")
+
+
+def _divergence_map(figure: Figure, axes: Axes, history: History) -> None:
+    """Many latents: a row each, the most used on top, the divergence as a colour."""
+    parts = np.array([line["kl_per_dimension"] for line in history], np.float64).T
+    order = np.argsort(-parts[:, -1], kind="stable")
+    first, last = history[0]["epoch"], history[-1]["epoch"]
+    image = axes.imshow(
+        parts[order],
+        aspect="auto",
+        cmap="viridis",
+        vmin=0,
+        extent=(first - 0.5, last + 0.5, len(parts), 0),
+        interpolation="nearest",
+    )
+    figure.colorbar(image, ax=axes, label="nats per datum")
+    axes.set_title(f"KL of each latent; in all {history[-1]['kl']:.1f}", fontsize=11, color=INK)
+    axes.set_ylabel("latents, most used on top")
+    axes.set_yticks([])
+
+
+def _classes(axes: Axes, codes: NDArray[Any], labels: NDArray[Any], classes: NDArray[Any], size: float) -> None:
+    """A colour and, in the middle of its points, a name for each class."""
+    for colour, label in zip(CLASSES, classes, strict=False):
+        points = codes[labels == label]
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, alpha=0.75, linewidths=0, label=f"{label}")
+        middle = np.median(points, axis=0)
+        axes.annotate(
+            f"{label}",
+            (float(middle[0]), float(middle[1])),
+            ha="center",
+            va="center",
+            fontsize=12,
+            fontweight="bold",
+            color=INK,
+            path_effects=[withStroke(linewidth=3.5, foreground="white")],
+            zorder=3,
+        )
+    legend = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=10, handletextpad=0.1)
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([40.0])
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
+
+
+def _limits(images: NDArray[Any]) -> tuple[float, float]:
+    return float(np.min(images)), float(np.max(images))
+
+
+def _show(axes: Axes, picture: NDArray[Any]) -> None:
+    """A mosaic without its last white lines."""
+    height, width = picture.shape[:2]
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0), interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)

@@ -1,0 +1,39 @@
+"""The command line, driven in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from reparam.cli import main
+
+SMALL = ("--hidden", "8", "--batch-size", "32", "--epochs", "2")
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_cli(*arguments: object) -> Result:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return Result(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def must(*arguments: object) -> Result:
+    result = run_cli(*arguments)
+    assert result.code == 0, result.err
+    return result

@@ -1,0 +1,64 @@
+"""Annealed bounds against the linear-Gaussian model's exact ln p(x)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reparam.evaluation.annealing import Annealing, annealed_bound, bidirectional_bounds, temperatures
+from reparam.evaluation.weights import importance_bound
+from tests.evaluation.linear_gaussian import exact_model, linear_gaussian, plain_schema
+
+TRUTH = linear_gaussian(seed=4)
+ROWS = TRUTH.sample(60, seed=5)
+KEY = jax.random.key(2)
+CAREFUL = Annealing(chains=16, temperatures=60, leapfrog=5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """q is N(0, I), far from the posterior: annealing has work to do."""
+    return exact_model(TRUTH, "diagonal")
+
+
+@pytest.fixture(scope="module")
+def bounds(model):
+    return annealed_bound(model, ROWS, plain_schema(ROWS), KEY, CAREFUL)
+
+
+def test_the_lower_bound_meets_the_exact_log_likelihood(bounds):
+    error = bounds - TRUTH.log_prob(ROWS)
+    assert abs(error.mean()) < 0.05  # a biased sampler (no acceptance step) misses by more
+    assert np.abs(error).max() < 1.0
+
+
+def test_annealing_is_closer_than_plain_importance_sampling(model, bounds):
+    plain = importance_bound(model, ROWS, plain_schema(ROWS), KEY, 16)
+    exact = TRUTH.log_prob(ROWS)
+    assert np.mean(exact - plain) > 10 * abs(np.mean(exact - bounds))
+
+
+def test_weights_are_unbiased(model):
+    """E[w] = p(x), however coarse: 512 chains of 4 temperatures on 12 rows; log of the mean within 4 standard errors."""
+    coarse = Annealing(chains=512, temperatures=4, leapfrog=3)
+    rows = ROWS[:12]
+    error = annealed_bound(model, rows, plain_schema(rows), KEY, coarse) - TRUTH.log_prob(rows)
+    assert abs(error.mean()) < 0.2
+
+
+def test_bidirectional_bounds_enclose_the_exact_log_likelihood(model):
+    found = bidirectional_bounds(model, KEY, 60, CAREFUL)
+    assert found.lower.value < found.upper.value + 0.02
+    assert found.upper.value - found.lower.value < 0.15
+    entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * (TRUTH.weight.T @ TRUTH.weight + 0.36 * np.eye(5)))[1]
+    assert abs(found.lower.value + entropy) < 4 * found.lower.standard_error
+    assert abs(found.upper.value + entropy) < 4 * found.upper.standard_error
+
+
+def test_temperatures_rise_from_zero_to_one():
+    betas = temperatures(7)
+    assert betas[0] == 0
+    assert betas[-1] == 1
+    assert bool(jnp.all(jnp.diff(betas) > 0))

@@ -1,0 +1,202 @@
+"""The number that is reported: honest lower bounds on ln p(x), against closed forms."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gaussian_models import denoiser, evaluate, gradient_of, linear_model, log_evidence, quick_jit
+
+from reparam.objectives import CIWAE, ELBO, IWAE, MIWAE, OBJECTIVES, PIWAE, Renyi, build_objective, draws
+from reparam.objectives.importance import combined, grouped, log_mean, power_mean
+
+DIMENSION = 20
+X = jax.random.normal(jax.random.key(1), (4, DIMENSION)) * 1.4
+
+
+@quick_jit
+def bounds(objective, model, x, keys):
+    """The bound of each datum for each key, (keys, B)."""
+    return jax.vmap(lambda key: objective(model, x, key).bound)(keys)
+
+
+def mean_and_error(values):
+    """The mean over keys and data, with the standard error of the draws."""
+    values = np.asarray(values, np.float64).mean(axis=1)
+    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+
+
+def test_one_importance_sample_is_the_elbo_sample_for_sample():
+    model, key = linear_model(3, 5), jax.random.key(3)
+    x = jax.random.normal(jax.random.key(2), (6, 5))
+    one, elbo = IWAE(1), ELBO(1, "monte_carlo")
+    assert jnp.allclose(*(evaluate(objective, model, x, key).bound for objective in (one, elbo)), rtol=1e-6)
+    gradients = (gradient_of(objective, model, x, key) for objective in (one, elbo))
+    for a, b in zip(*map(jax.tree.leaves, gradients), strict=True):
+        assert jnp.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["analytic", "monte_carlo", "entropy"])
+def test_every_form_of_the_elbo_has_the_closed_form_as_its_mean(form):
+    """Within 5 standard errors: a false alarm in 2e6."""
+    model = denoiser(DIMENSION, 2 / 3)
+    mean, error = mean_and_error(bounds(ELBO(1, form), model, X, jax.random.split(jax.random.key(0), 20_000)))
+    gap = DIMENSION / 2 * (4 / 3 - 1 - np.log(4 / 3))
+    assert abs(gap - 0.456513) < 1e-6  # the value that the references give
+    assert abs(log_evidence(np.asarray(X)).mean() - gap - mean) < 5 * error + 1e-4
+    assert error < 0.02
+
+
+def test_the_bound_rises_with_the_number_of_draws_and_stays_below_the_evidence():
+    """Steps of the mean exceed 5 standard errors; and the largest is no further above ln p(x) than 5: 1 in 1e6."""
+    model = denoiser(DIMENSION, 2 / 3)
+    means, errors = zip(
+        *(
+            mean_and_error(bounds(IWAE(count), model, X, jax.random.split(jax.random.key(0), 1000)))
+            for count in (1, 2, 8, 64)
+        ),
+        strict=True,
+    )
+    for k in range(3):
+        assert means[k + 1] - means[k] > 5 * np.hypot(errors[k], errors[k + 1]), (means, errors)
+    assert means[-1] < log_evidence(np.asarray(X)).mean() + 5 * errors[-1]
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [ELBO(3, "monte_carlo"), IWAE(1), IWAE(7), MIWAE(2, 3), CIWAE(0.3, 4), PIWAE(2, 3), Renyi(0.5, 4), Renyi(2.0, 4)],
+    ids=repr,
+)
+def test_with_the_exact_posterior_every_draw_gives_the_evidence(objective):
+    drawn = bounds(objective, denoiser(DIMENSION), X, jax.random.split(jax.random.key(0), 5))
+    assert np.allclose(drawn, log_evidence(np.asarray(X)), atol=5e-5)  # no variance but rounding
+
+
+def test_renyi_is_the_elbo_at_one_and_iwae_at_zero_and_falls_between():
+    model, keys = denoiser(DIMENSION, 2 / 3), jax.random.split(jax.random.key(5), 3)
+    elbo = bounds(ELBO(6, "monte_carlo"), model, X, keys)
+    by_alpha = [bounds(Renyi(alpha, 6), model, X, keys) for alpha in (0.0, 0.5, 1.0 - 1e-6, 1.0, 1.0 + 1e-6, 2.0)]
+    iwae, half, below, at, above, two = by_alpha
+    assert np.allclose(iwae, bounds(IWAE(6), model, X, keys), atol=1e-5)
+    for near in (below, at, above):
+        assert np.allclose(near, elbo, atol=5e-5)
+    assert np.all(iwae > half)
+    assert np.all(half > at)
+    assert np.all(at > two)
+
+
+def test_the_combinations_are_made_of_the_same_draws():
+    model, keys = denoiser(DIMENSION, 2 / 3), jax.random.split(jax.random.key(5), 3)
+    elbo, iwae = (bounds(objective, model, X, keys) for objective in (ELBO(6, "monte_carlo"), IWAE(6)))
+    assert np.allclose(bounds(CIWAE(0.25, 6), model, X, keys), 0.25 * elbo + 0.75 * iwae, atol=1e-4)
+    assert np.allclose(bounds(PIWAE(2, 3), model, X, keys), iwae, atol=1e-5)
+    assert np.allclose(bounds(MIWAE(1, 6), model, X, keys), iwae, atol=1e-5)
+    assert np.allclose(bounds(MIWAE(6, 1), model, X, keys), elbo, atol=1e-4)
+    miwae = bounds(MIWAE(2, 3), model, X, keys)
+    assert np.all(miwae > elbo)
+    assert np.all(miwae < iwae)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_weight_changes_the_surrogate_and_leaves_the_bound(name):
+    plain, weighted = (build_objective(name, beta=beta) for beta in (1.0, 4.0))
+    assert weighted.weights()["beta"] == 4.0
+
+    @quick_jit
+    def both(model):
+        return tuple(objective(model, X, jax.random.key(0)) for objective in (plain, weighted))
+
+    of_one, of_four = both(denoiser(DIMENSION, 2 / 3))
+    assert jnp.array_equal(of_one.bound, of_four.bound)
+    assert not jnp.allclose(of_one.surrogate, of_four.surrogate)
+
+
+@pytest.mark.parametrize("name", ["free_bits:0.5", "beta_tcvae", "mmd", "mmd:10,gaussian", "free_bits:3,total"])
+def test_a_regularised_objective_reports_the_elbo(name):
+    model, key = denoiser(DIMENSION, 2 / 3), jax.random.key(0)
+    found = evaluate(build_objective(name, beta=3.0), model, X, key)
+    assert jnp.array_equal(found.bound, evaluate(ELBO(), model, X, key).bound)
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        log_mean(),
+        power_mean(0.5),
+        power_mean(-1.0),
+        power_mean(1e-4),
+        grouped(2, log_mean()),
+        combined(0.3, log_mean()),
+    ],
+)
+def test_one_weight_that_dominates_by_ten_thousand_nats_is_no_nan(mean):
+    log_weights = jnp.array([[0.0, -1e4], [1e4, 1e4], [-1e4, -1e4], [5.0, 1e4]])
+    value, gradient = jax.value_and_grad(lambda log_w: jnp.sum(mean.value(log_w)))(log_weights)
+    assert jnp.isfinite(value)
+    assert jnp.all(jnp.isfinite(gradient))
+    assert jnp.allclose(jnp.sum(gradient, axis=0), 1.0, atol=1e-4)  # moving all ℓ by one moves the value by one
+    assert jnp.all(jnp.isfinite(mean.curvature(log_weights)))
+
+
+def test_the_logarithm_of_the_mean_weight_is_right_where_one_dominates():
+    assert jnp.allclose(log_mean().value(jnp.array([[0.0], [1e4]])), 1e4 - jnp.log(2.0))
+
+
+@pytest.mark.parametrize("estimator", ["pathwise", "dreg", "score_function", "vimco"])
+def test_gradients_are_finite_where_one_draw_dominates(estimator):
+    """A decoder that explains x so sharply that log weights differ by more than 1e4."""
+    model = linear_model(1, noise=3e-3)
+    x, key = jnp.full((1, 1), 2.0), jax.random.key(0)
+    spread = evaluate(ELBO(1), model, x, key).bound - evaluate(IWAE(50), model, x, key).bound
+    assert abs(spread[0]) > 1e4
+    gradient = gradient_of(IWAE(50, estimator=estimator), model, x, key)
+    assert all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator"),
+    [("iwae:7", "pathwise"), ("iwae:7", "dreg"), ("elbo:7", "pathwise"), ("iwae:7", "vimco"), ("piwae:7,2", "dreg")],
+)
+def test_draws_in_chunks_give_the_same_bound_and_gradient(monkeypatch, name, estimator):
+    model, key = linear_model(3, 5), jax.random.key(3)
+    x = jax.random.normal(jax.random.key(2), (6, 5))
+    objective = build_objective(name, estimator=estimator)
+
+    @eqx.filter_grad(has_aux=True)
+    def surrogate(model):
+        terms = objective(model, x, key)
+        return jnp.mean(terms.surrogate), terms.bound
+
+    def found():
+        return quick_jit(lambda: surrogate(model))()
+
+    whole = found()
+    calls = []
+    monkeypatch.setattr(jax, "checkpoint", lambda f, checkpoint=jax.checkpoint: calls.append(f) or checkpoint(f))
+    monkeypatch.setattr(draws, "CHUNK_VALUES", 3 * x.size)
+    chunked = found()
+    assert calls  # it is indeed taken in chunks
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(chunked), strict=True):
+        assert jnp.allclose(a, b, rtol=2e-5, atol=2e-5)
+
+
+def test_fifty_draws_of_mnist_sized_data_are_one_compiled_call():
+    from reparam.model import build_model
+
+    x = jax.random.bernoulli(jax.random.key(0), 0.2, (8, 784)).astype(jnp.float32)
+    model = build_model(x, jax.random.key(0), latent_dim=20, likelihood="bernoulli", hidden=(400,))
+    traces = []
+
+    @eqx.filter_jit
+    def value_and_gradient(model, key):
+        traces.append(key)
+        return eqx.filter_value_and_grad(lambda model: jnp.mean(IWAE(50)(model, x, key).surrogate))(model)
+
+    for seed in range(2):
+        value, gradient = value_and_gradient(model, jax.random.key(seed))
+        assert jnp.isfinite(value)
+        assert gradient.encoder.layers[0].weight.shape == (784, 400)
+        assert jnp.any(gradient.encoder.layers[0].weight != 0.0)
+    assert len(traces) == 1

@@ -1,0 +1,211 @@
+"""Terms of the whole batch, and weights that change with time."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from gaussian_models import evaluate, gradient_of, linear_model, quick_jit
+
+import reparam
+from reparam.errors import ParameterError
+from reparam.objectives import ELBO, MMD, BetaTCVAE, FreeBits, Warmup, build_objective
+from reparam.objectives.regularised import gaussian, inverse_multiquadratic, squared_mmd, total_correlation
+from reparam.probability.divergences import kl_divergence
+from reparam.probability.reparameterization import draw_noise, reparameterize
+
+X = jax.random.normal(jax.random.key(1), (7, 5))
+KEY = jax.random.key(3)
+MODEL = linear_model(3, 5, seed=2)
+CORRELATED = linear_model(3, 5, posterior="full", seed=2)
+
+
+def normal_kl(q):
+    """KL(q‖N(0, I)) of each datum and latent, written out."""
+    loc, scale = np.asarray(q.loc, np.float64), np.asarray(q.scale, np.float64)
+    return (loc**2 + scale**2 - 1) / 2 - np.log(scale)
+
+
+def test_free_bits_hold_the_mean_divergence_of_each_latent_from_below():
+    level = float(np.sort(normal_kl(MODEL.encode(X)).mean(axis=0))[1])  # one latent below, one at it, one above
+    terms = evaluate(FreeBits(level, beta=2.0), MODEL, X, KEY)
+    wanted = (
+        np.asarray(terms.reconstruction).mean() - 2.0 * np.maximum(level, normal_kl(MODEL.encode(X)).mean(axis=0)).sum()
+    )
+    assert abs(float(terms.surrogate.mean()) - wanted) < 1e-4
+
+
+def test_free_bits_average_before_they_compare():
+    """Data on both sides of the level: the mean of the maxima would be larger."""
+    divergences = normal_kl(MODEL.encode(X)).sum(axis=1)
+    level = float(divergences.mean()) * 0.99
+    terms = evaluate(FreeBits(level, "total"), MODEL, X, KEY)
+    assert abs(float(jnp.mean(terms.reconstruction - terms.surrogate)) - divergences.mean()) < 1e-4
+    assert np.maximum(level, divergences).mean() > divergences.mean() + 1e-2
+
+
+def test_below_its_level_the_divergence_has_no_gradient():
+    gradient = gradient_of(FreeBits(100.0), MODEL, X, KEY)
+    reconstruction = quick_jit(eqx.filter_grad(lambda model: jnp.mean(ELBO()(model, X, KEY).reconstruction)))(MODEL)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(reconstruction), strict=True):
+        assert jnp.allclose(a, b, atol=1e-5)
+
+
+def test_free_bits_of_a_correlated_posterior_pay_its_total_correlation_in_full():
+    q = CORRELATED.encode(X)
+    covariance = np.asarray(q.covariance_matrix, np.float64)
+    variances = np.diagonal(covariance, axis1=1, axis2=2)
+    marginal = (np.asarray(q.loc) ** 2 + variances - 1 - np.log(variances)) / 2
+    correlation = (np.log(variances).sum(axis=1) - np.linalg.slogdet(covariance)[1]) / 2
+    level = float(marginal.mean())
+    terms = evaluate(FreeBits(level), CORRELATED, X, KEY)
+    wanted = np.maximum(level, marginal.mean(axis=0)).sum() + correlation.mean()
+    assert abs(float(jnp.mean(terms.reconstruction - terms.surrogate)) - wanted) < 1e-3
+    with pytest.raises(ParameterError, match="free_bits:1,total"):
+        FreeBits(1.0)(linear_model(2, 5, posterior="flow:1,4,2"), X, KEY)
+
+
+def aggregate_correlation(q, z, size):
+    """Minibatch-weighted sampling with a loop (Chen et al. 2018, Equation S5), the data being ``size`` rows."""
+    batch, latents = z.shape
+    found = []
+    for i in range(batch):
+        each = scipy.stats.norm.logpdf(z[i], np.asarray(q.loc), np.asarray(q.scale))  # (B, K)
+        joint = np.log(np.exp(each.sum(axis=1)).sum()) - np.log(size * batch)
+        product = sum(np.log(np.exp(each[:, d]).sum()) - np.log(size * batch) for d in range(latents))
+        found.append(joint - product)
+    return np.array(found)
+
+
+def test_the_total_correlation_is_that_of_minibatch_weighted_sampling_up_to_a_constant():
+    q = MODEL.encode(X)
+    z = np.asarray(reparameterize(q, draw_noise(q, KEY, (1,)))[0], np.float64)
+    found = np.asarray(total_correlation(q, jnp.asarray(z, jnp.float32), jnp.ones(7)))
+    assert np.allclose(found, aggregate_correlation(q, z, size=1), atol=1e-4)
+    shift = aggregate_correlation(q, z, size=60_000) - found
+    assert np.allclose(shift, shift[0], atol=1e-4)  # the size of the data has no gradient
+    terms = evaluate(BetaTCVAE(beta=6.0), MODEL, X, KEY)
+    assert jnp.allclose(terms.surrogate, terms.bound - 5.0 * found, atol=1e-3)
+
+
+def test_the_total_correlation_of_a_full_posterior_uses_its_joint_density():
+    q = CORRELATED.encode(X)
+    z = np.asarray(reparameterize(q, draw_noise(q, KEY, (1,)))[0], np.float64)
+    found = total_correlation(q, jnp.asarray(z, jnp.float32), jnp.ones(7))
+    loc, covariance = np.asarray(q.loc, np.float64), np.asarray(q.covariance_matrix, np.float64)
+    for i in range(7):
+        joint = np.mean([scipy.stats.multivariate_normal.pdf(z[i], loc[j], covariance[j]) for j in range(7)])
+        stds = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        product = np.prod(scipy.stats.norm.pdf(z[i], loc, stds).mean(axis=0))
+        assert abs(np.log(joint / product) - float(found[i])) < 1e-3
+    with pytest.raises(ParameterError, match="FlowDistribution"):
+        BetaTCVAE(beta=2.0)(linear_model(2, 5, posterior="flow:1,4,2"), X, KEY)
+
+
+@pytest.mark.parametrize("kernel", [inverse_multiquadratic, gaussian])
+def test_the_squared_discrepancy_is_the_mean_over_pairs_of_different_draws(kernel):
+    z, y = jax.random.normal(KEY, (2, 5, 3))
+    pairs = [(i, j) for i in range(5) for j in range(5) if i != j]
+    wanted = np.mean([float(kernel(z[i], z[j]) + kernel(y[i], y[j]) - 2 * kernel(z[i], y[j])) for i, j in pairs])
+    assert abs(float(squared_mmd(kernel, z, y, jnp.ones(5))) - wanted) < 1e-5
+    if kernel is inverse_multiquadratic:
+        squared = float(jnp.sum((z[0] - y[0]) ** 2))
+        by_hand = sum(6 * s / (6 * s + squared) for s in (0.1, 0.2, 0.5, 1, 2, 5, 10))
+        assert abs(float(kernel(z[0], y[0])) - by_hand) < 1e-5
+
+
+def test_the_discrepancy_of_two_normals_is_the_closed_form():
+    """N(0, 1) and N(m, 1): 2 √⅓ (1 − exp(−m²/6)), within 5 standard errors: a false alarm in 2e6."""
+    shift = 1.5
+
+    def one(key):
+        z, y = jax.random.normal(key, (2, 8, 1))
+        return squared_mmd(gaussian, z + shift, y, jnp.ones(8))
+
+    drawn = np.asarray(jax.vmap(one)(jax.random.split(KEY, 20_000)), np.float64)
+    wanted = 2 * np.sqrt(1 / 3) * (1 - np.exp(-(shift**2) / 6))
+    assert abs(drawn.mean() - wanted) < 5 * drawn.std() / np.sqrt(len(drawn))
+
+
+def test_the_discrepancy_is_weighed_beside_the_divergence():
+    plain, heavy = (evaluate(MMD(weight, beta=0.0), MODEL, X, KEY) for weight in (0.0, 10.0))
+    assert jnp.allclose(plain.surrogate, plain.reconstruction)
+    difference = plain.surrogate - heavy.surrogate
+    assert jnp.allclose(difference, difference[0], atol=1e-3)  # one number for the whole batch
+    assert abs(float(difference[0])) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["free_bits:3", "free_bits:9,total", "beta_tcvae", "mmd"])
+def test_rows_of_weight_zero_change_nothing(name):
+    """Of three rows, and four that only fill up the batch, the mean surrogate is that of the three."""
+    objective = build_objective(name, beta=3.0)
+    weight = jnp.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    others = X.at[3:].set(50.0)
+    first, second = (weight @ evaluate(objective, MODEL, x, KEY, weight).surrogate / weight.sum() for x in (X, others))
+    assert abs(float(first - second)) < 1e-4
+    unweighted = weight @ evaluate(objective, MODEL, others, KEY).surrogate / weight.sum()
+    assert abs(float(first - unweighted)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("warmup", "step", "weight"),
+    [
+        ("linear:10", 0, 0.0),
+        ("linear:10", 50, 2.0),
+        ("linear:10", 1000, 4.0),
+        ("linear:10,steps", 5, 2.0),
+        ("cyclic:10", 25, 2.0),
+        ("cyclic:10", 75, 4.0),
+        ("cyclic:10", 125, 2.0),
+        ("cyclic:10,steps", 12, 1.6),
+        ("none", 0, 4.0),
+    ],
+)
+def test_a_warm_up_multiplies_the_weight_by_its_schedule(warmup, step, weight):
+    objective = build_objective("elbo", beta=4.0, warmup=warmup)
+    assert abs(objective.at(jnp.array(step), steps_per_epoch=10).weights()["beta"] - weight) < 1e-6
+
+
+def test_a_warm_up_varies_the_weight_that_is_named_and_no_other():
+    objective = build_objective("mmd:8", beta=0.5, warmup="linear:4,steps,mmd_weight").at(jnp.array(1), 10)
+    assert objective.weights() == {"beta": 0.5, "mmd_weight": 2.0}
+
+
+def test_a_warm_up_changes_the_surrogate_of_its_step_and_never_the_bound():
+    warm = Warmup(ELBO(beta=2.0), 10)
+    half = warm.at(jnp.array(5), 1)(MODEL, X, KEY)
+    plain = evaluate(ELBO(beta=1.0), MODEL, X, KEY)
+    assert jnp.allclose(half.surrogate, plain.surrogate, rtol=1e-6)
+    assert jnp.allclose(warm(MODEL, X, KEY).bound, plain.bound)
+    assert jnp.allclose(plain.kl, kl_divergence(MODEL.encode(X), MODEL.prior_distribution()))
+
+
+def test_names_are_choosable_from_the_estimator_and_a_resumed_warm_up_goes_on(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+    settings = {"latent_dim": 2, "hidden": (), "batch_size": 20, "warmup": "linear:4", "beta": 2.0}
+    whole = reparam.VAE(objective="iwae:3", estimator="dreg", epochs=3, **settings).fit(rows)
+    half = reparam.VAE(objective="iwae:3", estimator="dreg", epochs=1, **settings).fit(rows)
+    resumed = reparam.load(half.save(tmp_path / "run"))
+    assert (resumed.objective, resumed.estimator, resumed.warmup) == ("iwae:3", "dreg", "linear:4")
+    resumed.epochs = 3
+    resumed.fit_dataset(reparam.data.from_array(rows, name="X"), resume=True)
+    weights = [line["weights"]["beta"] for line in whole.history_]
+    assert np.allclose(weights, [0.25, 0.75, 1.25])  # at the last of the two steps of each epoch
+    assert [line["weights"]["beta"] for line in resumed.history_] == weights
+    for a, b in zip(jax.tree.leaves(whole.model_), jax.tree.leaves(resumed.model_), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_warm_up_trains_as_its_weights_say():
+    """With a schedule that never leaves 0 the encoder is trained as without a divergence; and not otherwise."""
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+
+    def trained(**settings):
+        return reparam.VAE(2, hidden=(), epochs=3, **settings).fit(rows).model_.encoder.layers[0].weight
+
+    frozen = trained(warmup="linear:1000000000")
+    assert np.allclose(frozen, trained(beta=0.0), atol=1e-6)
+    assert not np.allclose(frozen, trained(), atol=1e-4)

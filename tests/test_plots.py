@@ -1,0 +1,138 @@
+"""Figures show the numbers they are given, and touch nothing global."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from reparam import plots
+
+
+def history(latents: int, *, validation: bool = True) -> list[dict]:
+    lines = []
+    for epoch in range(1, 11):
+        parts = [epoch / 10 * (index + 1) for index in range(latents)]
+        means = {"bound": -100.0 / epoch, "reconstruction": sum(parts) - 100.0 / epoch, "kl": sum(parts)}
+        means |= {"kl_per_dimension": parts or None, "active_units": latents}
+        held_out = {**means, "bound": -100.0 / epoch - (epoch - 6) ** 2}
+        lines.append({"epoch": epoch, **means, "validation": held_out if validation else None})
+    return lines
+
+
+def curves(axes) -> dict[str, np.ndarray]:
+    return {line.get_label(): np.asarray(line.get_ydata()) for line in axes.lines}
+
+
+def test_training_curves_show_bound_reconstruction_and_divergence():
+    told = history(3)
+    bound, reconstruction, divergence = plots.training_curves(told).axes
+    np.testing.assert_array_equal(curves(bound)["training"], [line["bound"] for line in told])
+    np.testing.assert_array_equal(curves(bound)["held out"], [line["validation"]["bound"] for line in told])
+    np.testing.assert_array_equal(curves(reconstruction)["training"], [line["reconstruction"] for line in told])
+    assert set(curves(divergence)) == {"sum", "latent 0", "latent 1", "latent 2"}
+    assert [axes.get_ylabel() for axes in (bound, reconstruction, divergence)] == ["nats per datum"] * 3
+
+
+def test_training_curves_mark_the_epoch_that_is_kept():
+    told = history(2)
+    best = max(told, key=lambda line: line["validation"]["bound"])
+    kept = next(line for line in plots.training_curves(told).axes[0].lines if line.get_label().startswith("kept"))
+    assert (kept.get_xdata()[0], kept.get_ydata()[0]) == (best["epoch"], best["validation"]["bound"])
+
+
+def test_many_latents_are_a_map_with_the_most_used_on_top():
+    figure = plots.training_curves(history(12))
+    image = figure.axes[2].images[0].get_array()
+    assert image.shape == (12, 10)
+    np.testing.assert_allclose(image[:, -1], np.arange(12, 0, -1))
+
+
+@pytest.mark.parametrize("latents", [0, 1])
+def test_training_curves_do_without_validation_and_without_parts(latents):
+    figure = plots.training_curves(history(latents, validation=False))
+    assert set(curves(figure.axes[0])) == {"training"}
+    assert "sum" in curves(figure.axes[2])
+
+
+def test_a_mosaic_places_images_row_by_row_with_white_between():
+    images = np.arange(3.0).repeat(4).reshape(3, 2, 2)
+    expected = [
+        [0.0, 0.0, 1, 0.5, 0.5, 1],
+        [0.0, 0.0, 1, 0.5, 0.5, 1],
+        [1, 1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 1],
+    ]
+    np.testing.assert_array_equal(plots.mosaic(images, (0.0, 2.0), 2), expected)
+    assert plots.mosaic(np.zeros((3, 2, 2, 3)), (0.0, 1.0), 2).shape == (6, 6, 3)
+    assert plots.mosaic(np.zeros((3, 2, 2, 1)), (0.0, 1.0), 2).shape == (6, 6)
+
+
+def test_reconstructions_stand_under_their_inputs():
+    inputs, outputs = np.zeros((5, 2, 2)), np.full((5, 2, 2), 0.5)
+    figure = plots.reconstructions(inputs, outputs, title="x", limits=(0.0, 1.0), across=3)
+    assert len(figure.axes) == 2
+    first = figure.axes[0].images[0].get_array()
+    assert first[0, 0] == 0.0
+    assert first[3, 0] == 0.5
+
+
+def test_the_decoded_grid_tells_the_coordinates():
+    values = (np.array([-1.0, 0.0, 1.0]), np.array([-2.0, 0.0, 2.0]))
+    axes = plots.decoded_grid(np.zeros((9, 2, 2)), values, title="x").axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["−1.0", "0.0", "1.0"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["2.0", "0.0", "−2.0"]  # from the top
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("latent 0", "latent 1")
+
+
+def test_each_class_has_a_colour_and_a_name():
+    codes = np.random.default_rng(0).normal(size=(30, 2))
+    labels = np.array(["cat", "dog", "owl"])[np.arange(30) % 3]
+    axes = plots.latent_space(codes, labels, names=["latent 0", "latent 7"], title="x").axes[0]
+    assert axes.get_ylabel() == "latent 7"
+    assert {text.get_text() for text in axes.texts} == {"cat", "dog", "owl"}
+    shown = [np.asarray(points.get_offsets()) for points in axes.collections]
+    np.testing.assert_array_equal(shown[1], codes[labels == "dog"])
+    assert len({to_hex(points.get_facecolor()[0]) for points in axes.collections}) == 3
+
+
+@pytest.mark.parametrize("labels", [None, np.arange(30), np.arange(30).astype(str)])
+def test_other_labels_are_a_scale_of_colours_or_none(labels):
+    figure = plots.latent_space(np.zeros((30, 2)), labels, names=["a", "b"], title="x")
+    is_scale = labels is not None and labels.dtype.kind == "i"
+    assert len(figure.axes) == (2 if is_scale else 1)
+
+
+def test_one_latent_is_a_histogram():
+    axes = plots.latent_space(np.linspace(-1, 1, 50)[:, None], names=["latent 0"], title="x").axes[0]
+    assert sum(bar.get_height() for bar in axes.patches) == 50
+
+
+def test_tables_have_a_panel_for_each_column():
+    rng = np.random.default_rng(0)
+    data, samples = rng.normal(size=(40, 5)), rng.normal(size=(30, 5))
+    names = list("abcde")
+    assert [axes.get_title() for axes in plots.marginals(data, samples, names).axes] == names
+    assert [axes.get_title() for axes in plots.agreement(data, data, names).axes] == names
+
+
+def test_colours_of_classes_differ():
+    assert len(set(plots.CLASSES)) == len(plots.CLASSES) == 10
+
+
+def test_nothing_global_is_touched():
+    code = """
+import sys, matplotlib, numpy as np
+from reparam import plots
+settings = lambda: {name: dict.__getitem__(matplotlib.rcParams, name) for name in matplotlib.rcParams.keys()}
+before = settings()
+plots.image_grid(np.zeros((4, 2, 2)), title="x").savefig("/dev/null", format="png")
+assert settings() == before
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
