@@ -12,14 +12,14 @@ demo: $(VENV)/.installed  ## train on real handwriting, then use the run
 # Tests compile hundreds of small programs and run each once: quick compilation beats quick programs.
 test: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 test: $(VENV)/.test  ## every test
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: $(VENV)/.check $(VENV)/.test  ## style, types, floors, doctests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q --doctest-modules src -p no:cacheprovider
+	$(BIN)/pytest -q --doctest-modules --doctest-glob='*.md' src docs -p no:cacheprovider
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .

@@ -1,7 +1,7 @@
 """Where a published VAE loses nats: the ELBO of its encoder, of per-row posteriors, and importance-weighted bounds.
 
-Loads any checkpoint of arrays enc0_W, enc0_b, …, enc_mu_*, enc_lv_*, dec0_W, … (y = xW + b; the encoder's heads are mean
-and log-variance; Bernoulli cross-entropy, also on grey values) into our model, and prints one JSON document.
+Loads any checkpoint of arrays enc0_W, enc0_b, …, enc_mu_*, enc_lv_*, dec0_W, … (y = xW + b; the encoder's heads are
+mean and log-variance; Bernoulli cross-entropy, also on grey values) into our model, and prints one JSON document.
 
     python -m benchmarks.inference_gap --weights FILE.npz --data FILE.npz:ARRAY --transform x/256 --rows 1000
 """
@@ -74,7 +74,7 @@ def measure(model: Model, rows: NDArray[Any], schema: Schema, count: int, seed: 
     """The figures of the document, in nats per datum; importance-weighted bounds are those of the optimised q."""
     started = time.perf_counter()
     whole_key, gap_key = jax.random.split(jax.random.key(seed))
-    whole = row_bounds(model, rows, schema, whole_key, 20, encoded(model, rows, schema))
+    whole = row_bounds(model, rows, schema, whole_key, 20, raw=encoded(model, rows, schema))
     gap = measure_gap(model, rows[:count], schema, gap_key, samples=2000)
     local, amortized = dict(gap.local_bound_by_samples), dict(gap.bound_by_samples)
     names = ("amortized_elbo", "local_elbo", "approximation_gap", "amortization_gap", "inference_gap")

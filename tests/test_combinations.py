@@ -60,7 +60,8 @@ def test_every_likelihood_is_tried():
     ("posterior", "scale", "prior"), list(itertools.product(reparam.POSTERIORS, reparam.SCALES, reparam.PRIORS))
 )
 def test_every_posterior_scale_and_prior_trains(posterior, scale, prior):
-    vae = train(DIGITS, posterior=SMALL.get(posterior, posterior), scale=scale, prior=SMALL_PRIORS.get(prior, prior))
+    parts = {"posterior": SMALL.get(posterior, posterior), "scale": scale, "prior": SMALL_PRIORS.get(prior, prior)}
+    vae = train(DIGITS, hidden=(), **parts)
     assert_trained(vae)
 
 

@@ -21,6 +21,8 @@ from reparam import runs
 from reparam.data import Dataset, Schema, Summary, from_array, inspect, split
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
+from reparam.evaluation.annealing import Annealing
+from reparam.evaluation.gap import Gap, measure_gap
 from reparam.evaluation.latents import posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import map_rows
@@ -29,12 +31,13 @@ from reparam.model import Model, build_model
 from reparam.objectives import Objective, build_objective
 from reparam.specification import build, positive_int, real_number, requirement
 from reparam.training import Record, Settings, TrainState, fit, initial_state
-from reparam.training.mean_field import MeanFieldState, fit_mean_field, initial_mean_field_state
+from reparam.training.collapse import collapse_warning
+from reparam.training.mean_field import fit_mean_field
+from reparam.training.state import MeanFieldState, State, initial_mean_field_state
 from reparam.training.tensors import from_tensors, to_tensors
 from reparam.version import __version__
 
 Report = Callable[[Record], None]
-State = TrainState | MeanFieldState
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -51,8 +54,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         estimator: of its gradient: ``pathwise``, ``stl``, ``dreg``, ``score_function``, ``vimco``.
         beta: weight of the divergence in the surrogate; the reported bound is the ELBO all the same.
         warmup: of that weight: ``none``, ``linear:10`` over ten epochs, ``cyclic:10``, ``linear:500,steps``.
-        inference: how q is found: ``amortized``, by an encoder; ``mean_field:5``, a free q for each row, five steps of it
-            at each visit and no encoder; ``semi_amortized:5``, an encoder and five steps.
+        inference: how q is found: ``amortized``, by an encoder; ``mean_field:5``, a free q for each row, five steps of
+            it at each visit and no encoder; ``semi_amortized:5``, an encoder and five steps from where it points.
         hidden: widths of the encoder's hidden layers, reversed in the decoder; ``()`` is a linear model.
         activation: ``relu``, ``tanh``, …
         epochs: passes over the data, at most.
@@ -146,7 +149,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.prepare(data)
         train_rows, validation_rows = self._split(data.rows)
         state, history = self.state_, list(self.history_)
-        self.interrupted_ = False
+        self.interrupted_, record = False, None
         try:
             for record in self._epochs(state, train_rows, validation_rows):
                 history.append(_history_line(record))
@@ -155,20 +158,29 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                     report(record)
         except KeyboardInterrupt:
             self.interrupted_ = True
+        else:
+            self._warn_of_collapse(record, history)
         return self
 
-    def _epochs(
-        self, state: State, train_rows: NDArray[Any], validation_rows: NDArray[Any] | None
-    ) -> Iterator[Record]:
+    def _epochs(self, state: State, train_rows: NDArray[Any], validation_rows: NDArray[Any] | None) -> Iterator[Record]:
         settings = Settings(
             self.epochs, self.batch_size, self.learning_rate, self.patience if self.early_stopping else 0
         )
         rows = jnp.asarray(train_rows), self.schema_, self._objective(), settings
         held_out = None if validation_rows is None else jnp.asarray(validation_rows)
         inference = self._inference()
-        if isinstance(state, MeanFieldState) and isinstance(inference, MeanField):
-            return fit_mean_field(state, *rows, inference, validation_rows=held_out)
-        return fit(state, *rows, validation_rows=held_out, inference=inference)
+        if isinstance(state, TrainState):
+            return fit(state, *rows, validation_rows=held_out, inference=inference)
+        if not isinstance(inference, MeanField):
+            raise ParameterError(f"a model trained with 'mean_field' cannot go on with inference={self.inference!r}.")
+        return fit_mean_field(state, *rows, inference=inference, validation_rows=held_out)
+
+    @staticmethod
+    def _warn_of_collapse(record: Record | None, history: list[dict[str, Any]]) -> None:
+        highest = max((line["kl"] for line in history[:-1]), default=0.0)
+        text = None if record is None else collapse_warning(record.training, highest)
+        if text is not None:
+            warnings.warn(text, ReparamWarning, stacklevel=3)
 
     def prepare(self, data: Dataset) -> Self:
         """Choose what is to be chosen and build the untrained model: ``fit_dataset(data, resume=True)`` trains it.
@@ -197,7 +209,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if not isinstance(self._inference(), MeanField):
             return initial_state(model, key)
         train_rows, validation_rows = self._split(rows)
-        return initial_mean_field_state(model, key, len(train_rows), 0 if validation_rows is None else len(validation_rows))
+        return initial_mean_field_state(
+            model, key, len(train_rows), 0 if validation_rows is None else len(validation_rows)
+        )
 
     def _empty_state(self, model: Model, tensors: Mapping[str, NDArray[Any]]) -> State:
         """A state of the shape of saved tensors, which alone know how many rows have a q of their own."""
@@ -340,9 +354,37 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.schema_,
             self._key("evaluate", random_state),
             self.bound_samples,
-            raw=found.raw,
+            raw=np.asarray(found.raw),
             beta=self.beta,
             not_converged=int(np.sum(~found.converged)),
+        )
+
+    def gap(
+        self,
+        X: Any,
+        *,
+        family: str | None = None,
+        annealing: Annealing | None = None,
+        random_state: int | None = None,
+    ) -> Gap:
+        """What the encoder and the family of q lose on rows, nats per row; K of the bounds is ``bound_samples``.
+
+        Args:
+            X: rows, shape (N, P).
+            family: a richer family of q to optimise as well.
+            annealing: how carefully to anneal for ln p(x); None leaves it out.
+            random_state: a seed for these draws; by default the one of the estimator.
+        """
+        rows = self._rows(X)
+        return measure_gap(
+            self.model_,
+            rows,
+            self.schema_,
+            self._key("gap", random_state),
+            samples=self.bound_samples,
+            raw=np.asarray(self._found(rows).raw),
+            family=family,
+            annealing=annealing,
         )
 
     @property
@@ -430,7 +472,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-PURPOSES = ("moments", "draw", "sample", "score", "evaluate", "inference")
+PURPOSES = ("moments", "draw", "sample", "score", "evaluate", "inference", "gap")
 
 
 def load(path: str | Path) -> VAE:

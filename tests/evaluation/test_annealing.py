@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.evaluation.linear_gaussian import exact_model, linear_gaussian, plain_schema
 
 from reparam.evaluation.annealing import Annealing, annealed_bound, bidirectional_bounds, temperatures
 from reparam.evaluation.weights import importance_bound
-from tests.evaluation.linear_gaussian import exact_model, linear_gaussian, plain_schema
 
 TRUTH = linear_gaussian(seed=4)
 ROWS = TRUTH.sample(60, seed=5)
@@ -41,7 +41,7 @@ def test_annealing_is_closer_than_plain_importance_sampling(model, bounds):
 
 
 def test_weights_are_unbiased(model):
-    """E[w] = p(x), however coarse: 512 chains of 4 temperatures on 12 rows; log of the mean within 4 standard errors."""
+    """E[w] = p(x), however coarse: 512 chains of 4 temperatures on 12 rows; their mean is within 4 errors."""
     coarse = Annealing(chains=512, temperatures=4, leapfrog=3)
     rows = ROWS[:12]
     error = annealed_bound(model, rows, plain_schema(rows), KEY, coarse) - TRUTH.log_prob(rows)

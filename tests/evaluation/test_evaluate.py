@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp as scipy_logsumexp
 from scipy.stats import multivariate_normal, norm
+from tests.evaluation.linear_gaussian import LATENTS, SIGMA, exact_model, linear_gaussian, plain_schema
 
 from reparam.data import from_array
 from reparam.evaluation import evaluate, importance_bound
@@ -19,7 +20,6 @@ from reparam.evaluation.noise import observation_noise
 from reparam.evaluation.weights import effective_samples, encoded, mean_weight_growth, sample_counts
 from reparam.model import build_model
 from reparam.probability.posteriors import POSTERIORS
-from tests.evaluation.linear_gaussian import LATENTS, SIGMA, exact_model, linear_gaussian, plain_schema
 
 TRUTH = linear_gaussian()
 ROWS = TRUTH.sample(40, seed=1)

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.evaluation.linear_gaussian import exact_model, linear_gaussian, plain_schema
 
 from reparam.evaluation.annealing import Annealing
 from reparam.evaluation.gap import measure_gap
 from reparam.inference import Search
-from tests.evaluation.linear_gaussian import exact_model, linear_gaussian, plain_schema
 
 TRUTH = linear_gaussian(seed=5)
 ROWS = TRUTH.sample(50, seed=7)
@@ -57,8 +57,9 @@ def test_a_family_that_holds_the_posterior_leaves_no_gap(gap):
 
 
 def test_the_best_estimate_of_the_log_likelihood_is_exact(gap):
-    assert gap.log_prob.value == pytest.approx(TRUTH.log_prob(ROWS).mean(), abs=0.02)
-    assert gap.log_prob_by in ("local_bound", "annealed_bound")
+    assert gap.log_prob.value == pytest.approx(TRUTH.log_prob(ROWS).mean(), abs=0.04)
+    for bound in (gap.local_bound, gap.annealed_bound):
+        assert bound.value == pytest.approx(TRUTH.log_prob(ROWS).mean(), abs=0.04)
 
 
 def test_gaps_add_up_and_have_errors_of_pairs(gap):
@@ -80,5 +81,5 @@ def test_the_search_finds_the_exact_posterior_from_far(gap):
     rows = ROWS[:8]
     found = measure_gap(off, rows, plain_schema(rows), KEY, samples=100, search=SEARCH)
     assert found.amortized_elbo.value < found.local_elbo.value - 5
-    assert found.local_elbo.value == pytest.approx(TRUTH.log_prob(rows).mean(), abs=0.02)
+    assert found.local_elbo.value == pytest.approx(TRUTH.log_prob(rows).mean(), abs=0.06)
     assert bool(jnp.isfinite(found.bound.value))

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from benchmarks.ppca import closed_form, measure, train
+
 from reparam import VAE
 from reparam.data import from_array, load
 from reparam.data.schema import Dataset
 
 OIL = Path(__file__).parents[3] / "shared" / "data" / "oilflow3class.npz"
 needs_oil = pytest.mark.skipif(not OIL.exists(), reason="the oil-flow data are not beside the repository")
+LONG = ((1e-2, 400), (3e-3, 300), (1e-3, 200))
 SHORT = ((1e-2, 150), (3e-3, 100), (1e-3, 60), (2e-4, 60))
 
 
@@ -37,7 +38,7 @@ def test_closed_form_is_that_of_the_published_spectra(digits):
 
 @pytest.mark.filterwarnings("ignore::reparam.errors.ReparamWarning")  # three pixels are constant
 def test_digits_reach_the_closed_form(digits):
-    found = measure(digits, 10, batch_size=100)
+    found = measure(digits, 10, batch_size=100, objective="elbo:4")
     assert found["elbo"] == pytest.approx(17.587164, abs=0.05)
     assert found["inference_gap"] < 0.02
     assert found["variance"] == pytest.approx(0.022648, rel=0.01)
@@ -60,5 +61,6 @@ def test_collapse_is_predicted_by_the_spectrum(oil, variance, beta, active):
     spectrum = np.linalg.eigvalsh(np.cov(oil.rows.T.astype(np.float64), bias=True))
     assert np.sum(spectrum > beta * variance) == active
     likelihood = f"gaussian:fixed:{variance**0.5}"
-    vae = VAE(latent_dim=8, hidden=(), likelihood=likelihood, beta=beta, batch_size=100, bound_samples=5)
-    assert train(vae, oil, SHORT).evaluate(oil).active_units == active
+    vae = VAE(latent_dim=8, hidden=(), likelihood=likelihood, beta=beta, batch_size=100)
+    means = train(vae, oil, LONG).transform(oil.rows)  # near βσ² a latent dies slowly
+    assert np.sum(np.var(means, axis=0) > 0.01) == active

@@ -25,7 +25,7 @@ def linear_model(
     """A fresh linear model of ``size`` features, by default as many as latents."""
     return build_model(
         jnp.zeros((2, size or latent_dim)),
-        jax.random.key(seed),
+        jax.random.key(seed, impl="rbg"),  # the weights alone: it compiles sooner
         latent_dim=latent_dim,
         posterior=posterior,
         likelihood=f"gaussian:fixed:{noise}",

@@ -139,7 +139,7 @@ FAMILIES = ["diagonal", "diagonal:laplace", "full", "cholesky", "low_rank:1", "f
 
 @pytest.mark.parametrize("posterior", FAMILIES)
 def test_for_every_posterior_stl_and_dreg_follow_their_papers(posterior):
-    """The path gradient by Jacobian products: Roeder et al. (2017), Equation 6; Tucker et al. (2018), Equation 8."""
+    """The path gradient by Jacobian products: Roeder et al. (2017); Tucker et al. (2018)."""
     model = linear_model(2, 3, noise=NOISE, posterior=posterior, seed=1)
     x, key, count = jnp.array([[0.5, -1.0, 2.0]]), jax.random.key(4), 3
     eps = draw_noise(model.encode(x), key, (count,))
@@ -184,7 +184,7 @@ def test_the_curvature_is_the_diagonal_of_the_second_derivative(mean):
 
 @pytest.mark.parametrize("others", [geometric_mean, arithmetic_mean])
 def test_the_score_is_weighted_by_what_its_draw_adds_beyond_the_others(others):
-    """A surrogate with the learning signals of a loop (Mnih & Rezende 2016, Equation 10)."""
+    """A surrogate with the learning signals of a loop (Mnih & Rezende 2016)."""
     x, eps = jnp.array([[1.3]]), jax.random.normal(jax.random.key(0), (4, 1, 1))
     q = MODEL.encode(x)
     mean = log_mean()

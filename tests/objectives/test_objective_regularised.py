@@ -69,7 +69,7 @@ def test_free_bits_of_a_correlated_posterior_pay_its_total_correlation_in_full()
 
 
 def aggregate_correlation(q, z, size):
-    """Minibatch-weighted sampling with a loop (Chen et al. 2018, Equation S5), the data being ``size`` rows."""
+    """Minibatch-weighted sampling with a loop (Chen et al. 2018), the data being ``size`` rows."""
     batch, latents = z.shape
     found = []
     for i in range(batch):

@@ -16,6 +16,8 @@ import typer
 from reparam.cli.decode import decode
 from reparam.cli.encode import encode
 from reparam.cli.evaluate import evaluate
+from reparam.cli.gap import gap
+from reparam.cli.gradients import gradients
 from reparam.cli.inspect import inspect
 from reparam.cli.plot import plot
 from reparam.cli.reconstruct import reconstruct
@@ -33,6 +35,8 @@ COMMANDS = (
     sample,
     reconstruct,
     score,
+    gap,
+    gradients,
     plot,
     inspect,
     verify,

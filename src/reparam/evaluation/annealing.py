@@ -81,7 +81,7 @@ def annealed_bound(
     raw = encoded(model, rows, schema) if raw is None else raw
 
     def bound(rows: Array, raw: Array) -> Array:
-        return _forward(model, rows, raw, key, schema, annealing)
+        return _forward(model, rows, raw, key, schema=schema, annealing=annealing)
 
     chunk = max(1, min(256, draws_at_once(schema.size) // annealing.chains))
     return np.asarray(map_rows(bound, rows, raw, chunk=chunk, report=report))
@@ -109,7 +109,7 @@ def bidirectional_bounds(model: Model, key: PRNGKeyArray, count: int, annealing:
     lower = annealed_bound(model, x, schema, below_key, annealing, raw=raw)
 
     def bound(rows: Array, raw: Array, z: Array) -> Array:
-        return _backward(model, rows, raw, z, above_key, annealing)
+        return _backward(model, rows, raw, z, above_key, annealing=annealing)
 
     chunk = max(1, min(256, draws_at_once(schema.size) // annealing.chains))
     upper = np.asarray(map_rows(bound, x, raw, z, chunk=chunk))
@@ -142,7 +142,7 @@ def temperatures(count: int) -> Array:
 
 @eqx.filter_jit
 def _forward(
-    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema, annealing: Annealing
+    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, annealing: Annealing
 ) -> Array:
     x = schema.apply(rows)
 
@@ -159,9 +159,7 @@ def _forward(
 
 
 @eqx.filter_jit
-def _backward(
-    model: Model, x: Array, raw: Array, z: Array, key: PRNGKeyArray, annealing: Annealing
-) -> Array:
+def _backward(model: Model, x: Array, raw: Array, z: Array, key: PRNGKeyArray, *, annealing: Annealing) -> Array:
     def of_row(x: Array, z: Array, loc: Array, scale: Array, key: PRNGKeyArray) -> Array:
         path = _path(model, x, loc, scale)
         pilot_key, key = jax.random.split(key)
@@ -186,7 +184,7 @@ def _anneal(path: Path, u: Array, key: PRNGKeyArray, step_sizes: Array, annealin
     def transition(u: Array, at: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Array, Array]:
         before, beta, step_size, key = at
         gained = (beta - before) * jax.vmap(path.log_ratio)(u)
-        return _hamiltonian(path, u, beta, step_size, key, annealing.leapfrog)[0], gained
+        return _hamiltonian(path, u, beta, step_size, key, leapfrog=annealing.leapfrog)[0], gained
 
     keys = jax.random.split(key, annealing.temperatures)
     _, gained = jax.lax.scan(transition, u, (betas[:-1], betas[1:], step_sizes, keys))
@@ -199,7 +197,7 @@ def _anneal_back(path: Path, u: Array, key: PRNGKeyArray, step_sizes: Array, ann
 
     def transition(u: Array, at: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Array, Array]:
         before, beta, step_size, key = at
-        u = _hamiltonian(path, u, beta, step_size, key, annealing.leapfrog)[0]
+        u = _hamiltonian(path, u, beta, step_size, key, leapfrog=annealing.leapfrog)[0]
         return u, (before - beta) * jax.vmap(path.log_ratio)(u)
 
     keys = jax.random.split(key, annealing.temperatures)
@@ -215,7 +213,7 @@ def _step_sizes(path: Path, key: PRNGKeyArray, annealing: Annealing) -> Array:
     def transition(carry: tuple[Array, Array], at: tuple[Array, PRNGKeyArray]) -> tuple[tuple[Array, Array], Array]:
         u, step_size = carry
         beta, key = at
-        u, acceptance = _hamiltonian(path, u, beta, step_size, key, annealing.leapfrog)
+        u, acceptance = _hamiltonian(path, u, beta, step_size, key, leapfrog=annealing.leapfrog)
         adapted = step_size * jnp.exp(ADAPTATION * (jnp.mean(acceptance) - TARGET_ACCEPTANCE))
         return (u, adapted), step_size
 
@@ -225,14 +223,14 @@ def _step_sizes(path: Path, key: PRNGKeyArray, annealing: Annealing) -> Array:
 
 
 def _hamiltonian(
-    path: Path, u: Array, beta: Array, step_size: Array, key: PRNGKeyArray, leapfrog: int
+    path: Path, u: Array, beta: Array, step_size: Array, key: PRNGKeyArray, *, leapfrog: int
 ) -> tuple[Array, Array]:
     """One transition of chains u (C, K) that leaves f_t invariant, and its acceptance probabilities (C,)."""
     momentum_key, accept_key = jax.random.split(key)
     momentum = jax.random.normal(momentum_key, u.shape)
     slope = jax.vmap(jax.value_and_grad(lambda u: path.log_density(u, beta)))
 
-    def step(carry: tuple[Array, Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array, Array], None]:
+    def step(carry: tuple[Array, Array, Array, Array], nothing: None) -> tuple[tuple[Array, Array, Array, Array], None]:
         u, momentum, _, gradient = carry
         momentum = momentum + 0.5 * step_size * gradient
         u = u + step_size * momentum

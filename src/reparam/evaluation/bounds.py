@@ -106,13 +106,13 @@ def evaluate(
     """
     bound_key, moments_key, information_key, noise_key = jax.random.split(key, 4)
     raw = encoded(model, rows, schema) if raw is None else raw
-    parts = row_bounds(model, rows, schema, bound_key, samples, raw, report)
+    parts = row_bounds(model, rows, schema, bound_key, samples, raw=raw, report=report)
     elbo, bound = mean_of(parts.reconstruction - parts.kl), mean_of(parts.bound)
     kl = mean_of(parts.kl).value
     means, _ = posterior_moments(model, rows, schema, moments_key, raw=raw)
     information = mutual_information(model.posterior, raw, information_key)
     few = int(np.sum(parts.effective_samples < FEW_EFFECTIVE_SAMPLES))
-    bits, convention = _bits_per_dimension(model, rows, schema, bound_key, bound.value, raw, samples)
+    bits, convention = _bits_per_dimension(model, rows, schema, bound_key, bound=bound.value, raw=raw, samples=samples)
     return Evaluation(
         rows=len(rows),
         elbo=elbo.value,
@@ -132,7 +132,7 @@ def evaluate(
         aggregate_kl=kl - information.value,
         bits_per_dimension=bits,
         bits_per_dimension_convention=convention,
-        observation_noise=observation_noise(model, rows, schema, noise_key, raw, beta),
+        observation_noise=observation_noise(model, rows, schema, noise_key, raw, beta=beta),
         not_converged=not_converged,
         units=schema.units,
         warnings=tuple(_warnings(len(rows), samples, few, not_converged)),
@@ -155,6 +155,7 @@ def _bits_per_dimension(
     rows: NDArray[Any],
     schema: Schema,
     key: PRNGKeyArray,
+    *,
     bound: float,
     raw: NDArray[Any],
     samples: int,
@@ -166,7 +167,7 @@ def _bits_per_dimension(
     if not whole_numbers(model, schema):
         return None, None
     noisy, noisy_schema = dequantized(rows, schema, seed=0)
-    parts = row_bounds(model, noisy, noisy_schema, key, min(samples, DEQUANTIZED_SAMPLES), raw)
+    parts = row_bounds(model, noisy, noisy_schema, key, min(samples, DEQUANTIZED_SAMPLES), raw=raw)
     return -log_density_in_stored_units(mean_of(parts.bound).value, schema) / bits, DEQUANTIZED
 
 

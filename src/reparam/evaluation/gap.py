@@ -90,13 +90,13 @@ def measure_gap(
     search = Search() if search is None else search
     amortized_key, search_key, local_key, family_key, annealing_key = jax.random.split(key, 5)
     raw = encoded(model, rows, schema) if raw is None else raw
-    amortized = row_bounds(model, rows, schema, amortized_key, samples, raw)
-    found = optimize_rows(model, rows, schema, search_key, raw, search, report=report)
-    local = row_bounds(model, rows, schema, local_key, samples, found.raw)
+    amortized = row_bounds(model, rows, schema, amortized_key, samples, raw=raw)
+    found = optimize_rows(model, rows, schema, search_key, raw, search=search, report=report)
+    local = row_bounds(model, rows, schema, local_key, samples, raw=found.raw)
     amortized_elbo, local_elbo = amortized.reconstruction - amortized.kl, local.reconstruction - local.kl
     other = None
     if family is not None:
-        other = optimize_family(model, rows, schema, family_key, np.asarray(found.raw), search, family)
+        other = optimize_family(model, rows, schema, family_key, np.asarray(found.raw), search=search, family=family)
     bounds = {"bound": amortized.bound, "local_bound": local.bound}
     if annealing is not None:
         bounds["annealed_bound"] = annealed_bound(

@@ -60,9 +60,11 @@ def _log_ratio_to_aggregate(family: Posterior, raw: Array, own: Array, key: PRNG
         z = jax.vmap(lambda raw, key: family.distribution(raw).sample(key))(raw[own], keys)
         pairs = log_density(z)  # (chunk, N)
         conditional = jnp.take_along_axis(pairs, own[:, None], axis=1)[:, 0]
-        return conditional - logsumexp(pairs, axis=1) + jnp.log(raw.shape[0])
+        ratio: Array = conditional - logsumexp(pairs, axis=1) + jnp.log(raw.shape[0])
+        return ratio
 
-    return jax.lax.map(chunk, (own, keys))
+    terms: Array = jax.lax.map(chunk, (own, keys))
+    return terms
 
 
 def log_densities(q: Distribution) -> Callable[[Array], Array]:

@@ -78,4 +78,5 @@ def _moments(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: S
 @eqx.filter_jit
 def _draws(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema) -> Array:
     keys = row_keys(key, schema.apply(rows))
-    return jax.vmap(lambda raw, key: model.posterior.distribution(raw).sample(key))(raw, keys)
+    draws: Array = jax.vmap(lambda raw, key: model.posterior.distribution(raw).sample(key))(raw, keys)
+    return draws

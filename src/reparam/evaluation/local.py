@@ -29,8 +29,8 @@ JUDGED_DRAWS = 20  # times Search.judge_samples: of the ELBO that is reported
 class LocalBound(NamedTuple):
     """The best q of each of N rows in a family: its ELBO by fresh draws, nats, and whether the search came to rest."""
 
-    elbo: NDArray[Any]
-    converged: NDArray[Any]
+    elbo: Any  # (N,)
+    converged: Any  # (N,)
 
 
 def find_rows(
@@ -65,13 +65,13 @@ def optimize_rows(
     schema: Schema,
     key: PRNGKeyArray,
     raw: NDArray[Any],
-    search: Search,
     *,
+    search: Search,
     report: Progress | None = None,
 ) -> Found:
     """The q in the model's own family with the best ELBO of each row, from ``raw`` (N, R) on."""
     found: Found = map_rows(
-        lambda chunk, raw: _optimized(model, chunk, raw, key, schema, search),
+        lambda chunk, raw: _optimized(model, chunk, raw, key, schema=schema, search=search),
         rows,
         raw,
         chunk=_chunk(schema, search),
@@ -86,9 +86,9 @@ def optimize_family(
     schema: Schema,
     key: PRNGKeyArray,
     raw: NDArray[Any],
+    *,
     search: Search,
     family: str,
-    *,
     report: Progress | None = None,
 ) -> LocalBound:
     """The best ELBO of each row over another family, whose weights, if it has any, are the row's own too.
@@ -110,7 +110,7 @@ def optimize_family(
     """
     richer: Posterior = build("family", POSTERIORS, family, model.posterior.latent_dim, key=jax.random.key(0))
     bound: LocalBound = map_rows(
-        lambda chunk, raw: _optimized_family(model, richer, chunk, raw, key, schema, search),
+        lambda chunk, raw: _optimized_family(model, richer, chunk, raw, key, schema=schema, search=search),
         rows,
         raw,
         chunk=_chunk(schema, search),
@@ -131,9 +131,7 @@ def _found(inference: Inference, model: Model, rows: Array, key: PRNGKeyArray, s
 
 
 @eqx.filter_jit
-def _optimized(
-    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema, search: Search
-) -> Found:
+def _optimized(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, search: Search) -> Found:
     x = schema.apply(rows)
     return find_locally(model, x, row_keys(key, x), raw, search)
 
@@ -150,7 +148,7 @@ class _HeldPrior(Prior):
 
 @eqx.filter_jit
 def _optimized_family(
-    model: Model, family: Posterior, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema, search: Search
+    model: Model, family: Posterior, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, search: Search
 ) -> LocalBound:
     x = schema.apply(rows)
     keys = row_keys(key, x)
@@ -168,7 +166,7 @@ def _optimized_family(
 
     def fresh(index: Array) -> Array:
         new = jax.vmap(lambda key: jax.random.fold_in(key, -1 - index))(keys)
-        return jax.vmap(lambda *row: value(*row, search.judge_samples))(best, x, new)
+        return jax.vmap(lambda best, x, key: value(best, x, key, search.judge_samples))(best, x, new)
 
     return LocalBound(jnp.mean(jax.lax.map(fresh, jnp.arange(JUDGED_DRAWS)), axis=0), converged)
 

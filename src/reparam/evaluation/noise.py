@@ -43,7 +43,7 @@ class ObservationNoise:
 
 
 def observation_noise(
-    model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray, raw: NDArray[Any], beta: float = 1.0
+    model: Model, rows: NDArray[Any], schema: Schema, key: PRNGKeyArray, raw: NDArray[Any], *, beta: float = 1.0
 ) -> ObservationNoise | None:
     """Compare a Gaussian decoder's σ with its errors, by one draw of z for each row; None for other likelihoods."""
     if not isinstance(model.likelihood, Gaussian):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -42,6 +43,7 @@ def row_bounds(
     schema: Schema,
     key: PRNGKeyArray,
     samples: int,
+    *,
     raw: NDArray[Any] | Array,
     report: Progress | None = None,
 ) -> RowBounds:
@@ -60,7 +62,7 @@ def row_bounds(
     chunk = min(256, max(1, draws_at_once(schema.size) // width))
 
     def bounds(rows: Array, raw: Array) -> RowBounds:
-        return _row_bounds(model, rows, raw, key, schema, samples, width)
+        return _row_bounds(model, rows, raw, key, schema=schema, samples=samples, width=width)
 
     done: RowBounds = map_rows(bounds, rows, raw, chunk=chunk, report=report)
     return done
@@ -91,7 +93,7 @@ def importance_bound(
     Source: Burda, Grosse & Salakhutdinov (2016), Equation 8.
     """
     raw = encoded(model, rows, schema) if raw is None else raw
-    return np.asarray(row_bounds(model, rows, schema, key, samples, raw).bound)
+    return np.asarray(row_bounds(model, rows, schema, key, samples, raw=raw).bound)
 
 
 def encoded(model: Model, rows: NDArray[Any], schema: Schema) -> NDArray[Any]:
@@ -110,14 +112,14 @@ def sample_counts(samples: int) -> tuple[int, ...]:
     >>> sample_counts(30)
     (1, 5, 10, 30)
     """
-    counts = itertools.accumulate(itertools.cycle(GRID_FACTORS), operator.mul, initial=1)
+    counts: Iterator[int] = itertools.accumulate(itertools.cycle(GRID_FACTORS), operator.mul, initial=1)
     return (*itertools.takewhile(lambda count: count < samples, counts), samples)
 
 
 def growth(bounds: RowBounds, samples: int) -> Growth:
     """Pairs of k and the mean over rows of the k-sample bound, for each k of ``sample_counts(samples)``."""
-    means = np.mean(bounds.growth, axis=0, dtype=np.float64).tolist()
-    return tuple(zip(sample_counts(samples), means, strict=True))
+    means = np.mean(np.asarray(bounds.growth, np.float64), axis=0)
+    return tuple((count, float(mean)) for count, mean in zip(sample_counts(samples), means, strict=True))
 
 
 def mean_weight_growth(log_weights: Array) -> Array:
@@ -125,7 +127,8 @@ def mean_weight_growth(log_weights: Array) -> Array:
 
     The K draws are cut into groups of k, whose bounds are averaged: each is unbiased for the k-sample bound.
     """
-    *counts, samples = sample_counts(log_weights.shape[-1])
+    samples = log_weights.shape[-1]
+    counts = sample_counts(samples)[:-1]
     bounds, sums = [], log_weights  # (..., groups): ln Σ w of each group
     for count, factor in zip(counts, itertools.cycle(GRID_FACTORS), strict=False):
         bounds.append(jnp.mean(sums, axis=-1) - jnp.log(count))
@@ -147,11 +150,11 @@ def effective_samples(log_weights: Array) -> Array:
 
 @eqx.filter_jit
 def _row_bounds(
-    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema, samples: int, width: int
+    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, samples: int, width: int
 ) -> RowBounds:
     x = schema.apply(rows)
     q, p = model.posterior.distribution(raw), model.prior_distribution()
-    reconstruction, log_ratio = weight_parts(model, x, raw, row_keys(key, x), samples, width)
+    reconstruction, log_ratio = weight_parts(model, x, raw, row_keys(key, x), samples, width=width)
     growth = mean_weight_growth(reconstruction - log_ratio)
     return RowBounds(
         bound=growth[:, -1],
@@ -163,7 +166,7 @@ def _row_bounds(
 
 
 def weight_parts(
-    model: Model, x: Array, raw: Array, keys: PRNGKeyArray, samples: int, width: int = SAMPLE_CHUNK
+    model: Model, x: Array, raw: Array, keys: PRNGKeyArray, samples: int, *, width: int = SAMPLE_CHUNK
 ) -> tuple[Array, Array]:
     """Ln p(x|z) and ln q(z|x) − ln p(z) of draws from each row's q, both (N, samples), ``width`` draws at a time."""
     p = model.prior_distribution()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -40,8 +38,9 @@ class SemiAmortized(Inference):
     Args:
         steps: k.
         learning_rate: α, in raw units.
-        gradient: ``through``: training differentiates the steps; ``stopped``: the steps count as constants, which
-            spares second derivatives.
+        gradient: ``stopped``: in training the steps count as constants, which spares second derivatives;
+            ``through``: they are differentiated.
+        samples: draws of each step.
 
     Raises:
         ParameterError: an argument lies outside its domain.
@@ -54,7 +53,7 @@ class SemiAmortized(Inference):
     gradient: str = eqx.field(static=True)
     samples: int = eqx.field(static=True)
 
-    def __init__(self, steps: int = 5, learning_rate: float = 0.05, gradient: str = "through", samples: int = 4):
+    def __init__(self, steps: int = 5, learning_rate: float = 0.05, gradient: str = "stopped", samples: int = 4):
         owner = "inference 'semi_amortized'"
         self.steps = positive_int("steps", steps, owner)
         self.learning_rate = real_number("learning_rate", learning_rate, owner, above=0.0)
@@ -66,10 +65,8 @@ class SemiAmortized(Inference):
     def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:
         """One pass of the encoder, then k steps."""
         raw = model.encoder(x)
-        if self.gradient == "through":
-            return all_converged(self._refined(model, raw, x, keys))
-        held: Any = jax.lax.stop_gradient((model, raw))
-        return all_converged(raw + jax.lax.stop_gradient(self._refined(*held, x, keys)) - held[1])
+        refined = self._refined(model, raw, x, keys)
+        return all_converged(refined if self.gradient == "through" else raw + jax.lax.stop_gradient(refined - raw))
 
     def _refined(self, model: Model, raw: Array, x: Array, keys: PRNGKeyArray) -> Array:
         def total(raw: Array, keys: PRNGKeyArray) -> Array:
@@ -80,8 +77,8 @@ class SemiAmortized(Inference):
             raw, square = carry
             gradient = jax.grad(total)(raw, jax.vmap(lambda key: jax.random.fold_in(key, index))(keys))
             square = square + gradient**2
-            mean = square / (index + 1)
-            return (raw + self.learning_rate * gradient * jax.lax.rsqrt(mean + DIRECTION_EPS), square), None
+            scale = jax.lax.rsqrt(square / (index + 1) + DIRECTION_EPS)
+            return (raw + self.learning_rate * gradient * scale, square), None
 
         (raw, _), _ = jax.lax.scan(step, (raw, jnp.zeros_like(raw)), jnp.arange(self.steps))
         return raw

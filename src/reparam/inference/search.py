@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -50,9 +51,7 @@ class Position(NamedTuple):
     halvings: Array
 
 
-def maximize(
-    value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search: Search
-) -> tuple[Any, Array, Array]:
+def maximize(value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search: Search) -> tuple[Any, Array, Array]:
     """Maximise ``value`` for each row on its own; a row stops by itself, and the call ends with the last.
 
     Args:
@@ -77,8 +76,8 @@ def maximize(
         done, position = carry
         step_keys = jax.vmap(lambda key: jax.random.fold_in(key, done + 1))(keys)
         rate = search.learning_rate * 0.5**position.halvings
-        parameters, moments, mean = jax.vmap(lambda *row: _climb(value, search, *row))(
-            position.parameters, position.moments, x, step_keys, rate
+        parameters, moments, mean = jax.vmap(partial(_climb, value, search))(
+            (position.parameters, position.moments), (x, step_keys, rate)
         )
         moved = position._replace(parameters=parameters, moments=moments)
         after = _judge(moved, mean, judged(mean, x, judge_keys), search.tolerance)
@@ -97,9 +96,10 @@ def maximize(
 
 
 def _climb(
-    value: Value, search: Search, parameters: Any, moments: Any, x: Array, key: PRNGKeyArray, rate: Array
+    value: Value, search: Search, where: tuple[Any, Any], how: tuple[Array, PRNGKeyArray, Array]
 ) -> tuple[Any, Any, Any]:
     """One window of one row: the parameters, Adam's moments, and the mean of the parameters over the latter half."""
+    (parameters, moments), (x, key, rate) = where, how
     ascent = jax.grad(lambda parameters, key: -value(parameters, x, key, search.samples))
     counted = search.window - search.window // 2
 

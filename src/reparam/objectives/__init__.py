@@ -62,6 +62,6 @@ def build_objective(
         ParameterError: a name is unknown, an argument outside its domain, or the two cannot go together.
 
     >>> build_objective("iwae:50", estimator="dreg")
-    IWAE(samples=50, beta=1.0, estimator='dreg')
+    IWAE(beta=1.0, estimator='dreg', samples=50)
     """
     return warmed(build("objective", OBJECTIVES, objective, beta=beta, estimator=estimator), warmup)

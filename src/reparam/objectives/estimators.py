@@ -66,7 +66,7 @@ def sticking_the_landing(target: Target, model: Model, x: Array, eps: Array, q: 
 
 
 def doubly_reparameterised(target: Target, model: Model, x: Array, eps: Array, q: Distribution) -> tuple[Array, Draws]:
-    """Reparameterise the score once more (Tucker et al. 2018, Equation 8, for any A instead of the IWAE's)."""
+    """Reparameterise the score once more (Tucker et al. 2018, for any A instead of the IWAE's)."""
     draws = evaluate_draws(model, x, eps, detached(q))
     path = evaluate_draws(detached(model), x, eps, q, density=detached(q))
     log_weights = target.log_weights(draws)
@@ -85,7 +85,7 @@ def score_function(target: Target, model: Model, x: Array, eps: Array, q: Distri
 
 
 def vimco(target: Target, model: Model, x: Array, eps: Array, q: Distribution) -> tuple[Array, Draws]:
-    """The same with the geometric mean of the other draws' weights (Mnih & Rezende 2016, Equations 8 to 10)."""
+    """The same with the geometric mean of the other draws' weights (Mnih & Rezende 2016)."""
     return score_function(replace(target, mean_of_others=geometric_mean), model, x, eps, q)
 
 

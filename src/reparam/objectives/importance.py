@@ -98,7 +98,7 @@ class MIWAE(ImportanceWeighted):
         beta: as in IWAE.
         estimator: as in IWAE.
 
-    Source: Rainforth et al. (2018), Equation 6.
+    Source: Rainforth et al. (2018), Section 5.
 
     >>> MIWAE(8, 8).weights()
     {'beta': 1.0}
@@ -135,7 +135,7 @@ class CIWAE(ImportanceWeighted):
         beta: as in IWAE.
         estimator: as in IWAE.
 
-    Source: Rainforth et al. (2018), Equation 8.
+    Source: Rainforth et al. (2018), Section 5.
 
     >>> CIWAE(0.5, 50).mix
     0.5
@@ -177,7 +177,7 @@ class PIWAE(Objective):
         beta: as in IWAE.
         estimator: as in IWAE, for the encoder.
 
-    Source: Rainforth et al. (2018), Equations 9 and 10.
+    Source: Rainforth et al. (2018), Section 5.
 
     >>> PIWAE(8, 8).groups
     8
@@ -216,7 +216,7 @@ class Renyi(ImportanceWeighted):
         beta: as in IWAE.
         estimator: as in IWAE.
 
-    Source: Li & Turner (2016), Equation 14.
+    Source: Li & Turner (2016), Section 4.
 
     >>> Renyi(0.5, 50).alpha
     0.5

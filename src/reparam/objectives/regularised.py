@@ -40,7 +40,7 @@ class FreeBits(Objective):
     Raises:
         ParameterError: at the first batch, where ``dimension`` is asked of a q or p without Gaussian marginals.
 
-    Source: Kingma et al. (2016), Equation 15.
+    Source: Kingma et al. (2016), free bits of the appendix.
 
     >>> FreeBits(2.0, "total").level
     2.0
@@ -102,7 +102,7 @@ class BetaTCVAE(Objective):
     Raises:
         ParameterError: at the first batch, where q has no marginals in closed form.
 
-    Source: Chen et al. (2018), Equations 4 and S5 to S8, with α = γ = 1.
+    Source: Chen et al. (2018), Equation 4 with α = γ = 1, and the appendix on minibatch-weighted sampling.
 
     >>> BetaTCVAE(beta=6.0).weights()
     {'beta': 6.0}
@@ -132,7 +132,7 @@ class MMD(Objective):
     .. math:: E_q \ln p(x|z) - \beta\, KL(q(z|x)\|p(z)) - \lambda\, \mathrm{MMD}^2(\bar q(z), p(z))
 
     β = 0 is the Wasserstein autoencoder (Tolstikhin et al. 2018) and the MMD-VAE; β = 1 − α is the InfoVAE (Zhao, Song
-    & Ermon 2019, Equation 6). A learned prior is drawn from, and is not trained by this term.
+    & Ermon 2019). A learned prior is drawn from, and is not trained by this term.
 
     Args:
         mmd_weight: λ.
@@ -222,7 +222,7 @@ KERNELS: dict[str, Kernel] = {"inverse_multiquadratic": inverse_multiquadratic, 
 def squared_mmd(kernel: Kernel, z: Array, y: Array, weight: Array) -> Array:
     r"""An unbiased estimate of the squared maximum mean discrepancy from two samples (B, K); weight (B,) is 1 or 0.
 
-    Source: Gretton et al. (2012), Equation 3.
+    Source: Gretton et al. (2012), Lemma 6.
     """
     pairs = jnp.outer(weight, weight) * (1.0 - jnp.eye(len(weight)))
     count = jnp.maximum(jnp.sum(pairs), 1.0)

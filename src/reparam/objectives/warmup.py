@@ -26,7 +26,7 @@ class Warmup(Objective):
     r"""An objective with one of its weights multiplied by a schedule of training time t, in [0, 1].
 
     ``linear``: :math:`\min(t/T, 1)` (Bowman et al. 2016; Sønderby et al. 2016). ``cyclic``: again and again, growing
-    over the first half of each period T and staying over the second (Fu et al. 2019, Equation 6, with R = ½).
+    over the first half of each period T and staying over the second (Fu et al. 2019, with R = ½).
 
     Args:
         objective: what is varied.

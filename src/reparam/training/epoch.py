@@ -107,7 +107,7 @@ def find_posterior(inference: Inference, model: Model, x: Array, key: PRNGKeyArr
 
 
 def random_order(key: PRNGKeyArray, count: int) -> Array:
-    """A permutation by one sort of random 32-bit numbers; half the time of jax.random.permutation, which sorts twice."""
+    """A permutation by one sort of random 32-bit numbers; half the time of jax.random.permutation, of two sorts."""
     return jax.lax.sort_key_val(jax.random.bits(key, (count,)), jnp.arange(count, dtype=jnp.int32))[1]
 
 

@@ -17,7 +17,7 @@ from reparam.inference import Inference
 from reparam.objectives import Objective
 from reparam.training.epoch import AMORTIZED, calibrate, evaluate_epoch, train_epoch
 from reparam.training.metrics import Metrics, reduce_sums
-from reparam.training.state import TrainState, advance, epoch_key
+from reparam.training.state import State, TrainState, advance, epoch_key
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Record:
     training: Metrics
     validation: Metrics | None
     seconds: float
-    state: TrainState
+    state: State
     weights: Mapping[str, float]
 
 

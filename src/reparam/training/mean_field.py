@@ -25,47 +25,15 @@ from reparam.training.adam import Moments
 from reparam.training.epoch import CALIBRATION_ROWS, padded_batches, random_order
 from reparam.training.fit import Record, Settings
 from reparam.training.metrics import Sums, batch_sums, reduce_sums
-from reparam.training.state import ADAM, TrainState, advance, epoch_key, initial_state
+from reparam.training.state import ADAM, Local, MeanFieldState, advance, epoch_key
 
 
-class Local(NamedTuple):
-    """q of each row, addressed by its number, and the moments of its own Adam; every leaf has the leading axis N."""
+class Batch(NamedTuple):
+    """Rows by number, as the model sees them, and their weights: 0 for padding."""
 
-    raw: Array  # (N, R)
-    moments: Moments
-
-
-class MeanFieldState(eqx.Module):
-    """A position in training, with the q of every row."""
-
-    train: TrainState
-    local: Local  # of the training rows
-    held_out: Local  # of the validation rows, which may be none
-
-    @property
-    def model(self) -> Model:
-        """The newest weights."""
-        return self.train.model
-
-    @property
-    def best_model(self) -> Model:
-        """The weights to use."""
-        return self.train.best_model
-
-    @property
-    def epoch(self) -> Array:
-        """Epochs done."""
-        return self.train.epoch
-
-    @property
-    def stale_epochs(self) -> Array:
-        """Epochs since the best."""
-        return self.train.stale_epochs
-
-
-def initial_mean_field_state(model: Model, key: PRNGKeyArray, rows: int, validation_rows: int = 0) -> MeanFieldState:
-    """The state before the first epoch: every q is N(0, I), or the nearest to it in the family."""
-    return MeanFieldState(initial_state(model, key), _start(model, rows), _start(model, validation_rows))
+    indices: Array  # (B,)
+    x: Array  # (B, P)
+    weight: Array  # (B,)
 
 
 def fit_mean_field(
@@ -74,8 +42,8 @@ def fit_mean_field(
     schema: Schema,
     objective: Objective,
     settings: Settings,
-    inference: MeanField,
     *,
+    inference: MeanField,
     validation_rows: Array | None = None,
 ) -> Iterator[Record]:
     """Train as :func:`reparam.training.fit` does, but with a free q for each row.
@@ -89,14 +57,16 @@ def fit_mean_field(
     batch_size = min(settings.batch_size, rows.shape[0])
     steps = -(-rows.shape[0] // batch_size)
     rate = jnp.float32(settings.learning_rate)
-    visit = {"objective": objective, "schema": schema, "batch_size": batch_size, "inference": inference}
+    visit: Any = {"objective": objective, "schema": schema, "batch_size": batch_size, "inference": inference}
     while int(state.epoch) < settings.epochs and not (0 < settings.patience <= int(state.stale_epochs)):
         started = time.perf_counter()
         train = state.train
         train_key, calibration_key, validation_key = jax.random.split(epoch_key(train), 3)
-        model = _calibrate(train.model, state.local.raw, rows, calibration_key, schema=schema)
+        model = train.model
+        if model.likelihood.refits:
+            model = _calibrate(model, state.local.raw, rows, calibration_key, schema=schema)
         model, moments, local, sums = _train_epoch(
-            model, train.moments, state.local, rows, train_key, rate, train.epoch, **visit
+            model, train.moments, state.local, rows, train_key, learning_rate=rate, epoch=train.epoch, **visit
         )
         training = reduce_sums(sums)
         if not math.isfinite(training.bound):
@@ -107,7 +77,7 @@ def fit_mean_field(
         validation, held_out = None, state.held_out
         if validation_rows is not None:
             held_out, held_out_sums = _follow_epoch(
-                model, held_out, validation_rows, validation_key, train.epoch, **visit
+                model, held_out, validation_rows, validation_key, epoch=train.epoch, **visit
             )
             validation = reduce_sums(held_out_sums)
         train = advance(train, model, moments, None if validation is None else validation.bound)
@@ -123,9 +93,9 @@ def _train_epoch(
     local: Local,
     rows: Array,
     key: PRNGKeyArray,
+    *,
     learning_rate: Array,
     epoch: Array,
-    *,
     objective: Objective,
     schema: Schema,
     batch_size: int,
@@ -136,20 +106,22 @@ def _train_epoch(
     batches, weights = padded_batches(random_order(order_key, rows.shape[0]), batch_size)
     trained, fixed = eqx.partition(model, eqx.is_inexact_array)
 
-    def loss(trained: Any, raw: Array, x: Array, weight: Array, now: Objective, key: PRNGKeyArray) -> Any:
+    def loss(trained: Any, raw: Array, batch: Batch, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
+        _, x, weight = batch
         q = model.posterior.distribution(raw)
         terms = now(model, x, key, q=q, weight=weight)
         sums = batch_sums(terms, q, model.prior_distribution(), weight)
         return -(weight @ terms.surrogate) / sums.weight, sums
 
-    def visit(carry: Any, batch: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
+    def visit(carry: Any, at: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
         trained, moments, local = carry
-        indices, weight, step, key = batch
-        x, now = schema.apply(rows[indices]), objective.at(step, len(batches))
+        indices, weight, step, key = at
+        batch = Batch(indices, schema.apply(rows[indices]), weight)
+        now = objective.at(step, len(batches))
         e_key, m_key = jax.random.split(key)
-        local = _e_steps(eqx.combine(trained, fixed), local, indices, x, weight, now, e_key, inference)
-        gradient, sums = jax.grad(loss, has_aux=True)(trained, local.raw[indices], x, weight, now, m_key)
+        local = e_steps(eqx.combine(trained, fixed), local, batch, e_key, objective=now, inference=inference)
+        gradient, sums = jax.grad(loss, has_aux=True)(trained, local.raw[indices], batch, now, m_key)
         return (*ADAM.step(trained, gradient, moments, learning_rate), local), sums
 
     steps = epoch * len(batches) + jnp.arange(len(batches))
@@ -164,8 +136,8 @@ def _follow_epoch(
     local: Local,
     rows: Array,
     key: PRNGKeyArray,
-    epoch: Array,
     *,
+    epoch: Array,
     objective: Objective,
     schema: Schema,
     batch_size: int,
@@ -175,11 +147,12 @@ def _follow_epoch(
     batches, weights = padded_batches(jnp.arange(rows.shape[0]), min(batch_size, rows.shape[0]))
     now = objective.at(epoch * len(batches), len(batches))
 
-    def visit(local: Local, batch: tuple[Array, Array, PRNGKeyArray]) -> tuple[Local, Sums]:
-        indices, weight, key = batch
+    def visit(local: Local, at: tuple[Array, Array, PRNGKeyArray]) -> tuple[Local, Sums]:
+        indices, weight, key = at
         x = schema.apply(rows[indices])
         e_key, bound_key = jax.random.split(key)
-        local = _e_steps(model, local, indices, x, weight, now, e_key, inference)
+        batch = Batch(indices, x, weight)
+        local = e_steps(model, local, batch, e_key, objective=now, inference=inference)
         q = model.posterior.distribution(local.raw[indices])
         terms = now(model, x, bound_key, q=q, weight=weight)
         return local, batch_sums(terms, q, model.prior_distribution(), weight)
@@ -187,17 +160,11 @@ def _follow_epoch(
     return jax.lax.scan(visit, local, (batches, weights, jax.random.split(key, len(batches))))
 
 
-def _e_steps(
-    model: Model,
-    local: Local,
-    indices: Array,
-    x: Array,
-    weight: Array,
-    objective: Objective,
-    key: PRNGKeyArray,
-    inference: MeanField,
+def e_steps(
+    model: Model, local: Local, batch: Batch, key: PRNGKeyArray, *, objective: Objective, inference: MeanField
 ) -> Local:
-    """Steps on the q of the rows ``indices`` (B,); those of weight 0, and all others, stay as they are."""
+    """Steps on the q of the batch's rows; those of weight 0, and all others, stay as they are."""
+    indices, x, weight = batch
 
     def loss(raw: Array, key: PRNGKeyArray) -> Array:
         terms = objective(model, x, key, q=model.posterior.distribution(raw), weight=weight)
@@ -212,7 +179,8 @@ def _e_steps(
     visited = jax.tree.map(lambda leaf: leaf[indices], local)
     moved, _ = jax.lax.scan(step, visited, jax.random.split(key, inference.e_steps))
     kept = jnp.where(weight > 0, indices, len(local.raw))  # out of bounds: dropped
-    return jax.tree.map(lambda leaf, new: leaf.at[kept].set(new, mode="drop"), local, moved)
+    stored: Local = jax.tree.map(lambda leaf, new: leaf.at[kept].set(new, mode="drop"), local, moved)
+    return stored
 
 
 @eqx.filter_jit
@@ -224,9 +192,3 @@ def _calibrate(model: Model, raw: Array, rows: Array, key: PRNGKeyArray, *, sche
     likelihood = model.likelihood.refit(model.decoder(z), schema.apply(rows[chosen]))
     calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
     return calibrated
-
-
-def _start(model: Model, count: int) -> Local:
-    raw = jnp.tile(model.posterior.initial_raw(), (count, 1))
-    moments = Moments(jnp.zeros_like(raw), jnp.zeros_like(raw), jnp.zeros(count, jnp.int32))
-    return Local(raw, moments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,44 @@ class TrainState(eqx.Module):
     stale_epochs: Array  # () int32, epochs since the best
 
 
+class Local(NamedTuple):
+    """q of each row, addressed by its number, and the moments of its own Adam; every leaf has the leading axis N."""
+
+    raw: Array  # (N, R)
+    moments: Moments
+
+
+class MeanFieldState(eqx.Module):
+    """A position in training, with the q of every row."""
+
+    train: TrainState
+    local: Local  # of the training rows
+    held_out: Local  # of the validation rows, which may be none
+
+    @property
+    def model(self) -> Model:
+        """The newest weights."""
+        return self.train.model
+
+    @property
+    def best_model(self) -> Model:
+        """The weights to use."""
+        return self.train.best_model
+
+    @property
+    def epoch(self) -> Array:
+        """Epochs done."""
+        return self.train.epoch
+
+    @property
+    def stale_epochs(self) -> Array:
+        """Epochs since the best."""
+        return self.train.stale_epochs
+
+
+State = TrainState | MeanFieldState
+
+
 def initial_state(model: Model, key: PRNGKeyArray) -> TrainState:
     """The state before the first epoch."""
     return TrainState(
@@ -36,6 +76,11 @@ def initial_state(model: Model, key: PRNGKeyArray) -> TrainState:
         best_bound=jnp.full((), -jnp.inf, jnp.float32),
         stale_epochs=jnp.zeros((), jnp.int32),
     )
+
+
+def initial_mean_field_state(model: Model, key: PRNGKeyArray, rows: int, validation_rows: int = 0) -> MeanFieldState:
+    """The state before the first epoch: every q is N(0, I), or the nearest to it in the family."""
+    return MeanFieldState(initial_state(model, key), _start(model, rows), _start(model, validation_rows))
 
 
 def advance(state: TrainState, model: Model, moments: Moments, validation_bound: float | None) -> TrainState:
@@ -55,3 +100,9 @@ def advance(state: TrainState, model: Model, moments: Moments, validation_bound:
 def epoch_key(state: TrainState) -> PRNGKeyArray:
     """The key of the epoch that comes next."""
     return jax.random.fold_in(state.key, state.epoch)
+
+
+def _start(model: Model, count: int) -> Local:
+    raw = jnp.tile(model.posterior.initial_raw(), (count, 1))
+    moments = Moments(jnp.zeros_like(raw), jnp.zeros_like(raw), jnp.zeros(count, jnp.int32))
+    return Local(raw, moments)

@@ -1,0 +1,60 @@
+"""The picture of the inference gap: what the encoder loses, what the family loses, and how the bounds rise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reparam.evaluation.gap import Gap
+from reparam.plots import BLUE, DPI, FAINT, GREEN, INK, ORANGE
+
+PARTS = (("amortization_gap", "amortisation", ORANGE), ("approximation_gap", "approximation", BLUE))
+
+
+def inference_gaps(gaps: Mapping[str, Gap], *, title: str = "Inference gap") -> Figure:
+    """Bars of the two gaps for each set of rows, with standard errors, and the K-sample bounds against K.
+
+    Args:
+        gaps: a decomposition for each set of rows, by name.
+        title: what stands above.
+    """
+    figure = Figure(figsize=(4.5 * (1 + len(gaps)), 4.2), dpi=DPI, layout="constrained")
+    figure.suptitle(title, color=INK)
+    bars, *growths = figure.subplots(1, 1 + len(gaps))
+    _bars(bars, gaps)
+    for axes, (name, gap) in zip(growths, gaps.items(), strict=True):
+        _growth(axes, name, gap)
+    return figure
+
+
+def _bars(axes: Axes, gaps: Mapping[str, Gap]) -> None:
+    """Amortisation below approximation: together the inference gap."""
+    below = dict.fromkeys(gaps, 0.0)
+    for field, label, colour in PARTS:
+        means = {name: getattr(gap, field) for name, gap in gaps.items()}
+        heights = [mean.value for mean in means.values()]
+        errors = [mean.standard_error or 0.0 for mean in means.values()]
+        bottom = list(below.values())
+        axes.bar(list(gaps), heights, 0.55, bottom=bottom, yerr=errors, color=colour, ecolor=INK, label=label)
+        below = {name: below[name] + mean.value for name, mean in means.items()}
+    axes.set_title("ln p(x) − ELBO", fontsize=10)
+    axes.set_ylabel("nats per datum")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _growth(axes: Axes, name: str, gap: Gap) -> None:
+    """The bounds from the amortised and from the optimised q against the number of draws."""
+    for growth, label, colour in (
+        (gap.bound_by_samples, "amortised q", ORANGE),
+        (gap.local_bound_by_samples, "optimised q", BLUE),
+    ):
+        axes.plot(*zip(*growth, strict=True), "o-", color=colour, markersize=3, label=label)
+    if gap.annealed_bound is not None:
+        axes.axhline(gap.annealed_bound.value, color=GREEN, linewidth=1, label="annealed")
+    axes.axhline(gap.log_prob.value, color=FAINT, linewidth=0.8, linestyle=":")
+    axes.set_xscale("log")
+    axes.set_title(f"K-sample bound, {name}", fontsize=10)
+    axes.set_xlabel("K")
+    axes.legend(frameon=False, fontsize=9)

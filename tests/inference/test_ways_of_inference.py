@@ -1,0 +1,134 @@
+"""mean_field and semi_amortized from the estimator: training, run folders, use on unseen rows."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.evaluation.linear_gaussian import exact_model, linear_gaussian
+
+import reparam
+from reparam.data import from_array, load
+from reparam.errors import ParameterError
+from reparam.inference import MeanField
+from reparam.objectives import ELBO
+from reparam.training import Settings
+from reparam.training.mean_field import Batch, e_steps, fit_mean_field
+from reparam.training.state import initial_mean_field_state
+
+TRUTH = linear_gaussian(seed=5)
+X = TRUTH.sample(120, seed=9)
+SMALL = {"latent_dim": 2, "hidden": (8,), "likelihood": "gaussian", "epochs": 3, "batch_size": 32, "bound_samples": 20}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    rows = load("digits").rows.astype(np.float32) / 16
+    return rows[:1500], rows[1500:]
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """The same decoder by each method; constant pixels are dropped, which would be warned of."""
+    kept = digits[0].std(axis=0) > 0
+    settings = {**SMALL, "latent_dim": 4, "hidden": (32,), "epochs": 40, "batch_size": 100, "bound_samples": 50}
+    names = ("amortized", "semi_amortized:5", "mean_field:5")
+    return {name: reparam.VAE(inference=name, **settings).fit(digits[0][:, kept]) for name in names}, digits[1][:, kept]
+
+
+def test_without_an_encoder_the_training_bound_is_no_lower(trained):
+    """Mean field has no amortisation gap; the last epochs are averaged over their noise of about 0.2 nats."""
+    bounds = {name: np.mean([line["bound"] for line in vae.history_[-5:]]) for name, vae in trained[0].items()}
+    assert bounds["mean_field:5"] >= bounds["amortized"]
+    assert bounds["semi_amortized:5"] >= bounds["amortized"]
+
+
+def test_refinement_serves_new_rows_better_than_the_encoder_alone(trained):
+    models, new = trained
+    elbos = {name: vae.evaluate(new).elbo for name, vae in models.items()}
+    assert elbos["semi_amortized:5"] > elbos["amortized"]
+    assert elbos["mean_field:5"] > elbos["amortized"]
+
+
+def test_mean_field_learns_the_likelihood_of_a_linear_model():
+    """ELBO of the trained linear model against the closed form of pPCA on the same rows, nats per datum."""
+    rows = TRUTH.sample(600, seed=10)
+    vae = reparam.VAE(
+        2, hidden=(), likelihood="gaussian", inference="mean_field:5", epochs=150, batch_size=100, learning_rate=5e-3
+    ).fit(rows)
+    spectrum = np.linalg.eigvalsh(np.cov(rows.T.astype(np.float64), bias=True))[::-1]
+    variance = spectrum[2:].mean()
+    best = -0.5 * (5 * np.log(2 * np.pi) + np.log(spectrum[:2]).sum() + 3 * np.log(variance) + 5)
+    assert vae.evaluate(rows).elbo == pytest.approx(best, abs=0.1)
+
+
+def test_only_the_rows_of_the_batch_are_touched():
+    model = MeanField().prepare(exact_model(TRUTH, "diagonal"))
+    local = initial_mean_field_state(model, jax.random.key(0), 10).local
+    indices, weight = jnp.array([3, 7, 1]), jnp.array([1.0, 1.0, 0.0])
+    x = jnp.asarray(X)[indices]
+    moved = e_steps(
+        model, local, Batch(indices, x, weight), jax.random.key(1), objective=ELBO(), inference=MeanField(4)
+    )
+    touched = np.flatnonzero(np.any(np.asarray(moved.raw != local.raw), axis=1))
+    assert touched.tolist() == [3, 7]  # row 1 is padding
+    assert np.asarray(moved.moments.steps).tolist() == [0, 0, 0, 4, 0, 0, 0, 4, 0, 0]
+    assert np.flatnonzero(np.any(np.asarray(moved.moments.second) > 0, axis=1)).tolist() == [3, 7]
+
+
+def test_every_row_is_visited_once_an_epoch():
+    model = MeanField().prepare(exact_model(TRUTH, "diagonal"))
+    data = from_array(X)
+    state = initial_mean_field_state(model, jax.random.key(0), len(X))
+    (record,) = fit_mean_field(
+        state, jnp.asarray(X), data.schema, ELBO(), Settings(1, 32, 1e-3), inference=MeanField(3)
+    )
+    assert set(np.asarray(record.state.local.moments.steps).tolist()) == {3}
+
+
+def test_rows_are_addressed_by_their_number(tmp_path):
+    vae = reparam.VAE(inference="mean_field:2", early_stopping=True, validation_fraction=0.25, **SMALL).fit(X)
+    assert vae.row_raw_.shape == (120, 4)
+    assert np.std(vae.row_raw_, axis=0).min() > 0
+    kept = reparam.load(vae.save(tmp_path / "run"))
+    np.testing.assert_array_equal(kept.row_raw_, vae.row_raw_)
+    np.testing.assert_array_equal(kept.transform(X[:5]), vae.transform(X[:5]))
+    with pytest.raises(AttributeError, match="mean_field"):
+        _ = reparam.VAE(**SMALL).fit(X).row_raw_
+
+
+@pytest.mark.parametrize("inference", ["mean_field:2", "semi_amortized:2"])
+def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path, inference):
+    whole = reparam.VAE(inference=inference, **SMALL).fit(X)
+    half = reparam.VAE(inference=inference, **{**SMALL, "epochs": 1}).fit(X)
+    resumed = reparam.load(half.save(tmp_path / "run")).set_params(epochs=3)
+    resumed.fit_dataset(from_array(X), resume=True)
+    for a, b in zip(jax.tree.leaves(whole.model_), jax.tree.leaves(resumed.model_), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("inference", ["mean_field:2", "semi_amortized:2"])
+@pytest.mark.parametrize("posterior", ["full", "flow:1,8"])
+def test_every_family_goes_with_every_method(inference, posterior):
+    vae = reparam.VAE(inference=inference, posterior=posterior, **{**SMALL, "epochs": 1}).fit(X)
+    assert np.isfinite(vae.history_[-1]["bound"])
+
+
+@pytest.mark.parametrize(
+    ("inference", "message"),
+    [
+        ("mean_feild", "Did you mean 'mean_field'"),
+        ("mean_field:0", "e_steps"),
+        ("semi_amortized:5,0.1,sideways", "'through' or 'stopped'"),
+        ("semi_amortized:5,-1", "learning_rate"),
+    ],
+)
+def test_unusable_settings_are_refused(inference, message):
+    with pytest.raises(ParameterError, match=message):
+        reparam.VAE(inference=inference, **SMALL).fit(X)
+
+
+def test_a_prior_made_of_the_encoder_needs_one():
+    with pytest.raises(ParameterError, match="no encoder"):
+        reparam.VAE(inference="mean_field", prior="vamp:3", **SMALL).fit(X)
