@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-
 from benchmarks.inference_gap import load_model, measure, read_rows
+
 from reparam.evaluation.weights import row_bounds
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -18,8 +19,8 @@ CHECKPOINT = DATA / "mnist_ffg_anneal_e22d22.npz"
 def checkpoint(seed, encoder=(6, 5, 4), latents=3, decoder=(3, 4, 6)):
     """A checkpoint of any depth and width."""
     rng = np.random.default_rng(seed)
-    shapes = {f"enc{i}": size for i, size in enumerate(zip(encoder, encoder[1:], strict=False))}
-    shapes |= {f"dec{i}": size for i, size in enumerate(zip(decoder, decoder[1:], strict=False))}
+    shapes = {f"enc{i}": size for i, size in enumerate(itertools.pairwise(encoder))}
+    shapes |= {f"dec{i}": size for i, size in enumerate(itertools.pairwise(decoder))}
     shapes |= {"enc_mu": (encoder[-1], latents), "enc_lv": (encoder[-1], latents)}
     return {
         f"{name}_{kind}": rng.normal(size=size if kind == "W" else size[1:]).astype(np.float32)

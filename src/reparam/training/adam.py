@@ -1,10 +1,10 @@
 r"""Adam (Kingma & Ba 2015, Algorithm 1), with the bias corrections folded into two numbers per step.
 
-:math:`\theta \leftarrow \theta - \eta \hat m / (\sqrt{\hat v} + \varepsilon)`, with :math:`\hat m = m/c_1` and
-:math:`\hat v = v/c_2`, is :math:`\theta \leftarrow \theta - \eta' m / (\sqrt v + \varepsilon')` with
-:math:`\eta' = \eta\sqrt{c_2}/c_1` and :math:`\varepsilon' = \varepsilon\sqrt{c_2}`: one division for each weight instead of
-three. The weights of a small network are updated as often as they are used, so
-this is felt: `python -m benchmarks.throughput`. The step size is an argument, so one compiled epoch serves every rate.
+With :math:`\hat m = m/c_1` and :math:`\hat v = v/c_2`, the step :math:`\eta \hat m / (\sqrt{\hat v} + \varepsilon)` is
+:math:`\eta' m / (\sqrt v + \varepsilon')` with :math:`\eta' = \eta\sqrt{c_2}/c_1` and
+:math:`\varepsilon' = \varepsilon\sqrt{c_2}`: one division for each weight instead of three. The weights of a small
+network are updated as often as they are used, so this is felt: ``python -m benchmarks.throughput``. The step size is an
+argument, so one compiled epoch serves every rate.
 """
 
 from __future__ import annotations
