@@ -36,19 +36,9 @@ def test_closed_form_is_that_of_the_published_spectra(digits):
     assert variance == pytest.approx(0.022648, abs=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore::reparam.errors.ReparamWarning")  # three pixels are constant
-def test_digits_reach_the_closed_form(digits):
-    found = measure(digits, 10, batch_size=100, objective="elbo:4")
-    assert found["elbo"] == pytest.approx(17.587164, abs=0.05)
-    assert found["inference_gap"] < 0.02
-    assert found["variance"] == pytest.approx(0.022648, rel=0.01)
-    assert found["active_units"] == 10
-
-
 @needs_oil
-@pytest.mark.parametrize(("posterior", "objective"), [("diagonal", "elbo:1"), ("full", "elbo:8")])
-def test_oil_flow_reaches_the_closed_form(oil, posterior, objective):
-    found = measure(oil, 2, SHORT, batch_size=100, posterior=posterior, objective=objective)
+def test_oil_flow_reaches_the_closed_form(oil):
+    found = measure(oil, 2, SHORT, batch_size=100)
     assert found["elbo"] == pytest.approx(-4.732617, abs=0.05)
     assert found["inference_gap"] < 0.02
     assert found["variance"] == pytest.approx(0.088569, rel=0.02)
