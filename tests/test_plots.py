@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from reparam import plots
+from reparam import VAE, plots
+from reparam.plots.run import CLASSES
 
 
 def history(latents: int, *, validation: bool = True) -> list[dict]:
@@ -122,13 +123,14 @@ def test_tables_have_a_panel_for_each_column():
 
 
 def test_colours_of_classes_differ():
-    assert len(set(plots.CLASSES)) == len(plots.CLASSES) == 10
+    assert len(set(CLASSES)) == len(CLASSES) == 10
 
 
 def test_nothing_global_is_touched():
     code = """
 import sys, matplotlib, numpy as np
-from reparam import plots
+from reparam import VAE, plots
+from reparam.plots.run import CLASSES
 settings = lambda: {name: dict.__getitem__(matplotlib.rcParams, name) for name in matplotlib.rcParams.keys()}
 before = settings()
 plots.image_grid(np.zeros((4, 2, 2)), title="x").savefig("/dev/null", format="png")
@@ -136,3 +138,15 @@ assert settings() == before
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_bound_is_drawn_against_k_and_latents_by_use():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 3))
+    found = VAE(2, hidden=(), likelihood="gaussian", epochs=1, bound_samples=10).fit(x).evaluate(x)
+    bound, latents = plots.bound_by_samples(found, title="x").axes
+    np.testing.assert_array_equal(curves(bound)["K-sample bound"], [value for _, value in found.bound_by_samples])
+    np.testing.assert_array_equal(curves(bound)["ELBO"], [found.elbo] * 2)
+    assert [label.get_text() for label in bound.get_xticklabels()] == ["1", "5", "10"]
+    heights = [bar.get_height() for bar in latents.patches]
+    assert heights == sorted(found.kl_per_dimension, reverse=True)

@@ -21,11 +21,11 @@ from reparam import runs
 from reparam.data import Dataset, Schema, Summary, from_array, inspect, split
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
-from reparam.evaluation.annealing import Annealing
+from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.gap import Gap, measure_gap
 from reparam.evaluation.latents import posterior_draws
 from reparam.evaluation.local import find_rows
-from reparam.evaluation.rows import map_rows
+from reparam.evaluation.rows import Progress, map_rows
 from reparam.inference import INFERENCE, Found, Inference, MeanField
 from reparam.model import Model, build_model
 from reparam.objectives import Objective, build_objective
@@ -290,17 +290,22 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     # ---- use
 
-    def transform(self, X: Any, *, draw: bool = False, random_state: int | None = None) -> NDArray[Any]:
-        """Latent codes, shape (N, K): the mean of q(z|x), or with ``draw`` one draw of it."""
+    def transform(
+        self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
+    ) -> NDArray[Any]:
+        """Latent codes, shape (N, K): the mean of q(z|x), or with ``draw`` one draw of it.
+
+        ``report``, here and below, is called with the rows done and N: where there is no encoder, q is searched for.
+        """
         rows = self._rows(X)
         if draw:
             key = self._key("draw", random_state)
-            return posterior_draws(self.model_, rows, self.schema_, key, raw=self._raw(rows))
-        return self._moments(rows)[0]
+            return posterior_draws(self.model_, rows, self.schema_, key, raw=self._raw(rows, report))
+        return self._moments(rows, report)[0]
 
-    def posterior_moments(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    def posterior_moments(self, X: Any, *, report: Progress | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and standard deviation of q(z|x), both (N, K)."""
-        return self._moments(self._rows(X))
+        return self._moments(self._rows(X), report)
 
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data."""
@@ -310,9 +315,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise DataError(f"codes must have {self.latent_dim} columns, one per latent. Got {codes.shape[1]}.")
         return np.asarray(map_rows(self._decoded, codes))
 
-    def reconstruct(self, X: Any, *, draw: bool = False, random_state: int | None = None) -> NDArray[Any]:
+    def reconstruct(
+        self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
+    ) -> NDArray[Any]:
         """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it."""
-        return self.inverse_transform(np.asarray(self.transform(X, draw=draw, random_state=random_state)))
+        codes = self.transform(X, draw=draw, random_state=random_state, report=report)
+        return self.inverse_transform(np.asarray(codes))
 
     def sample(
         self, n_samples: int = 1, *, temperature: float = 1.0, draw: bool = False, random_state: int | None = None
@@ -334,20 +342,20 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return np.asarray(map_rows(self._decoded, z))
         return np.asarray(self.schema_.invert(self.model_.decode(z).sample(data_key)))
 
-    def score_samples(self, X: Any, *, random_state: int | None = None) -> NDArray[Any]:
+    def score_samples(self, X: Any, *, random_state: int | None = None, report: Progress | None = None) -> NDArray[Any]:
         """The K-sample bound on ln p(x) of each row, nats, shape (N,); K is ``bound_samples``."""
         rows = self._rows(X)
-        key = self._key("score", random_state)
-        return importance_bound(self.model_, rows, self.schema_, key, self.bound_samples, raw=self._raw(rows))
+        key, raw = self._key("score", random_state), self._raw(rows, report)
+        return importance_bound(self.model_, rows, self.schema_, key, self.bound_samples, raw=raw, report=report)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
-    def evaluate(self, X: Any, *, random_state: int | None = None) -> Evaluation:
+    def evaluate(self, X: Any, *, random_state: int | None = None, report: Progress | None = None) -> Evaluation:
         """The ELBO of rows in its parts and their K-sample bound, nats per row; K is ``bound_samples``."""
         rows = self._rows(X)
-        found = self._found(rows)
+        found = self._found(rows, report)
         return evaluate(
             self.model_,
             rows,
@@ -357,6 +365,35 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raw=np.asarray(found.raw),
             beta=self.beta,
             not_converged=int(np.sum(~found.converged)),
+            report=report,
+        )
+
+    def anneal(
+        self,
+        X: Any,
+        *,
+        annealing: Annealing | None = None,
+        random_state: int | None = None,
+        report: Progress | None = None,
+    ) -> Annealed:
+        """Ln p(x) of rows from below by annealed importance sampling, and of simulated rows from both sides.
+
+        Args:
+            X: rows, shape (N, P); as many are simulated.
+            annealing: how carefully.
+            random_state: a seed for these draws; by default the one of the estimator.
+            report: called with the rows annealed and N.
+        """
+        rows, key = self._rows(X), self._key("anneal", random_state)
+        return anneal(
+            self.model_,
+            rows,
+            self.schema_,
+            key,
+            Annealing() if annealing is None else annealing,
+            samples=self.bound_samples,
+            inference=self._inference(),
+            report=report,
         )
 
     def gap(
@@ -366,6 +403,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         family: str | None = None,
         annealing: Annealing | None = None,
         random_state: int | None = None,
+        report: Progress | None = None,
     ) -> Gap:
         """What the encoder and the family of q lose on rows, nats per row; K of the bounds is ``bound_samples``.
 
@@ -374,17 +412,18 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             family: a richer family of q to optimise as well.
             annealing: how carefully to anneal for ln p(x); None leaves it out.
             random_state: a seed for these draws; by default the one of the estimator.
+            report: called with the rows whose q was optimised, and N.
         """
-        rows = self._rows(X)
         return measure_gap(
             self.model_,
-            rows,
+            self._rows(X),
             self.schema_,
             self._key("gap", random_state),
             samples=self.bound_samples,
-            raw=np.asarray(self._found(rows).raw),
+            inference=self._inference(),
             family=family,
             annealing=annealing,
+            report=report,
         )
 
     @property
@@ -407,16 +446,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
         return from_array(rows, name="X").rows
 
-    def _moments(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        return posterior_moments(self.model_, rows, self.schema_, self._key("moments"), raw=self._raw(rows))
+    def _moments(self, rows: NDArray[Any], report: Progress | None) -> tuple[NDArray[Any], NDArray[Any]]:
+        return posterior_moments(self.model_, rows, self.schema_, self._key("moments"), raw=self._raw(rows, report))
 
-    def _found(self, rows: NDArray[Any]) -> Found:
+    def _found(self, rows: NDArray[Any], report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""
-        return find_rows(self._inference(), self.model_, rows, self.schema_, self._key("inference"))
+        return find_rows(self._inference(), self.model_, rows, self.schema_, self._key("inference"), report=report)
 
-    def _raw(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def _raw(self, rows: NDArray[Any], report: Progress | None) -> NDArray[Any]:
         """The raw vectors of q of each row, with a warning of those that did not converge."""
-        found = self._found(rows)
+        found = self._found(rows, report)
         moving = int(np.sum(~found.converged))
         if moving:
             warnings.warn(f"q of {moving} of {len(rows)} rows had not converged.", ReparamWarning, stacklevel=3)
@@ -472,7 +511,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-PURPOSES = ("moments", "draw", "sample", "score", "evaluate", "inference", "gap")
+PURPOSES = ("moments", "draw", "sample", "score", "evaluate", "inference", "gap", "anneal")
 
 
 def load(path: str | Path) -> VAE:

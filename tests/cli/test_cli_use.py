@@ -38,8 +38,20 @@ def test_evaluate_takes_the_rows_that_the_run_held_out(trained, vae, rows):
 def test_evaluate_for_people_says_which_rows_and_which_units(trained, table):
     result = must("evaluate", trained, table, "--samples", 5)
     assert result.out.splitlines()[0] == f"80 rows of {table}; nats per datum, densities of x"
-    for word in ("elbo", "reconstruction", "KL", "bound", "standard error", "active units"):
-        assert word in result.out
+    for word in ("elbo", "reconstruction", "KL", "mutual information", "bound", "effective draws", "active units"):
+        assert f"  {word} " in result.out
+    assert "rests on fewer than 10 effective draws" in result.err  # five draws never are ten
+    assert (trained / "plots" / "bound.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_anneals_the_first_rows(trained, tmp_path):
+    options = ("--samples", 5, "--annealing", 5, "--annealed-rows", 4, "-o", tmp_path / "b.png")
+    document = must("evaluate", trained, *options, "--json").document
+    assert document["annealed"]["rows"] == 4
+    assert document["annealed"]["annealing"]["temperatures"] == 5
+    told = must("evaluate", trained, *options).out
+    assert f"{document['annealed']['bound']['value']:.3f}  of the first 4 rows" in told
+    assert document["plot"] == str(tmp_path / "b.png")
 
 
 def test_evaluate_repeats_and_the_seed_changes_it(trained):

@@ -74,6 +74,12 @@ def test_to_json_is_plain(gap):
     assert set(document["inference_gap"]) == {"value", "standard_error"}
 
 
+def test_a_row_of_its_own_search_costs_more_than_one_of_the_encoder(gap):
+    """The search makes hundreds of steps: no machine is so slow at one that this fails."""
+    assert 0 < gap.seconds_per_row.as_trained < gap.seconds_per_row.search
+    assert gap.to_json()["seconds_per_row"] == gap.seconds_per_row._asdict()
+
+
 def test_the_search_finds_the_exact_posterior_from_far(gap):
     """A 'full' family started 3 deviations off reaches ln p(x)."""
     model = exact_model(TRUTH, "full")

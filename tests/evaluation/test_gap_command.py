@@ -52,4 +52,5 @@ def test_text_tells_the_decomposition(app, run, tmp_path):
     )
     assert result.exit_code == 0, result.stderr
     assert "amortisation gap" in result.stdout
+    assert "time for a new row" in result.stdout
     assert (tmp_path / "g.png").exists()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import reparam
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.gradients import compare_gradients, measure_gradient
-from reparam.gradients_plot import gradient_quality
+from reparam.plots import gradient_quality
 
 MU, SIGMA, C = 1.0, 0.7, 0.3
 A = MU - C

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reparam.cli.options import Data, Draw, Json, Output, RunPath, Seed, check_output, tell_written
+from reparam.cli.options import Data, Draw, Json, Output, RunPath, Seed, check_output, rows_done, tell_written
 
 
 def encode(
@@ -18,12 +18,12 @@ def encode(
     from reparam.data import conform, write
     from reparam.estimator import load
 
-    vae = load(run)
+    vae, report = load(run), rows_done("q found")
     dataset = conform(data, vae.schema_)
     if draw:
-        codes = {"z": vae.transform(dataset, draw=True, random_state=seed)}
+        codes = {"z": vae.transform(dataset, draw=True, random_state=seed, report=report)}
     else:
-        codes = dict(zip(("mean", "std"), vae.posterior_moments(dataset), strict=True))
+        codes = dict(zip(("mean", "std"), vae.posterior_moments(dataset, report=report), strict=True))
     write(out, codes)
     document = {"rows": len(dataset.rows), "latent_dim": vae.latent_dim, "arrays": list(codes)}
     tell_written(out, f"{len(dataset.rows):,} codes ({' and '.join(codes)})", document, as_json=as_json)

@@ -2,30 +2,106 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Samples, Seed, answer
+from reparam.cli.options import Json, OwnData, RunPath, Samples, Seed, answer, rows_done
+from reparam.errors import ReparamWarning
+
+if TYPE_CHECKING:
+    from reparam.evaluation import Evaluation
+    from reparam.evaluation.annealing import Annealed
 
 
 def evaluate(
-    run: RunPath, data: OwnData = None, samples: Samples = None, seed: Seed = None, as_json: Json = False
+    run: RunPath,
+    data: OwnData = None,
+    *,
+    samples: Samples = None,
+    annealing: Annotated[
+        int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
+    ] = 0,
+    annealed_rows: Annotated[
+        int, typer.Option(min=2, help="How many rows are annealed, the first ones; as many are simulated.")
+    ] = 100,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="PNG", help="By default RUN/plots/bound.png.")
+    ] = None,
+    seed: Seed = None,
+    as_json: Json = False,
 ) -> None:
-    """Measure RUN on rows it was not trained on.
+    """Measure RUN on rows it was not trained on; nats per datum.
 
-    The ELBO in its parts, the K-sample bound with its standard error, and the active units; nats per datum.
+    The ELBO in its parts, the K-sample bound with its standard error, how far that bound can be trusted, and what the
+    latents do. With --annealing a second lower bound on ln p(x), and bounds from both sides on rows that RUN simulates.
     """
+    from reparam.cli.pictures import save
     from reparam.cli.sources import open_run, rows_for
+    from reparam.data import Dataset
+    from reparam.evaluation.annealing import Annealing
+    from reparam.plots import bound_by_samples
 
     vae = open_run(run, samples)
     dataset, shown = rows_for(vae, data, supported=True)
-    found = vae.evaluate(dataset, random_state=seed)
+    found = vae.evaluate(dataset, random_state=seed, report=rows_done("evaluated"))
+    annealed = None
+    if annealing:
+        first = Dataset(dataset.rows[:annealed_rows], dataset.schema)
+        careful, report = Annealing(temperatures=annealing), rows_done("annealed")
+        annealed = vae.anneal(first, annealing=careful, random_state=seed, report=report)
+    place = run / "plots" / "bound.png" if out is None else out
+    save({place.stem: bound_by_samples(found, title=f"{run} on {shown}")}, place.parent)
+    for text in found.warnings:
+        warnings.warn(text, ReparamWarning, stacklevel=2)
     if as_json:
-        answer({"run": str(run), "data": shown, **found.to_json()})
+        further = {"annealed": None if annealed is None else annealed.to_json(), "plot": str(place)}
+        answer({"run": str(run), "data": shown, **found.to_json(), **further})
         return
-    error = f"± {found.standard_error:.3f}" if found.standard_error is not None else ""
     typer.echo(f"{shown}; nats per datum, densities of {found.units}")
-    typer.echo(f"  elbo            {found.elbo:10.3f}  = reconstruction − KL")
-    typer.echo(f"  reconstruction  {found.reconstruction:10.3f}")
-    typer.echo(f"  KL              {found.kl:10.3f}")
-    typer.echo(f"  bound           {found.bound:10.3f}  {error} (standard error; {found.samples} draws per datum)")
-    typer.echo(f"  active units    {found.active_units} of {vae.latent_dim}")
+    lines = [*_told(found, vae.latent_dim), *(() if annealed is None else _told_annealed(annealed))]
+    typer.echo("\n".join(f"  {name:22} {value:>10}  {remark}".rstrip() for name, value, remark in lines))
+    typer.echo(str(place))
+
+
+def _told(found: Evaluation, latent_dim: int) -> Iterator[tuple[str, str, str]]:
+    """Name, value and remark of each line."""
+    yield "elbo", _number(found.elbo), f"{_error(found.elbo_standard_error)}= reconstruction − KL"
+    yield "reconstruction", _number(found.reconstruction), ""
+    yield "KL", _number(found.kl), "= mutual information + aggregate KL"
+    yield "mutual information", _number(found.mutual_information), "between a row and its code"
+    yield "aggregate KL", _number(found.aggregate_kl), "of the codes of all rows from the prior"
+    yield "bound", _number(found.bound), f"{_error(found.standard_error)}by {found.samples} draws per datum"
+    few = f"the median; fewer than 10 in {found.rows_below_10_effective} of {found.rows} rows"
+    yield "effective draws", f"{found.effective_samples:.1f}", few
+    if found.bits_per_dimension is not None:
+        yield (
+            "bits per dimension",
+            _number(found.bits_per_dimension),
+            (found.bits_per_dimension_convention or "").partition(":")[0],
+        )
+    yield "active units", str(found.active_units), f"of {latent_dim}"
+    noise = found.observation_noise
+    if noise is not None:
+        remark = f"σ√β; the errors' own is {noise.residual_scale:.4g}, an effective β of {noise.effective_beta:.3g}"
+        yield "implied σ of x", f"{noise.implied_scale:.4g}", remark
+
+
+def _told_annealed(found: Annealed) -> Iterator[tuple[str, str, str]]:
+    """The same for the annealed bounds."""
+    lower, upper, width = found.simulated
+    plain = f"; theirs by {found.samples} draws is {_number(found.importance_bound.value)}"
+    yield "annealed bound", _number(found.bound.value), f"of the first {found.rows} rows{plain}"
+    sides = f"{_number(lower.value)} from below, {_number(upper.value)} from above"
+    yield "annealed, uncertainty", _number(width.value), f"{_error(width.standard_error)}on simulated rows: {sides}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f"± {value:.3f} "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, tell
+from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, rows_done, tell
 from reparam.errors import ReparamWarning
 
 if TYPE_CHECKING:
@@ -42,14 +42,15 @@ def gap(
     from reparam.cli.pictures import save
     from reparam.cli.sources import open_run
     from reparam.evaluation.annealing import Annealing
-    from reparam.gap_plot import inference_gaps
+    from reparam.plots import inference_gaps
 
     vae = open_run(run, samples)
     careful = Annealing(temperatures=annealing) if annealing else None
     found: dict[str, Gap] = {}
     for name, dataset in _sets(vae, data).items():
         tell(f"{name}: optimising q of {min(rows, len(dataset.rows)):,} rows")
-        found[name] = vae.gap(_first(dataset, rows), family=family, annealing=careful, random_state=seed)
+        first, report = _first(dataset, rows), rows_done(f"{name}, q optimised")
+        found[name] = vae.gap(first, family=family, annealing=careful, random_state=seed, report=report)
     place = run / "plots" / "gap.png" if out is None else out
     save({place.stem: inference_gaps(found, title=f"Inference gap of {run}")}, place.parent)
     if as_json:
@@ -97,4 +98,11 @@ def _told(name: str, found: Gap) -> str:
     lines = [f"{name}, {found.rows} rows; nats per datum ± standard error; {found.samples} draws per row"]
     for label, mean, remark in figures:
         lines.append(f"  {label:24} {mean.value:10.3f} ± {mean.standard_error or 0.0:<7.3f} {remark}")
+    cost = found.seconds_per_row
+    times = f"{_time(cost.as_trained)} as trained, {_time(cost.search)} by a search of its own"
+    lines.append(f"  {'time for a new row':24} {times}")
     return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    return f"{1e6 * seconds:.0f} µs" if seconds < 1e-3 else f"{1e3 * seconds:.1f} ms"

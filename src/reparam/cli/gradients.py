@@ -43,7 +43,7 @@ def gradients(
     from reparam.cli.pictures import save
     from reparam.cli.sources import open_run, rows_for
     from reparam.gradients import compare_gradients
-    from reparam.gradients_plot import gradient_quality
+    from reparam.plots import gradient_quality
 
     vae = open_run(run)
     dataset, _ = rows_for(vae, data, supported=True)

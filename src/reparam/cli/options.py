@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,11 +31,25 @@ Samples = Annotated[
     int | None,
     typer.Option(help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
 ]
+SECONDS_BETWEEN_LINES = 5.0
 
 
 def tell(text: str) -> None:
     """Say something on standard error, where progress goes."""
     print(text, file=sys.stderr, flush=True)
+
+
+def rows_done(what: str) -> Callable[[int, int], None]:
+    """Progress over rows: a line every few seconds, and none of what takes less."""
+    said = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal said
+        if done < total and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            tell(f"{what}: {done:,} of {total:,} rows")
+
+    return report
 
 
 def answer(document: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reparam.cli.options import Data, Draw, Json, Output, RunPath, Seed, check_output, tell_written
+from reparam.cli.options import Data, Draw, Json, Output, RunPath, Seed, check_output, rows_done, tell_written
 
 
 def reconstruct(
@@ -18,6 +18,6 @@ def reconstruct(
 
     vae = load(run)
     dataset = conform(data, vae.schema_)
-    rows = vae.reconstruct(dataset, draw=draw, random_state=seed)
+    rows = vae.reconstruct(dataset, draw=draw, random_state=seed, report=rows_done("q found"))
     write_rows(out, rows, vae.schema_)
     tell_written(out, f"{len(rows):,} reconstructions", {"rows": len(rows), "draw": draw}, as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reparam.cli.options import Data, Json, Output, RunPath, Samples, Seed, check_output, tell_written
+from reparam.cli.options import Data, Json, Output, RunPath, Samples, Seed, check_output, rows_done, tell_written
 
 
 def score(
@@ -18,7 +18,7 @@ def score(
 
     vae = open_run(run, samples)
     dataset, _ = rows_for(vae, data, supported=True)
-    scores = vae.score_samples(dataset, random_state=seed)
+    scores = vae.score_samples(dataset, random_state=seed, report=rows_done("scored"))
     write(out, {"score": scores})
     mean = float(scores.mean(dtype="float64"))
     document = {"rows": len(scores), "bound": mean, "samples": vae.bound_samples, "units": vae.schema_.units}

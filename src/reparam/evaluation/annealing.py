@@ -9,7 +9,7 @@ stay unbiased.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema
 from reparam.evaluation.latents import draw_prior, moments
+from reparam.evaluation.local import find_rows
 from reparam.evaluation.results import Mean, mean_of
 from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys
-from reparam.evaluation.weights import encoded
+from reparam.evaluation.weights import encoded, importance_bound
+from reparam.inference import Amortized, Inference
 from reparam.model import Model
 
 TARGET_ACCEPTANCE = 0.65  # Neal (2011), Section 5.4.4.3
@@ -50,6 +52,62 @@ class Sandwich(NamedTuple):
 
     lower: Mean
     upper: Mean
+    width: Mean
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """What annealing says of ``rows`` rows and of as many that the model draws itself; nats per datum.
+
+    ``bound`` is a lower bound on ln p(x) of the rows, and ``importance_bound`` the K-sample bound of the same rows. How
+    far they may lie below is seen on simulated data, where the same procedure gives ``simulated.lower`` and, from exact
+    draws of the posterior, ``simulated.upper``.
+    """
+
+    rows: int
+    annealing: Annealing
+    bound: Mean
+    importance_bound: Mean
+    samples: int
+    simulated: Sandwich
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        simulated = {name: mean._asdict() for name, mean in self.simulated._asdict().items()}
+        means = {"bound": self.bound._asdict(), "importance_bound": self.importance_bound._asdict()}
+        return {**asdict(self), **means, "simulated": simulated}
+
+
+def anneal(
+    model: Model,
+    rows: NDArray[Any],
+    schema: Schema,
+    key: PRNGKeyArray,
+    annealing: Annealing,
+    *,
+    samples: int,
+    inference: Inference | None = None,
+    report: Progress | None = None,
+) -> Annealed:
+    """Bound ln p(x) of rows from below, and of as many simulated rows from both sides.
+
+    Args:
+        model: p(x, z) and the family of q.
+        rows: as stored, shape (N, P).
+        schema: how stored rows become the model's values.
+        key: the noise.
+        annealing: how carefully.
+        samples: K of the bound beside it.
+        inference: how the model finds q, by default with its encoder.
+        report: called with the rows done and N, twice from the start.
+    """
+    inference = Amortized() if inference is None else inference
+    found_key, plain_key, bound_key, simulated_key = jax.random.split(key, 4)
+    raw = np.asarray(find_rows(inference, model, rows, schema, found_key).raw)
+    plain = importance_bound(model, rows, schema, plain_key, samples, raw=raw)
+    bound = annealed_bound(model, rows, schema, bound_key, annealing, raw=raw, report=report)
+    simulated = bidirectional_bounds(model, simulated_key, len(rows), annealing, inference=inference, report=report)
+    return Annealed(len(rows), annealing, mean_of(bound), mean_of(plain), samples, simulated)
 
 
 def annealed_bound(
@@ -87,33 +145,44 @@ def annealed_bound(
     return np.asarray(map_rows(bound, rows, raw, chunk=chunk, report=report))
 
 
-def bidirectional_bounds(model: Model, key: PRNGKeyArray, count: int, annealing: Annealing) -> Sandwich:
+def bidirectional_bounds(
+    model: Model,
+    key: PRNGKeyArray,
+    count: int,
+    annealing: Annealing,
+    *,
+    inference: Inference | None = None,
+    report: Progress | None = None,
+) -> Sandwich:
     """Bounds from below and above on ln p(x) of data that the model itself draws (bidirectional Monte Carlo).
 
     A datum drawn with its code z comes with one exact draw of p(z|x). Annealing from there back to q₀ makes unbiased
     weights of 1/p(x), hence an upper bound. The width of the sandwich says how good the lower bound is on such data.
 
     Args:
-        model: with an encoder, whose q gives q₀.
+        model: p(x, z) and the family of q.
         key: the data and the noise.
         count: how many data.
         annealing: how carefully.
+        inference: how the model finds q, which gives q₀; by default with its encoder.
+        report: called with the data annealed from below and ``count``.
 
     Source: Grosse, Ghahramani & Adams (2015), Section 3.
     """
-    prior_key, data_key, below_key, above_key = jax.random.split(key, 4)
+    inference = Amortized() if inference is None else inference
+    prior_key, data_key, found_key, below_key, above_key = jax.random.split(key, 5)
     z = draw_prior(model, prior_key, count)
     x = np.asarray(model.decode(z).sample(data_key), np.float32)
     schema = Schema("simulated", x.shape[1:])
-    raw = encoded(model, x, schema)
-    lower = annealed_bound(model, x, schema, below_key, annealing, raw=raw)
+    raw = np.asarray(find_rows(inference, model, x, schema, found_key).raw)
+    lower = annealed_bound(model, x, schema, below_key, annealing, raw=raw, report=report)
 
     def bound(rows: Array, raw: Array, z: Array) -> Array:
         return _backward(model, rows, raw, z, above_key, annealing=annealing)
 
     chunk = max(1, min(256, draws_at_once(schema.size) // annealing.chains))
     upper = np.asarray(map_rows(bound, x, raw, z, chunk=chunk))
-    return Sandwich(mean_of(lower), mean_of(upper))
+    return Sandwich(mean_of(lower), mean_of(upper), mean_of(upper - lower))
 
 
 class Path(NamedTuple):

@@ -2,8 +2,10 @@ r"""Where a model's ELBO loses nats: the encoder, the family of q, and what is l
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,12 +14,22 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema
 from reparam.evaluation.annealing import Annealing, annealed_bound
-from reparam.evaluation.local import optimize_family, optimize_rows
+from reparam.evaluation.local import find_rows, optimize_family, optimize_rows, rows_at_once
 from reparam.evaluation.results import Mean, mean_of
 from reparam.evaluation.rows import Progress
-from reparam.evaluation.weights import Growth, encoded, growth, row_bounds
-from reparam.inference import Search
+from reparam.evaluation.weights import Growth, growth, row_bounds
+from reparam.inference import Amortized, Found, Inference, Search
 from reparam.model import Model
+
+
+class RowCost(NamedTuple):
+    """Seconds to find q of one new row, compiled and among many: as the model was trained, and by a search of its own.
+
+    They are measured, so they differ from run to run and from machine to machine.
+    """
+
+    as_trained: float
+    search: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class Gap:
     family_approximation_gap: Mean | None
     not_converged: int
     family_not_converged: int
+    seconds_per_row: RowCost
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain values, a mean as its value and standard error."""
@@ -65,7 +78,7 @@ def measure_gap(
     key: PRNGKeyArray,
     *,
     samples: int = 100,
-    raw: NDArray[Any] | None = None,
+    inference: Inference | None = None,
     family: str | None = None,
     annealing: Annealing | None = None,
     search: Search | None = None,
@@ -79,19 +92,27 @@ def measure_gap(
         schema: how stored rows become the model's values.
         key: the noise.
         samples: K of the bounds, and the draws of every ELBO.
-        raw: q of each row where it does not come from the encoder, shape (N, R).
+        inference: how the model finds q, by default with its encoder.
         family: a richer family to optimise as well, such as ``full`` or ``flow``.
         annealing: how carefully to anneal; None leaves it out.
         search: how far and how finely to optimise q.
-        report: called with the rows whose q was optimised, and N.
+        report: called with the rows whose q was found or optimised, and N.
 
     Source: Cremer, Li & Duvenaud (2018), Equations 4 to 6.
     """
     search = Search() if search is None else search
-    amortized_key, search_key, local_key, family_key, annealing_key = jax.random.split(key, 5)
-    raw = encoded(model, rows, schema) if raw is None else raw
+    inference = Amortized() if inference is None else inference
+    found_key, amortized_key, search_key, local_key, family_key, annealing_key = jax.random.split(key, 6)
+
+    def as_trained(rows: NDArray[Any], report: Progress | None = None) -> NDArray[Any]:
+        return np.asarray(find_rows(inference, model, rows, schema, found_key, report=report).raw)
+
+    def searched(rows: NDArray[Any], raw: NDArray[Any], report: Progress | None = None) -> Found:
+        return optimize_rows(model, rows, schema, search_key, raw, search=search, report=report)
+
+    raw = as_trained(rows, report)
     amortized = row_bounds(model, rows, schema, amortized_key, samples, raw=raw)
-    found = optimize_rows(model, rows, schema, search_key, raw, search=search, report=report)
+    found = searched(rows, raw, report)
     local = row_bounds(model, rows, schema, local_key, samples, raw=found.raw)
     amortized_elbo, local_elbo = amortized.reconstruction - amortized.kl, local.reconstruction - local.kl
     other = None
@@ -102,6 +123,7 @@ def measure_gap(
         bounds["annealed_bound"] = annealed_bound(
             model, rows, schema, annealing_key, annealing, raw=np.asarray(found.raw)
         )
+    chunk = rows_at_once(schema, search)
     best = max(bounds, key=lambda name: mean_of(bounds[name]).value)
     log_prob = bounds[best]
     return Gap(
@@ -124,10 +146,21 @@ def measure_gap(
         family_approximation_gap=None if other is None else mean_of(log_prob - other.elbo),
         not_converged=int(np.sum(~found.converged)),
         family_not_converged=0 if other is None else int(np.sum(~other.converged)),
+        seconds_per_row=RowCost(
+            _seconds(lambda: as_trained(rows[:chunk])) / chunk,
+            _seconds(lambda: searched(rows[:chunk], raw[:chunk])) / chunk,
+        ),
     )
 
 
+def _seconds(work: Callable[[], Any]) -> float:
+    """How long work takes on a chunk of rows, which is filled up if there are fewer; all of it was compiled before."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple) and not isinstance(value, Mean):
-        return [{"samples": count, "bound": bound} for count, bound in value]
-    return value.to_json() if isinstance(value, Mean) else value
+    if isinstance(value, Mean | RowCost):
+        return value._asdict()
+    return [{"samples": count, "bound": bound} for count, bound in value] if isinstance(value, tuple) else value

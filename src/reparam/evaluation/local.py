@@ -52,7 +52,7 @@ def find_rows(
         key: the noise; each row has its own.
         report: called with the rows done and N.
     """
-    chunk = _chunk(schema)
+    chunk = rows_at_once(schema)
     found: Found = map_rows(
         lambda chunk: _found(inference, model, chunk, key, schema), rows, chunk=chunk, report=report
     )
@@ -74,7 +74,7 @@ def optimize_rows(
         lambda chunk, raw: _optimized(model, chunk, raw, key, schema=schema, search=search),
         rows,
         raw,
-        chunk=_chunk(schema, search),
+        chunk=rows_at_once(schema, search),
         report=report,
     )
     return found
@@ -113,13 +113,14 @@ def optimize_family(
         lambda chunk, raw: _optimized_family(model, richer, chunk, raw, key, schema=schema, search=search),
         rows,
         raw,
-        chunk=_chunk(schema, search),
+        chunk=rows_at_once(schema, search),
         report=report,
     )
     return bound
 
 
-def _chunk(schema: Schema, search: Search | None = None) -> int:
+def rows_at_once(schema: Schema, search: Search | None = None) -> int:
+    """How many rows a search holds at a time."""
     samples = Search().samples if search is None else search.samples
     return max(1, min(256, draws_at_once(schema.size) // samples))
 

@@ -14,10 +14,6 @@ class Mean(NamedTuple):
     value: float
     standard_error: float | None
 
-    def to_json(self) -> dict[str, float | None]:
-        """The fields as plain values."""
-        return self._asdict()
-
 
 def mean_of(values: NDArray[Any]) -> Mean:
     """The mean over N values in double precision, and s/√N.

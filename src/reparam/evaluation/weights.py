@@ -76,6 +76,7 @@ def importance_bound(
     samples: int = 100,
     *,
     raw: NDArray[Any] | None = None,
+    report: Progress | None = None,
 ) -> NDArray[np.float32]:
     r"""The K-sample bound of each row, :math:`\ln \frac1K \sum_k p(x, z_k)/q(z_k|x)`, which rises to ln p(x) with K.
 
@@ -86,6 +87,7 @@ def importance_bound(
         key: the noise.
         samples: K.
         raw: q of each row, shape (N, R); by default the encoder's.
+        report: called with the rows done and N.
 
     Returns:
         Nats, shape (N,).
@@ -93,7 +95,7 @@ def importance_bound(
     Source: Burda, Grosse & Salakhutdinov (2016), Equation 8.
     """
     raw = encoded(model, rows, schema) if raw is None else raw
-    return np.asarray(row_bounds(model, rows, schema, key, samples, raw=raw).bound)
+    return np.asarray(row_bounds(model, rows, schema, key, samples, raw=raw, report=report).bound)
 
 
 def encoded(model: Model, rows: NDArray[Any], schema: Schema) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from reparam.gradients import GradientQuality
-from reparam.plots import BLUE, DPI, FAINT, GREEN, INK, ORANGE
+from reparam.plots.style import BLUE, GREEN, INK, ORANGE, count_axis, dress, new_figure
 
 COLOURS = {"pathwise": BLUE, "stl": "#CC79A7", "dreg": GREEN, "score_function": ORANGE, "vimco": "#E69F00"}
 MARKS = {"pathwise": "o", "stl": "v", "dreg": "s", "score_function": "^", "vimco": "D"}
@@ -24,8 +24,7 @@ def gradient_quality(results: Sequence[GradientQuality], *, title: str = "Gradie
         results: as :func:`reparam.gradients.compare_gradients` gives them.
         title: what stands above.
     """
-    figure = Figure(figsize=(13, 7.4), dpi=DPI, layout="constrained")
-    figure.suptitle(title, color=INK)
+    figure = new_figure(13, 7.4, title)
     for part, row in zip(PARTS, figure.subplots(2, 3), strict=True):
         variance, ratio, bars = row
         _lines(variance, results, part, "variance", f"{part}: variance, tr Cov g")
@@ -54,13 +53,9 @@ def _lines(axes: Axes, results: Sequence[GradientQuality], part: str, quantity: 
             fillstyle="none",
             capsize=2,
         )
-    ticks = sorted({r.samples for r in results})
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("draws of z per datum, K")
+    count_axis(axes, sorted({r.samples for r in results}), "draws of z per datum, K")
     _logarithmic(axes)
-    _dress(axes, title)
+    dress(axes, title, "")
 
 
 def _bars(axes: Axes, results: Sequence[GradientQuality], part: str) -> None:
@@ -74,7 +69,7 @@ def _bars(axes: Axes, results: Sequence[GradientQuality], part: str) -> None:
     if min(shown.values()) > 0.0:
         axes.set_ylim(min(shown.values()) / 5.0, max(shown.values()) * 4.0)
         _logarithmic(axes)
-    _dress(axes, f"{part}: variance with K = {draws}")
+    dress(axes, f"{part}: variance with K = {draws}", "")
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -85,12 +80,6 @@ def _logarithmic(axes: Axes) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _dress(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, color=INK)
-    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _names(results: Sequence[GradientQuality]) -> list[str]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reparam.evaluation.gap import Gap
-from reparam.plots import BLUE, DPI, FAINT, GREEN, INK, ORANGE
+from reparam.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, count_axis, dress, new_figure
 
 PARTS = (("amortization_gap", "amortisation", ORANGE), ("approximation_gap", "approximation", BLUE))
 
@@ -20,8 +20,7 @@ def inference_gaps(gaps: Mapping[str, Gap], *, title: str = "Inference gap") -> 
         gaps: a decomposition for each set of rows, by name.
         title: what stands above.
     """
-    figure = Figure(figsize=(4.5 * (1 + len(gaps)), 4.2), dpi=DPI, layout="constrained")
-    figure.suptitle(title, color=INK)
+    figure = new_figure(4.5 * (1 + len(gaps)), 4.2, title)
     bars, *growths = figure.subplots(1, 1 + len(gaps))
     _bars(bars, gaps)
     for axes, (name, gap) in zip(growths, gaps.items(), strict=True):
@@ -37,11 +36,20 @@ def _bars(axes: Axes, gaps: Mapping[str, Gap]) -> None:
         heights = [mean.value for mean in means.values()]
         errors = [mean.standard_error or 0.0 for mean in means.values()]
         bottom = list(below.values())
-        axes.bar(list(gaps), heights, 0.55, bottom=bottom, yerr=errors, color=colour, ecolor=INK, label=label)
+        axes.bar(
+            [name.replace("_", " ") for name in gaps],
+            heights,
+            0.55,
+            bottom=bottom,
+            yerr=errors,
+            color=colour,
+            ecolor=INK,
+            label=label,
+        )
         below = {name: below[name] + mean.value for name, mean in means.items()}
-    axes.set_title("ln p(x) − ELBO", fontsize=10)
-    axes.set_ylabel("nats per datum")
-    axes.legend(frameon=False, fontsize=9)
+    axes.margins(x=0.25)
+    dress(axes, "ln p(x) − ELBO")
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
 
 
 def _growth(axes: Axes, name: str, gap: Gap) -> None:
@@ -54,7 +62,5 @@ def _growth(axes: Axes, name: str, gap: Gap) -> None:
     if gap.annealed_bound is not None:
         axes.axhline(gap.annealed_bound.value, color=GREEN, linewidth=1, label="annealed")
     axes.axhline(gap.log_prob.value, color=FAINT, linewidth=0.8, linestyle=":")
-    axes.set_xscale("log")
-    axes.set_title(f"K-sample bound, {name}", fontsize=10)
-    axes.set_xlabel("K")
-    axes.legend(frameon=False, fontsize=9)
+    count_axis(axes, [count for count, _ in gap.bound_by_samples], "K")
+    dress(axes, f"K-sample bound, {name.replace('_', ' ')} rows")

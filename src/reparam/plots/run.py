@@ -1,8 +1,4 @@
-"""Results → pictures. Nothing is computed here but places, and no global state of matplotlib is touched.
-
-Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig(path)`` writes it. Colours are those of Okabe &
-Ito (2008) and of Tol (2021), which readers with any colour vision tell apart.
-"""
+"""Pictures of a run: its training, its codes, what it decodes, samples and reconstructions."""
 
 from __future__ import annotations
 
@@ -18,7 +14,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-INK, FAINT, BLUE, ORANGE, GREEN = "#222222", "#888888", "#0072B2", "#D55E00", "#009E73"
+from reparam.plots.style import BLUE, FAINT, INK, ORANGE, dress, new_figure
+
 CLASSES = (
     "#332288",
     "#88CCEE",
@@ -33,7 +30,6 @@ CLASSES = (
 )
 LINES_AT_MOST = 8
 PANELS_ACROSS = 4
-DPI = 130
 
 Limits = tuple[float, float] | None
 History = Sequence[Mapping[str, Any]]
@@ -46,7 +42,7 @@ def training_curves(history: History, *, title: str = "Training") -> Figure:
         history: a mapping per epoch, as ``VAE.history_`` and ``metrics.jsonl`` hold them.
         title: what stands above.
     """
-    figure = _figure(13, 4.2, title)
+    figure = new_figure(13, 4.2, title)
     bound, reconstruction, divergence = figure.subplots(1, 3)
     _curves(bound, history, "bound", "Bound on ln p(x)", best=True)
     _curves(reconstruction, history, "reconstruction", "Reconstruction, E ln p(x|z)")
@@ -75,7 +71,7 @@ def reconstructions(
     limits = limits or _limits(inputs)
     bands = [(inputs[i : i + across], outputs[i : i + across]) for i in range(0, len(inputs), across)]
     height, width = inputs.shape[1:3]
-    figure = _figure(9.5, 0.9 + len(bands) * 2 * 8.3 / across * height / width * 1.08, title)
+    figure = new_figure(9.5, 0.9 + len(bands) * 2 * 8.3 / across * height / width * 1.08, title)
     for axes, band in zip(np.ravel(figure.subplots(len(bands), 1, squeeze=False)), bands, strict=True):
         tall = np.concatenate([mosaic(part, limits, across) for part in band])
         _show(axes, tall)
@@ -89,7 +85,7 @@ def image_grid(images: NDArray[Any], *, title: str, limits: Limits = None) -> Fi
     """Images (N, height, width[, channels]) in a square."""
     across = math.ceil(math.sqrt(len(images)))
     picture = mosaic(images, limits or _limits(images), across)
-    figure = _figure(6.5, 0.4 + 6.3 * picture.shape[0] / picture.shape[1], title)
+    figure = new_figure(6.5, 0.4 + 6.3 * picture.shape[0] / picture.shape[1], title)
     axes = figure.subplots()
     _show(axes, picture)
     axes.set_axis_off()
@@ -110,7 +106,7 @@ def decoded_grid(
     """
     across = len(values[0])
     picture = mosaic(images, limits or _limits(images), across)
-    figure = _figure(7.2, 0.4 + 7.0 * picture.shape[0] / picture.shape[1], title)
+    figure = new_figure(7.2, 0.4 + 7.0 * picture.shape[0] / picture.shape[1], title)
     axes = figure.subplots()
     _show(axes, picture)
     shown = np.unique(np.linspace(0, across - 1, 5).round().astype(int))
@@ -134,7 +130,7 @@ def latent_space(
         names: of the latents.
         title: what stands above.
     """
-    figure = _figure(7, 6.2, title)
+    figure = new_figure(7, 6.2, title)
     axes = figure.subplots()
     axes.set_xlabel(names[0])
     if codes.shape[1] == 1:
@@ -198,12 +194,6 @@ def mosaic(images: NDArray[Any], limits: tuple[float, float], across: int) -> ND
     return picture
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-    figure.suptitle(title, fontsize=13, color=INK)
-    return figure
-
-
 def _tidied(figure: Figure) -> Figure:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
@@ -216,7 +206,7 @@ def _panels(names: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
     """A panel per column, at most four side by side."""
     down = math.ceil(len(names) / PANELS_ACROSS)
     across = min(len(names), PANELS_ACROSS)
-    figure = _figure(0.6 + 2.7 * across, 0.7 + 2.1 * down, title)
+    figure = new_figure(0.6 + 2.7 * across, 0.7 + 2.1 * down, title)
     panels = list(np.ravel(figure.subplots(down, across, squeeze=False)))
     for axes, name in zip(panels, names, strict=False):
         axes.set_title(name, fontsize=10, color=INK)
@@ -237,19 +227,7 @@ def _curves(axes: Axes, history: History, name: str, title: str, *, best: bool =
         top = int(np.argmax(held_out))
         axes.plot(epochs[top], held_out[top], "o", color=ORANGE, label=f"kept, {_number(held_out[top])}")
     axes.set_ylim(*_range([[line[name] for line in history], held_out]))
-    _dress(axes, title)
-
-
-def _dress(axes: Axes, title: str, unit: str = "nats per datum") -> None:
-    axes.set_title(title, fontsize=11, color=INK)
-    axes.set_ylabel(unit)
-    axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+    dress(axes, title)
 
 
 def _range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -268,7 +246,7 @@ def _divergence_lines(axes: Axes, history: History) -> None:
     for index, part in enumerate(parts.T):
         axes.plot(epochs, part, color=CLASSES[index], label=f"latent {index}")
     axes.set_ylim(bottom=0)
-    _dress(axes, "KL(q(z|x) ‖ p(z))")
+    dress(axes, "KL(q(z|x) ‖ p(z))")
 
 
 def _divergence_map(figure: Figure, axes: Axes, history: History) -> None:

@@ -1,0 +1,32 @@
+"""Results → pictures. Nothing is computed here but places, and no global state of matplotlib is touched.
+
+Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig(path)`` writes it.
+"""
+
+from reparam.plots.evaluation import bound_by_samples
+from reparam.plots.gap import inference_gaps
+from reparam.plots.gradients import gradient_quality
+from reparam.plots.run import (
+    agreement,
+    decoded_grid,
+    image_grid,
+    latent_space,
+    marginals,
+    mosaic,
+    reconstructions,
+    training_curves,
+)
+
+__all__ = [
+    "agreement",
+    "bound_by_samples",
+    "decoded_grid",
+    "gradient_quality",
+    "image_grid",
+    "inference_gaps",
+    "latent_space",
+    "marginals",
+    "mosaic",
+    "reconstructions",
+    "training_curves",
+]
