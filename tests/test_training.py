@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,3 +146,30 @@ def test_training_starts_at_the_datas_mean_and_spread():
     )
     np.testing.assert_allclose(model.decoder.layers[-1].bias, data.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(np.exp(model.likelihood.log_scale), data.std(axis=0), rtol=1e-5)
+
+
+def test_a_full_posterior_starts_at_the_identity_for_every_row():
+    """Random matrices would lie on all sides of the singular ones, near which gradients have no bound."""
+    q = small_model(posterior="full").encode(jnp.asarray(X))
+    np.testing.assert_array_equal(q.matrix, np.broadcast_to(np.eye(2), (ROWS, 2, 2)))
+    assert np.std(np.asarray(q.loc), axis=0).min() > 0.1
+
+
+def test_a_row_whose_q_is_singular_is_left_out_and_counted():
+    """Row 0 alone has S = 0: its bound is −∞, and everything else is what it is without it."""
+    model = small_model(posterior="full", hidden=(), likelihood="gaussian:fixed:1.0")
+    rows = np.concatenate([np.zeros((1, SIZE)), np.ones((120, SIZE))]).astype(np.float32)
+    weight = jnp.zeros((SIZE, 6)).at[0, 2].set(1.0).at[0, 5].set(1.0)
+    bias = jnp.zeros(6)
+    model = eqx.tree_at(lambda m: (m.encoder.layers[0].weight, m.encoder.layers[0].bias), model, (weight, bias))
+    key, objective = jax.random.key(0), ELBO()
+
+    def metrics(rows):
+        sums = evaluate_epoch(model, jnp.asarray(rows), key, objective=objective, schema=SCHEMA, batch_size=len(rows))
+        return reduce_sums(sums)
+
+    with_row, without = metrics(rows), metrics(rows[1:])
+    assert (with_row.without_density, without.without_density) == (1, 0)
+    assert with_row.kl == pytest.approx(without.kl, rel=1e-5)
+    assert with_row.bound == pytest.approx(without.bound, abs=1.0)  # other noise; with row 0 it would be −∞
+    assert metrics(rows[:20]).bound == -np.inf  # one in twenty is no accident

@@ -82,7 +82,13 @@ def build_model(
     chosen = jax.random.permutation(keys["rows"], rows)
     p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=x[chosen], key=keys["prior"])
     return Model(
-        encoder=MLP((size, *hidden, q.raw_size), activation, keys["encoder"], output_bias=q.initial_raw()),
+        encoder=MLP(
+            (size, *hidden, q.raw_size),
+            activation,
+            keys["encoder"],
+            output_bias=q.initial_raw(),
+            output_gain=q.initial_gain(),
+        ),
         posterior=q,
         prior=p_z,
         decoder=MLP(

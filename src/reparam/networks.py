@@ -50,6 +50,7 @@ class MLP(eqx.Module):
         activation: a name in ``ACTIVATIONS``.
         key: the initial weights.
         output_bias: the last layer's bias at the start, shape (sizes[-1],): where training begins.
+        output_gain: what the last layer's weights are multiplied by at the start, shape (sizes[-1],).
 
     Raises:
         UnknownNameError: the activation is unknown.
@@ -61,13 +62,23 @@ class MLP(eqx.Module):
     layers: tuple[Linear, ...]
     activation: str = eqx.field(static=True)
 
-    def __init__(self, sizes: tuple[int, ...], activation: str, key: PRNGKeyArray, *, output_bias: Array | None = None):
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        activation: str,
+        key: PRNGKeyArray,
+        *,
+        output_bias: Array | None = None,
+        output_gain: Array | None = None,
+    ):
         if activation not in ACTIVATIONS:
             raise UnknownNameError("activation", activation, ACTIVATIONS)
         keys = jax.random.split(key, len(sizes) - 1)
         layers = [Linear(i, o, k) for i, o, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
         if output_bias is not None:
             layers[-1] = eqx.tree_at(lambda layer: layer.bias, layers[-1], output_bias)
+        if output_gain is not None:
+            layers[-1] = eqx.tree_at(lambda layer: layer.weight, layers[-1], layers[-1].weight * output_gain)
         self.layers, self.activation = tuple(layers), activation
 
     def __call__(self, x: Array) -> Array:

@@ -50,6 +50,7 @@ def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> d
         "reconstruction": f"{training.reconstruction:.2f}",
         "KL": f"{training.kl:.2f}",
         **({} if training.active_units is None else {"active units": str(training.active_units)}),
+        **({"without density": str(training.without_density)} if training.without_density else {}),
         "examples/s": "…" if first else f"{rows / record.seconds:,.0f}",
         "left": "…" if first else clock((epochs - record.epoch) * record.seconds),
     }

@@ -123,7 +123,7 @@ def measure_gap(
         bounds["annealed_bound"] = annealed_bound(
             model, rows, schema, annealing_key, annealing, raw=np.asarray(found.raw)
         )
-    chunk = rows_at_once(schema, search)
+    finding, searching = rows_at_once(schema, Search()), rows_at_once(schema, search, len(rows))
     best = max(bounds, key=lambda name: mean_of(bounds[name]).value)
     log_prob = bounds[best]
     return Gap(
@@ -147,8 +147,8 @@ def measure_gap(
         not_converged=int(np.sum(~found.converged)),
         family_not_converged=0 if other is None else int(np.sum(~other.converged)),
         seconds_per_row=RowCost(
-            _seconds(lambda: as_trained(rows[:chunk])) / chunk,
-            _seconds(lambda: searched(rows[:chunk], raw[:chunk])) / chunk,
+            _seconds(lambda: as_trained(rows[:finding])) / finding,
+            _seconds(lambda: searched(rows[:searching], raw[:searching])) / searching,
         ),
     )
 

@@ -13,7 +13,7 @@ from numpyro.distributions import Distribution
 
 from reparam.data import Schema
 from reparam.evaluation.latents import moments
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys
+from reparam.evaluation.rows import CHUNK, Progress, draws_at_once, map_rows, row_keys
 from reparam.inference import Found, Inference, Search, maximize
 from reparam.inference.base import row_elbo
 from reparam.inference.mean_field import find_locally
@@ -52,7 +52,7 @@ def find_rows(
         key: the noise; each row has its own.
         report: called with the rows done and N.
     """
-    chunk = rows_at_once(schema)
+    chunk = rows_at_once(schema, Search())  # whatever N: not a bit of a row's q may depend on its neighbours
     found: Found = map_rows(
         lambda chunk: _found(inference, model, chunk, key, schema), rows, chunk=chunk, report=report
     )
@@ -74,7 +74,7 @@ def optimize_rows(
         lambda chunk, raw: _optimized(model, chunk, raw, key, schema=schema, search=search),
         rows,
         raw,
-        chunk=rows_at_once(schema, search),
+        chunk=rows_at_once(schema, search, len(rows)),
         report=report,
     )
     return found
@@ -113,16 +113,16 @@ def optimize_family(
         lambda chunk, raw: _optimized_family(model, richer, chunk, raw, key, schema=schema, search=search),
         rows,
         raw,
-        chunk=rows_at_once(schema, search),
+        chunk=rows_at_once(schema, search, len(rows)),
         report=report,
     )
     return bound
 
 
-def rows_at_once(schema: Schema, search: Search | None = None) -> int:
-    """How many rows a search holds at a time."""
-    samples = Search().samples if search is None else search.samples
-    return max(1, min(256, draws_at_once(schema.size) // samples))
+def rows_at_once(schema: Schema, search: Search, count: int = CHUNK) -> int:
+    """How many of ``count`` rows a search holds at a time: a power of two, so that few shapes are compiled."""
+    most = max(1, min(CHUNK, draws_at_once(schema.size) // search.samples))
+    return 1 << (min(most, count) - 1).bit_length()
 
 
 @eqx.filter_jit

@@ -47,6 +47,10 @@ class Posterior(eqx.Module):
         """Return the raw vector of N(0, I), or the nearest to it, shape (raw_size,): training starts around it."""
         return jnp.zeros(self.raw_size)
 
+    def initial_gain(self) -> Array:
+        """Return what the encoder's first output weights are multiplied by, shape (raw_size,): 0 starts all x alike."""
+        return jnp.ones(self.raw_size)
+
 
 class Diagonal(Posterior):
     r"""Independent coordinates, :math:`z = \mu + \sigma \odot \epsilon`, from raw = (μ, a), σ = scale(a).
@@ -97,7 +101,8 @@ class Full(Posterior):
     r"""Any covariance, :math:`z = \mu + S\epsilon`, S the K×K matrix whose rows are the last K² raw numbers.
 
     S is unconstrained, so no scale is needed. N(μ, SSᵀ) does not determine S: S and SR give the same distribution for
-    every rotation R. A singular S gives KL = +∞.
+    every rotation R. A singular S gives KL = +∞, and its neighbours give gradients as large as S⁻¹: training starts at
+    S = I for every x, since random matrices would lie on all sides of the singular ones.
 
     >>> family = Full(3)
     >>> family.raw_size, family.distribution(family.initial_raw()).covariance_matrix.tolist()
@@ -123,6 +128,10 @@ class Full(Posterior):
     def initial_raw(self) -> Array:
         """Raw numbers of μ = 0, S = I."""
         return jnp.concatenate([jnp.zeros(self.latent_dim), jnp.eye(self.latent_dim).ravel()])
+
+    def initial_gain(self) -> Array:
+        """1 for μ, 0 for S."""
+        return (jnp.arange(self.raw_size) < self.latent_dim).astype(jnp.float32)
 
 
 class Cholesky(Posterior):

@@ -12,13 +12,15 @@ from numpyro.distributions import Distribution
 
 from reparam.objectives import Terms, kl_per_dimension
 
+WITHOUT_DENSITY_AT_MOST = 0.01
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov (2016), Section 5.2
 
 
 class Sums(NamedTuple):
     """Weighted sums over one batch; an empty vector where the posterior has no closed form of it."""
 
-    weight: Array  # ()
+    weight: Array  # () of the data that are summed
+    without_density: Array  # () of those that are left out
     bound: Array  # () nats
     reconstruction: Array  # () nats
     kl: Array  # () nats
@@ -31,6 +33,8 @@ class Sums(NamedTuple):
 class Metrics:
     """Means over an epoch's data, in nats per datum.
 
+    ``without_density`` counts the visits that the means leave out because their bound was −∞: the matrix of a ``full``
+    q, which nothing constrains, can pass through a singular one on its way. Beyond one in a hundred the mean is −∞.
     ``active_units`` counts the latents whose posterior mean varies over the data by more than 0.01 (Burda et al.
     2016); like ``kl_per_dimension`` it is None where the posterior has no closed form of it.
     """
@@ -40,6 +44,7 @@ class Metrics:
     kl: float
     kl_per_dimension: tuple[float, ...] | None
     active_units: int | None
+    without_density: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain values."""
@@ -49,11 +54,14 @@ class Metrics:
 def batch_sums(terms: Terms, q: Distribution, p: Distribution, weight: Array) -> Sums:
     """Sum a batch's terms over its data, each datum by its weight (B,): 1, or 0 for padding."""
     mean = posterior_mean(q)
+    absent = jnp.isneginf(terms.bound)
+    without_density, weight = weight @ absent, jnp.where(absent, 0.0, weight)
     return Sums(
         jnp.sum(weight),
-        weight @ terms.bound,
+        without_density,
+        weight @ jnp.where(absent, 0.0, terms.bound),
         weight @ terms.reconstruction,
-        weight @ terms.kl,
+        weight @ jnp.where(absent, 0.0, terms.kl),
         _weighted(weight, kl_per_dimension(q, p)),
         _weighted(weight, mean),
         _weighted(weight, None if mean is None else mean**2),
@@ -74,11 +82,12 @@ def reduce_sums(sums: Sums) -> Metrics:
     rows = totals.weight
     variance = totals.mean_square / rows - (totals.mean / rows) ** 2
     return Metrics(
-        bound=float(totals.bound / rows),
+        bound=float(totals.bound / rows) if totals.without_density <= WITHOUT_DENSITY_AT_MOST * rows else -np.inf,
         reconstruction=float(totals.reconstruction / rows),
         kl=float(totals.kl / rows),
         kl_per_dimension=tuple((totals.kl_per_dimension / rows).tolist()) or None,
         active_units=int(np.sum(variance > ACTIVE_VARIANCE)) if variance.size else None,
+        without_density=int(totals.without_density),
     )
 
 
