@@ -14,7 +14,7 @@ test: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusio
 test: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/$(VENV)/jax-cache
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 test: $(VENV)/.test  ## every test
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/.check $(VENV)/.test  ## style, types, floors, doctests
 	$(BIN)/ruff format --check .
