@@ -14,7 +14,7 @@ RUN = f"{FOLDER}/model"
 COMMANDS = (
     "reparam inspect digits",
     f"reparam train digits --out {RUN} --overwrite --hidden 200,200 --activation gelu --learning-rate 3e-3 --epochs 99",
-    f"reparam evaluate {RUN}",
+    f"reparam evaluate {RUN} --samples 5000",
     f"reparam reconstruct {RUN} digits -o {FOLDER}/reconstructions.png",
     f"reparam sample {RUN} -n 64 --seed 1 -o {FOLDER}/samples.png",
     f"reparam encode {RUN} digits -o {FOLDER}/codes.csv",
