@@ -29,7 +29,7 @@ from reparam.data import Dataset, load
 from reparam.training import Record
 
 Schedule = tuple[tuple[float, int], ...]
-SCHEDULE = "1e-2:300,3e-3:300,1e-3:300"
+SCHEDULE = "3e-3:600,1e-3:600,3e-4:300"
 
 
 class MeanModel:

@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam import runs
 from reparam.data import Dataset, Schema, Summary, from_array, inspect, split
-from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
+from reparam.errors import DataError, ParameterError, ReparamWarning
+from reparam.estimator.likelihood import choose_likelihood
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.gap import Gap, measure_gap
@@ -34,7 +35,7 @@ from reparam.training import Record, Settings, TrainState, fit, initial_state
 from reparam.training.collapse import collapse_warning
 from reparam.training.mean_field import fit_mean_field
 from reparam.training.state import MeanFieldState, State, initial_mean_field_state
-from reparam.training.tensors import from_tensors, to_tensors
+from reparam.training.tensors import to_tensors
 from reparam.version import __version__
 
 Report = Callable[[Record], None]
@@ -512,56 +513,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
 
 PURPOSES = ("moments", "draw", "sample", "score", "evaluate", "inference", "gap", "anneal")
-
-
-def load(path: str | Path) -> VAE:
-    """Open a run folder as a fitted :class:`VAE`.
-
-    Raises:
-        RunError: the folder is missing, damaged, or of another format.
-    """
-    run = runs.read_run(path)
-    if "schema" not in run.data:
-        raise RunError(f"{path}/{runs.DATA}: the schema is missing. The run is damaged.")
-    schema = Schema.from_json(run.data["schema"])
-    try:
-        vae = VAE(**{**run.config["parameters"], "hidden": tuple(run.config["parameters"]["hidden"])})
-        vae.likelihood_, vae.likelihood_reason_ = run.config["likelihood"], run.config["likelihood_reason"]
-        vae.schema_, vae.seed_ = schema, int(run.config["parameters"]["random_state"])
-        skeleton = vae._build(jnp.zeros((1, vae.schema_.size)), jax.random.key(0))
-    except (KeyError, TypeError, ParameterError) as error:
-        raise RunError(f"{path}/{runs.CONFIG}: cannot be understood ({error}). The run is damaged.") from error
-    vae.n_features_in_ = vae.schema_.size
-    vae.source_ = {name: value for name, value in run.data.items() if name not in ("schema", "feature_names")}
-    if run.data.get("feature_names") is not None:
-        vae.feature_names_in_ = np.asarray(run.data["feature_names"], dtype=object)
-    state = from_tensors(vae._empty_state(skeleton, run.state), run.state, f"{path}/{runs.STATE}")
-    vae._finish(state, [dict(line) for line in run.metrics])
-    if len(run.metrics) != vae.n_iter_:
-        raise RunError(
-            f"{path}/{runs.METRICS}: holds {len(run.metrics)} lines, but training stands after epoch {vae.n_iter_}. "
-            "The run is damaged."
-        )
-    vae.model_ = from_tensors(skeleton, run.model, f"{path}/{runs.MODEL}")
-    vae.interrupted_ = False
-    return vae
-
-
-def choose_likelihood(likelihood: str, summary: Summary) -> tuple[str, str]:
-    """The likelihood to use, and why: ``auto`` looks at the data.
-
-    >>> from reparam.data import load
-    >>> choose_likelihood("auto", inspect(load("digits")))[0]
-    'gaussian'
-    """
-    if likelihood != "auto":
-        return likelihood, "chosen by the user"
-    if summary.binary:
-        return "bernoulli", "every value is 0 or 1"
-    if summary.counts and summary.dtype != "float32" and not summary.image:
-        return "negative_binomial", "every value is a whole number of at least 0"
-    grey = "; a Bernoulli would need values of 0 and 1 only" if summary.unit_interval else ""
-    return "gaussian", f"values from {summary.model_minimum:g} to {summary.model_maximum:g}{grey}"
 
 
 def _told_constant(summary: Summary) -> str:
