@@ -8,7 +8,7 @@ from reparam.data import Summary
 def choose_likelihood(likelihood: str, summary: Summary) -> tuple[str, str]:
     """The likelihood to use, and why: ``auto`` looks at the data.
 
-    >>> from reparam.data import load
+    >>> from reparam.data import inspect, load
     >>> choose_likelihood("auto", inspect(load("digits")))[0]
     'gaussian'
     """
