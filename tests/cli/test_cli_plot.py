@@ -11,7 +11,7 @@ from command_line import SMALL, must, run_cli
 from PIL import Image
 
 import reparam
-from reparam.cli.pictures import is_image, prior_quantiles, spread
+from reparam.cli.pictures import is_image, prior_quantiles, thinned
 from reparam.data import from_array
 
 
@@ -90,10 +90,10 @@ def test_the_places_that_are_decoded_are_the_quantiles_of_the_prior(run):
 
 def test_rows_are_spread_over_the_dataset():
     data = from_array(np.arange(20.0).reshape(10, 2), labels=np.arange(10))
-    chosen = spread(data, 4)
+    chosen = thinned(data, 4)
     np.testing.assert_array_equal(chosen.labels, [0, 3, 6, 9])
     np.testing.assert_array_equal(chosen.rows[:, 0], [0, 6, 12, 18])
-    assert len(spread(data, 100).rows) == 10
+    assert len(thinned(data, 100).rows) == 10
 
 
 @pytest.mark.parametrize(

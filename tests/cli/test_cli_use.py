@@ -50,7 +50,8 @@ def test_evaluate_anneals_the_first_rows(trained, tmp_path):
     assert document["annealed"]["rows"] == 4
     assert document["annealed"]["annealing"]["temperatures"] == 5
     told = must("evaluate", trained, *options).out
-    assert f"{document['annealed']['bound']['value']:.3f}  of the first 4 rows" in told
+    assert f"{document['annealed']['bound']['value']:.3f}  ± " in told
+    assert "of 4 rows; by 5 draws theirs is" in told
     assert document["plot"] == str(tmp_path / "b.png")
 
 

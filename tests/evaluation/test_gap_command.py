@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -54,3 +55,29 @@ def test_text_tells_the_decomposition(app, run, tmp_path):
     assert "amortisation gap" in result.stdout
     assert "time for a new row" in result.stdout
     assert (tmp_path / "g.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-o", "gap.pdf"), "must end in .png"),
+        (("-o", "nowhere/gap.png"), "there is no folder 'nowhere'"),
+        (("--family", "fulll"), "Did you mean 'full'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_the_search(app, run, options, message):
+    result = CliRunner().invoke(app, [str(run), "--rows", "20", *options])
+    assert result.exit_code != 0
+    assert message in str(result.exception)
+    assert "rows" not in result.stdout
+
+
+def test_the_text_has_every_gap_and_one_row_has_no_error(app, run, tmp_path):
+    data = load("digits")
+    np.save(tmp_path / "one.npy", data.rows[:1].reshape(1, 8, 8))
+    options = ["--samples", "20", "--family", "full", "-o", str(tmp_path / "g.png")]
+    result = CliRunner().invoke(app, [str(run), str(tmp_path / "one.npy"), *options])
+    assert result.exit_code == 0, result.stderr
+    for label in ("inference gap", "approximation gap", "amortisation gap", "gap of full"):
+        assert label in result.stdout
+    assert "±" not in result.stdout.partition("\n")[2]

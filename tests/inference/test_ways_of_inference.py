@@ -132,3 +132,30 @@ def test_unusable_settings_are_refused(inference, message):
 def test_a_prior_made_of_the_encoder_needs_one():
     with pytest.raises(ParameterError, match="no encoder"):
         reparam.VAE(inference="mean_field", prior="vamp:3", **SMALL).fit(X)
+
+
+@pytest.mark.parametrize("inference", ["amortized", "semi_amortized:20,0.1"])
+def test_the_optimal_noise_is_that_of_the_q_that_is_used(digits, inference):
+    """Calibrated by another q, such as the unrefined encoder's, σ is too large: the effective β was 1.85."""
+    rows = digits[0][:, digits[0].std(axis=0) > 0]
+    settings = {"latent_dim": 4, "hidden": (32,), "likelihood": "gaussian:optimal", "epochs": 12, "batch_size": 100}
+    noise = reparam.VAE(inference=inference, **settings).fit(rows).evaluate(rows).observation_noise
+    assert noise.effective_beta == pytest.approx(1.0, abs=0.12)
+
+
+def test_stored_q_belong_to_the_weights_that_are_kept():
+    """Rates so large that a later epoch is worse: the q of the best epoch are kept with its weights."""
+    settings = {**SMALL, "epochs": 6, "learning_rate": 0.3, "early_stopping": True, "validation_fraction": 0.25}
+    vae = reparam.VAE(inference="mean_field:2", **settings).fit(X)
+    best = 1 + int(np.argmax([line["validation"]["bound"] for line in vae.history_]))
+    assert best < 6
+    shorter = reparam.VAE(inference="mean_field:2", **{**settings, "epochs": best}).fit(X)
+    np.testing.assert_array_equal(vae.row_raw_, shorter.row_raw_)
+
+
+def test_the_gap_of_trained_rows_is_that_of_their_stored_q():
+    vae = reparam.VAE(inference="mean_field:1", **SMALL).fit(X)
+    stored = vae.gap(X[:16], raw=vae.row_raw_[:16])
+    searched = vae.gap(X[:16])
+    assert stored.amortization_gap.value > 10 * abs(searched.amortization_gap.value)
+    assert stored.local_elbo.value == pytest.approx(searched.local_elbo.value, abs=0.2)

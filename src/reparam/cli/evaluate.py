@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Samples, Seed, answer, rows_done
+from reparam.cli.options import Json, OwnData, RunPath, Samples, Seed, answer, picture_path, rows_done
 from reparam.errors import ReparamWarning
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def evaluate(
         int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
     ] = 0,
     annealed_rows: Annotated[
-        int, typer.Option(min=2, help="How many rows are annealed, the first ones; as many are simulated.")
+        int, typer.Option(min=2, help="How many rows are annealed, evenly spread; as many are simulated.")
     ] = 100,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PNG", help="By default RUN/plots/bound.png.")
@@ -39,21 +39,19 @@ def evaluate(
     The ELBO in its parts, the K-sample bound with its standard error, how far that bound can be trusted, and what the
     latents do. With --annealing a second lower bound on ln p(x), and bounds from both sides on rows that RUN simulates.
     """
-    from reparam.cli.pictures import save
+    from reparam.cli.pictures import save, thinned
     from reparam.cli.sources import open_run, rows_for
-    from reparam.data import Dataset
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples
 
+    place = picture_path(out, run / "plots" / "bound.png")
     vae = open_run(run, samples)
     dataset, shown = rows_for(vae, data, supported=True)
     found = vae.evaluate(dataset, random_state=seed, report=rows_done("evaluated"))
     annealed = None
     if annealing:
-        first = Dataset(dataset.rows[:annealed_rows], dataset.schema)
-        careful, report = Annealing(temperatures=annealing), rows_done("annealed")
-        annealed = vae.anneal(first, annealing=careful, random_state=seed, report=report)
-    place = run / "plots" / "bound.png" if out is None else out
+        chosen, report = thinned(dataset, annealed_rows), rows_done("annealed")
+        annealed = vae.anneal(chosen, annealing=Annealing(temperatures=annealing), random_state=seed, report=report)
     save({place.stem: bound_by_samples(found, title=f"{run} on {shown}")}, place.parent)
     for text in found.warnings:
         warnings.warn(text, ReparamWarning, stacklevel=2)
@@ -93,8 +91,9 @@ def _told(found: Evaluation, latent_dim: int) -> Iterator[tuple[str, str, str]]:
 def _told_annealed(found: Annealed) -> Iterator[tuple[str, str, str]]:
     """The same for the annealed bounds."""
     lower, upper, width = found.simulated
-    plain = f"; theirs by {found.samples} draws is {_number(found.importance_bound.value)}"
-    yield "annealed bound", _number(found.bound.value), f"of the first {found.rows} rows{plain}"
+    plain = f"by {found.samples} draws theirs is {_number(found.importance_bound.value)}"
+    error = _error(found.bound.standard_error)
+    yield "annealed bound", _number(found.bound.value), f"{error}of {found.rows} rows; {plain}"
     sides = f"{_number(lower.value)} from below, {_number(upper.value)} from above"
     yield "annealed, uncertainty", _number(width.value), f"{_error(width.standard_error)}on simulated rows: {sides}"
 

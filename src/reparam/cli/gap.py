@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, rows_done, tell
+from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, picture_path, rows_done, tell
 from reparam.errors import ReparamWarning
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from reparam.data import Dataset
     from reparam.estimator import VAE
     from reparam.evaluation.gap import Gap
@@ -21,7 +23,7 @@ def gap(
     run: RunPath,
     data: OwnData = None,
     *,
-    rows: Annotated[int, typer.Option(min=2, help="How many rows of each set, the first ones.")] = 200,
+    rows: Annotated[int, typer.Option(min=2, help="How many rows of each set, evenly spread.")] = 200,
     samples: Annotated[int, typer.Option(min=1, help="K, the draws per row of every bound.")] = 1000,
     family: Annotated[
         str | None, typer.Option(help="A richer family of q to optimise as well: full, flow, low-rank:2, …")
@@ -39,65 +41,80 @@ def gap(
 
     Without DATA, on training rows and on the rows that the run held out: their difference is the encoder's.
     """
-    from reparam.cli.pictures import save
+    from reparam.cli.pictures import save, spread
     from reparam.cli.sources import open_run
+    from reparam.data import Dataset
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import inference_gaps
 
+    place = picture_path(out, run / "plots" / "gap.png")
     vae = open_run(run, samples)
     careful = Annealing(temperatures=annealing) if annealing else None
     found: dict[str, Gap] = {}
-    for name, dataset in _sets(vae, data).items():
-        tell(f"{name}: optimising q of {min(rows, len(dataset.rows)):,} rows")
-        first, report = _first(dataset, rows), rows_done(f"{name}, q optimised")
-        found[name] = vae.gap(first, family=family, annealing=careful, random_state=seed, report=report)
-    place = run / "plots" / "gap.png" if out is None else out
+    for name, (dataset, raw) in _sets(vae, data).items():
+        which = spread(len(dataset.rows), rows)
+        tell(f"{name}: optimising q of {len(which):,} rows")
+        chosen = Dataset(dataset.rows[which], dataset.schema)
+        found[name] = vae.gap(
+            chosen,
+            family=family,
+            annealing=careful,
+            raw=None if raw is None else raw[which],
+            random_state=seed,
+            report=rows_done(f"{name}, q optimised"),
+        )
     save({place.stem: inference_gaps(found, title=f"Inference gap of {run}")}, place.parent)
     if as_json:
         answer({"run": str(run), **{name: result.to_json() for name, result in found.items()}, "plot": str(place)})
         return
     for name, result in found.items():
-        typer.echo(_told(name, result))
+        typer.echo(_told(name, result, vae.inference))
     typer.echo(str(place))
 
 
-def _sets(vae: VAE, data: str | None) -> dict[str, Dataset]:
-    """DATA, or the run's training rows and those that it held out, if any, by name."""
+def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] | None]]:
+    """DATA, or the run's training rows and those that it held out, if any, by name; with their q where it is stored."""
     from reparam.cli.sources import own_data, rows_for
     from reparam.data import Dataset, split
 
     if data is not None:
-        return {"data": rows_for(vae, data, supported=True)[0]}
-    own = own_data(vae)
+        return {"data": (rows_for(vae, data, supported=True)[0], None)}
+    own, raw = own_data(vae), vae.row_raw_ if hasattr(vae, "row_raw_") else None
     if not vae.early_stopping:
-        return {"training": own}
+        return {"training": (own, raw)}
     train, held_out = split(len(own.rows), vae.validation_fraction, vae.seed_)
-    return {"training": Dataset(own.rows[train], own.schema), "held_out": Dataset(own.rows[held_out], own.schema)}
+    return {
+        "training": (Dataset(own.rows[train], own.schema), None if raw is None else raw[train]),
+        "held_out": (Dataset(own.rows[held_out], own.schema), None),
+    }
 
 
-def _first(dataset: Dataset, rows: int) -> Dataset:
-    from reparam.data import Dataset
-
-    return Dataset(dataset.rows[:rows], dataset.schema)
-
-
-def _told(name: str, found: Gap) -> str:
-    """The decomposition as lines, and a warning of rows that did not converge."""
-    if found.not_converged:
-        text = f"{name}: the search for q had not converged on {found.not_converged} of {found.rows} rows."
-        warnings.warn(text, ReparamWarning, stacklevel=2)
+def _told(name: str, found: Gap, inference: str) -> str:
+    """The decomposition as lines, and warnings of searches that did not end well."""
+    for family, count in ((None, found.not_converged), (found.family, found.family_not_converged)):
+        if count:
+            where = "" if family is None else f" in the family {family}"
+            text = f"{name}: the search for q{where} had not converged on {count} of {found.rows} rows."
+            warnings.warn(text, ReparamWarning, stacklevel=2)
+    encoder = "the encoder" if inference == "amortized" else f"how {inference} finds q"
     figures = [
         ("ln p(x), at least", found.log_prob, found.log_prob_by.replace("_", " ")),
         ("approximation gap", found.approximation_gap, "the family of q"),
         ("best ELBO of the family", found.local_elbo, "q optimised for each row"),
-        ("amortisation gap", found.amortization_gap, "the encoder"),
+        ("amortisation gap", found.amortization_gap, encoder),
         ("ELBO", found.amortized_elbo, "as trained"),
+        ("inference gap", found.inference_gap, "both together"),
     ]
-    if found.family_elbo is not None:
-        figures.insert(1, (f"best ELBO of {found.family}", found.family_elbo, "q optimised for each row"))
+    if found.family_elbo is not None and found.family_approximation_gap is not None:
+        figures.append((f"best ELBO of {found.family}", found.family_elbo, "q optimised for each row"))
+        figures.append((f"gap of {found.family}", found.family_approximation_gap, "ln p(x) − that"))
+        if found.family_elbo.value < found.local_elbo.value:
+            text = f"{name}: the search in the family {found.family} found nothing better than the run's own family."
+            warnings.warn(text, ReparamWarning, stacklevel=2)
     lines = [f"{name}, {found.rows} rows; nats per datum ± standard error; {found.samples} draws per row"]
     for label, mean, remark in figures:
-        lines.append(f"  {label:24} {mean.value:10.3f} ± {mean.standard_error or 0.0:<7.3f} {remark}")
+        error = "" if mean.standard_error is None else f"± {mean.standard_error:.3f}"
+        lines.append(f"  {label:24} {mean.value:10.3f} {error:9} {remark}")
     cost = found.seconds_per_row
     times = f"{_time(cost.as_trained)} as trained, {_time(cost.search)} by a search of its own"
     lines.append(f"  {'time for a new row':24} {times}")

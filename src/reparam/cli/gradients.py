@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Seed, answer
+from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, picture_path
 from reparam.errors import ParameterError, ReparamWarning
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def gradients(
     from reparam.gradients import compare_gradients
     from reparam.plots import gradient_quality
 
+    place = picture_path(out, run / "plots" / "gradients.png")
     vae = open_run(run)
     dataset, _ = rows_for(vae, data, supported=True)
     key = jax.random.key(vae.seed_ if seed is None else seed)
@@ -60,7 +61,6 @@ def gradients(
     )
     shown = f"{len(x):,} rows of {dataset.schema.name}, {'fresh' if fresh else 'trained'} weights"
     figure = gradient_quality(results, title=f"Gradients of {objective} on {shown}")
-    place = run / "plots" / "gradients.png" if out is None else out
     save({place.stem: figure}, place.parent)
     if as_json:
         measured = [result.to_json() for result in results]

@@ -73,6 +73,24 @@ def check_output(path: Path) -> None:
         raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
 
 
+def picture_path(out: Path | None, default: Path) -> Path:
+    """Where a picture goes, checked before anything is computed.
+
+    Raises:
+        ParameterError: the ending is not .png.
+        DataError: the folder of ``out`` is missing.
+    """
+    from reparam.errors import DataError, ParameterError
+
+    if out is None:
+        return default
+    if out.suffix != ".png":
+        raise ParameterError(f"-o must end in .png, for it is a picture. Got {str(out)!r}.")
+    if not out.expanduser().parent.is_dir():
+        raise DataError(f"there is no folder {str(out.parent)!r} to write {out.name!r} in. Make it first.")
+    return out.expanduser()
+
+
 def tell_written(path: Path, what: str, document: Mapping[str, Any], *, as_json: bool) -> None:
     """Say what was written where, or print it as JSON."""
     if as_json:

@@ -107,7 +107,7 @@ def _from_data(vae: VAE, rows: Dataset, unseen: Dataset) -> dict[str, Figure]:
     """Reconstructions of rows not trained on; of a table also how its columns are distributed."""
     schema = vae.schema_
     if is_image(schema.event_shape):
-        chosen = spread(unseen, RECONSTRUCTED)
+        chosen = thinned(unseen, RECONSTRUCTED)
         shape = (len(chosen.rows), *schema.event_shape)
         images, outputs = chosen.rows.reshape(shape), vae.reconstruct(chosen).reshape(shape)
         title = f"{len(images)} rows of {schema.name} above their reconstructions, the means of p(x|z)"
@@ -116,7 +116,7 @@ def _from_data(vae: VAE, rows: Dataset, unseen: Dataset) -> dict[str, Figure]:
     if not len(varying):
         return {}
     names = [column_name(schema.columns, index) for index in varying]
-    chosen, shown = spread(unseen, TABLE_ROWS), spread(rows, TABLE_ROWS)
+    chosen, shown = thinned(unseen, TABLE_ROWS), thinned(rows, TABLE_ROWS)
     samples, outputs = vae.sample(TABLE_ROWS, draw=True), vae.reconstruct(chosen)
     return {
         "marginals": plots.marginals(shown.rows[:, varying], samples[:, varying], names),
@@ -126,7 +126,7 @@ def _from_data(vae: VAE, rows: Dataset, unseen: Dataset) -> dict[str, Figure]:
 
 def _latents(vae: VAE, dataset: Dataset) -> Figure:
     """Posterior means of the two latents that vary most."""
-    chosen = spread(dataset, LATENT_ROWS)
+    chosen = thinned(dataset, LATENT_ROWS)
     means, _ = vae.posterior_moments(chosen)
     order = np.argsort(-np.var(means, axis=0), kind="stable")[:2]
     shown = np.sort(order)
@@ -135,8 +135,13 @@ def _latents(vae: VAE, dataset: Dataset) -> Figure:
     return plots.latent_space(means[:, shown], chosen.labels, names=[f"latent {index}" for index in shown], title=title)
 
 
-def spread(dataset: Dataset, count: int) -> Dataset:
+def spread(rows: int, count: int) -> NDArray[np.intp]:
+    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
+    return np.unique(np.linspace(0, rows - 1, count).round().astype(np.intp))
+
+
+def thinned(dataset: Dataset, count: int) -> Dataset:
     """At most ``count`` rows, evenly spread over the dataset."""
-    chosen = np.unique(np.linspace(0, len(dataset.rows) - 1, count).round().astype(int))
+    chosen = spread(len(dataset.rows), count)
     labels = None if dataset.labels is None else dataset.labels[chosen]
     return Dataset(dataset.rows[chosen], dataset.schema, labels)

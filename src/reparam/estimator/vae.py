@@ -150,17 +150,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.prepare(data)
         train_rows, validation_rows = self._split(data.rows)
         state, history = self.state_, list(self.history_)
-        self.interrupted_, record = False, None
+        self.interrupted_, warned = False, False
         try:
             for record in self._epochs(state, train_rows, validation_rows):
                 history.append(_history_line(record))
                 self._finish(record.state, history)
+                warned = warned or self._warn_of_collapse(record, history)
                 if report is not None:
                     report(record)
         except KeyboardInterrupt:
             self.interrupted_ = True
-        else:
-            self._warn_of_collapse(record, history)
         return self
 
     def _epochs(self, state: State, train_rows: NDArray[Any], validation_rows: NDArray[Any] | None) -> Iterator[Record]:
@@ -176,12 +175,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ParameterError(f"a model trained with 'mean_field' cannot go on with inference={self.inference!r}.")
         return fit_mean_field(state, *rows, inference=inference, validation_rows=held_out)
 
-    @staticmethod
-    def _warn_of_collapse(record: Record | None, history: list[dict[str, Any]]) -> None:
-        highest = max((line["kl"] for line in history[:-1]), default=0.0)
-        text = None if record is None else collapse_warning(record.training, highest)
+    def _warn_of_collapse(self, record: Record, history: list[dict[str, Any]]) -> bool:
+        """Whether all latents are dead, and a warning if so."""
+        before = [line["kl"] for line in history[:-1]]
+        text = collapse_warning(record.training, before, last=record.epoch == self.epochs)
         if text is not None:
-            warnings.warn(text, ReparamWarning, stacklevel=3)
+            warnings.warn(f"epoch {record.epoch}: {text}", ReparamWarning, stacklevel=3)
+        return text is not None
 
     def prepare(self, data: Dataset) -> Self:
         """Choose what is to be chosen and build the untrained model: ``fit_dataset(data, resume=True)`` trains it.
@@ -403,6 +403,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         *,
         family: str | None = None,
         annealing: Annealing | None = None,
+        raw: NDArray[Any] | None = None,
         random_state: int | None = None,
         report: Progress | None = None,
     ) -> Gap:
@@ -412,6 +413,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             X: rows, shape (N, P).
             family: a richer family of q to optimise as well.
             annealing: how carefully to anneal for ln p(x); None leaves it out.
+            raw: q of each row, shape (N, R), where it is known: rows of ``row_raw_``.
             random_state: a seed for these draws; by default the one of the estimator.
             report: called with the rows whose q was optimised, and N.
         """
@@ -421,6 +423,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.schema_,
             self._key("gap", random_state),
             samples=self.bound_samples,
+            raw=raw,
             inference=self._inference(),
             family=family,
             annealing=annealing,
@@ -432,7 +435,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """With ``mean_field``, the raw vector of q of each row that was given to ``fit``, in their order, (N, R)."""
         if not isinstance(self.state_, MeanFieldState):
             raise AttributeError("row_raw_ exists with inference='mean_field' only: an encoder keeps no q of any row.")
-        train, held_out = np.asarray(self.state_.local.raw), np.asarray(self.state_.held_out.raw)
+        train, held_out = map(np.asarray, self.state_.best_raw)
         raw = np.concatenate([train, held_out])
         if len(held_out):
             numbers = np.concatenate(split(len(raw), self.validation_fraction, self.seed_))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema
 from reparam.evaluation.annealing import Annealing, annealed_bound
-from reparam.evaluation.local import find_rows, optimize_family, optimize_rows, rows_at_once
+from reparam.evaluation.local import find_rows, optimize_family, optimize_rows, richer_family, rows_at_once
 from reparam.evaluation.results import Mean, mean_of
 from reparam.evaluation.rows import Progress
 from reparam.evaluation.weights import Growth, growth, row_bounds
@@ -41,7 +41,8 @@ class Gap:
 
     L* is the best ELBO in the model's family (``local_elbo``). ``log_prob`` is the largest of the lower bounds on
     ln p(x) at hand, named in ``log_prob_by``: ``bound`` and ``local_bound`` are K-sample bounds from the amortised
-    and the optimised q, ``annealed_bound`` is annealed importance sampling. Gaps to ln p(x) are therefore lower bounds.
+    and the optimised q, ``annealed_bound`` is annealed importance sampling; with few draws an ELBO can be the largest.
+    Each is a lower bound in expectation, and so are the gaps to ln p(x), but for the noise of choosing the largest.
     """
 
     rows: int
@@ -78,6 +79,7 @@ def measure_gap(
     key: PRNGKeyArray,
     *,
     samples: int = 100,
+    raw: NDArray[Any] | None = None,
     inference: Inference | None = None,
     family: str | None = None,
     annealing: Annealing | None = None,
@@ -92,6 +94,7 @@ def measure_gap(
         schema: how stored rows become the model's values.
         key: the noise.
         samples: K of the bounds, and the draws of every ELBO.
+        raw: q of each row as trained, shape (N, R); by default as ``inference`` finds it.
         inference: how the model finds q, by default with its encoder.
         family: a richer family to optimise as well, such as ``full`` or ``flow``.
         annealing: how carefully to anneal; None leaves it out.
@@ -110,18 +113,22 @@ def measure_gap(
     def searched(rows: NDArray[Any], raw: NDArray[Any], report: Progress | None = None) -> Found:
         return optimize_rows(model, rows, schema, search_key, raw, search=search, report=report)
 
-    raw = as_trained(rows, report)
+    richer = None if family is None else richer_family(family, model)
+    raw = as_trained(rows, report) if raw is None else raw
     amortized = row_bounds(model, rows, schema, amortized_key, samples, raw=raw)
     found = searched(rows, raw, report)
     local = row_bounds(model, rows, schema, local_key, samples, raw=found.raw)
     amortized_elbo, local_elbo = amortized.reconstruction - amortized.kl, local.reconstruction - local.kl
     other = None
-    if family is not None:
-        other = optimize_family(model, rows, schema, family_key, np.asarray(found.raw), search=search, family=family)
-    bounds = {"bound": amortized.bound, "local_bound": local.bound}
+    if richer is not None:
+        start = np.asarray(found.raw)
+        other = optimize_family(model, rows, schema, family_key, start, search=search, family=richer, report=report)
+    bounds = {"bound": amortized.bound, "local_bound": local.bound, "local_elbo": local_elbo}
+    if other is not None:
+        bounds["family_elbo"] = other.elbo
     if annealing is not None:
         bounds["annealed_bound"] = annealed_bound(
-            model, rows, schema, annealing_key, annealing, raw=np.asarray(found.raw)
+            model, rows, schema, annealing_key, annealing, raw=np.asarray(found.raw), report=report
         )
     finding, searching = rows_at_once(schema, Search()), rows_at_once(schema, search, len(rows))
     best = max(bounds, key=lambda name: mean_of(bounds[name]).value)

@@ -88,7 +88,7 @@ def optimize_family(
     raw: NDArray[Any],
     *,
     search: Search,
-    family: str,
+    family: Posterior,
     report: Progress | None = None,
 ) -> LocalBound:
     """The best ELBO of each row over another family, whose weights, if it has any, are the row's own too.
@@ -100,23 +100,29 @@ def optimize_family(
         key: the noise, and a family's first weights.
         raw: q of each row in the model's family, shape (N, R): the search starts at its moments.
         search: how far and how finely.
-        family: a name in ``POSTERIORS``, with arguments behind a colon.
+        family: of :func:`richer_family`.
         report: called with the rows done and N.
-
-    Raises:
-        ParameterError: the family is unknown or refuses its arguments.
 
     Source: Cremer, Li & Duvenaud (2018), Section 5.2, whose local flows these are.
     """
-    richer: Posterior = build("family", POSTERIORS, family, model.posterior.latent_dim, key=jax.random.key(0))
     bound: LocalBound = map_rows(
-        lambda chunk, raw: _optimized_family(model, richer, chunk, raw, key, schema=schema, search=search),
+        lambda chunk, raw: _optimized_family(model, family, chunk, raw, key, schema=schema, search=search),
         rows,
         raw,
         chunk=rows_at_once(schema, search, len(rows)),
         report=report,
     )
     return bound
+
+
+def richer_family(name: str, model: Model) -> Posterior:
+    """The family of a name in ``POSTERIORS``, with arguments behind a colon, over the model's latents.
+
+    Raises:
+        ParameterError: the family is unknown or refuses its arguments.
+    """
+    family: Posterior = build("family", POSTERIORS, name, model.posterior.latent_dim, key=jax.random.key(0))
+    return family
 
 
 def rows_at_once(schema: Schema, search: Search, count: int = CHUNK) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -34,7 +35,7 @@ def _bars(axes: Axes, gaps: Mapping[str, Gap]) -> None:
     for field, label, colour in PARTS:
         means = {name: getattr(gap, field) for name, gap in gaps.items()}
         heights = [mean.value for mean in means.values()]
-        errors = [mean.standard_error or 0.0 for mean in means.values()]
+        errors = [mean.standard_error or np.nan for mean in means.values()]
         bottom = list(below.values())
         axes.bar(
             [name.replace("_", " ") for name in gaps],
@@ -49,13 +50,13 @@ def _bars(axes: Axes, gaps: Mapping[str, Gap]) -> None:
         below = {name: below[name] + mean.value for name, mean in means.items()}
     axes.margins(x=0.25)
     dress(axes, "ln p(x) − ELBO")
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=2, bbox_to_anchor=(0.5, -0.1))
 
 
 def _growth(axes: Axes, name: str, gap: Gap) -> None:
     """The bounds from the amortised and from the optimised q against the number of draws."""
     for growth, label, colour in (
-        (gap.bound_by_samples, "amortised q", ORANGE),
+        (gap.bound_by_samples, "q as trained", ORANGE),
         (gap.local_bound_by_samples, "optimised q", BLUE),
     ):
         axes.plot(*zip(*growth, strict=True), "o-", color=colour, markersize=3, label=label)

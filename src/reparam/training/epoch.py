@@ -91,11 +91,13 @@ def evaluate_epoch(
 
 
 @eqx.filter_jit
-def calibrate(model: Model, rows: Array, key: PRNGKeyArray, *, schema: Schema) -> Model:
+def calibrate(
+    model: Model, rows: Array, key: PRNGKeyArray, *, schema: Schema, inference: Inference = AMORTIZED
+) -> Model:
     """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows."""
     rows_key, noise_key = jax.random.split(key)
     x = schema.apply(rows[jax.random.permutation(rows_key, rows.shape[0])[:CALIBRATION_ROWS]])
-    raw = model.decoder(model.encode(x).sample(noise_key))
+    raw = model.decoder(find_posterior(inference, model, x, noise_key).sample(noise_key))
     calibrated: Model = eqx.tree_at(lambda m: m.likelihood, model, model.likelihood.refit(raw, x))
     return calibrated
 

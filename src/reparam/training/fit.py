@@ -80,7 +80,7 @@ def fit(
         train_key, calibration_key = jax.random.split(epoch_key(state))
         model = state.model
         if model.likelihood.refits:
-            model = calibrate(model, rows, calibration_key, schema=schema)
+            model = calibrate(model, rows, calibration_key, schema=schema, inference=inference)
         model, moments, sums = train_epoch(
             model,
             state.moments,

@@ -81,7 +81,8 @@ def fit_mean_field(
             )
             validation = reduce_sums(held_out_sums)
         train = advance(train, model, moments, None if validation is None else validation.bound)
-        state = MeanFieldState(train, local, held_out)
+        best_raw = (local.raw, held_out.raw) if int(train.stale_epochs) == 0 else state.best_raw
+        state = MeanFieldState(train, local, held_out, best_raw)
         weights = objective.at(train.epoch * steps - 1, steps).weights()
         yield Record(int(train.epoch), training, validation, time.perf_counter() - started, state, weights)
 

@@ -40,6 +40,7 @@ class MeanFieldState(eqx.Module):
     train: TrainState
     local: Local  # of the training rows
     held_out: Local  # of the validation rows, which may be none
+    best_raw: tuple[Array, Array]  # of either, q's raw vectors that belong to the best weights
 
     @property
     def model(self) -> Model:
@@ -80,7 +81,8 @@ def initial_state(model: Model, key: PRNGKeyArray) -> TrainState:
 
 def initial_mean_field_state(model: Model, key: PRNGKeyArray, rows: int, validation_rows: int = 0) -> MeanFieldState:
     """The state before the first epoch: every q is N(0, I), or the nearest to it in the family."""
-    return MeanFieldState(initial_state(model, key), _start(model, rows), _start(model, validation_rows))
+    local, held_out = _start(model, rows), _start(model, validation_rows)
+    return MeanFieldState(initial_state(model, key), local, held_out, (local.raw, held_out.raw))
 
 
 def advance(state: TrainState, model: Model, moments: Moments, validation_bound: float | None) -> TrainState:
