@@ -34,7 +34,7 @@ from reparam.data import Schema
 from reparam.evaluation import evaluate
 from reparam.evaluation.weights import importance_bound
 from reparam.model import Model, build_model
-from reparam.objectives import build_objective
+from reparam.objectives import Objective, build_objective
 from reparam.training.adam import Adam, Moments
 from reparam.training.tensors import from_tensors, to_tensors
 
@@ -107,9 +107,10 @@ def binarised(pixels: Array, key: PRNGKeyArray) -> Array:
     return jax.random.bernoulli(key, pixels.astype(jnp.float32) / 255).astype(jnp.float32)
 
 
-def train(position: Position, pixels: Array, stages: int, k: int, state: Path | None) -> Iterator[Position]:
+def train(
+    position: Position, pixels: Array, stages: int, objective: Objective, state: Path | None
+) -> Iterator[Position]:
     """Go on from a position to the end of the stages; gives the position at the end of each epoch."""
-    objective = build_objective(f"iwae:{k}")
     schedule = rates(stages)
     while (epoch := int(position.epoch)) < len(schedule):
         started = time.perf_counter()
@@ -159,6 +160,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", default="../shared/data/mnist.npz", help="arrays train_x and test_x, uint8")
     parser.add_argument("--layers", type=int, default=1, choices=[1], help="stochastic layers; two are not built")
     parser.add_argument("--k", type=int, default=1, help="draws of the objective")
+    parser.add_argument("--estimator", default="pathwise", help="of the gradient; the paper's is pathwise")
     parser.add_argument("--stages", type=int, default=STAGES, choices=range(1, STAGES + 1))
     parser.add_argument("--samples", type=int, default=5000, help="draws of the reported bound")
     parser.add_argument("--seed", type=int, default=0)
@@ -173,12 +175,13 @@ def main() -> None:
     test = np.asarray(binarised(grey, jax.random.key(1000 + asked.seed)), np.uint8)
     position = resume(start(pixels, asked.seed), asked.state)
     stage_ends = set(itertools.accumulate(3**stage for stage in range(asked.stages)))
-    for reached in train(position, pixels, asked.stages, asked.k, asked.state):
+    objective = build_objective(f"iwae:{asked.k}", estimator=asked.estimator)
+    for reached in train(position, pixels, asked.stages, objective, asked.state):
         position = reached
         if int(position.epoch) in stage_ends:
             glance(position, test)
-    json.dump({"layers": asked.layers, "k": asked.k, **measure(position, test, asked.samples, asked.seed)}, sys.stdout)
-    print()
+    row = {"layers": asked.layers, "k": asked.k, "estimator": asked.estimator}
+    print(json.dumps({**row, **measure(position, test, asked.samples, asked.seed)}))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ import pytest
 from benchmarks import iwae_table
 from benchmarks.iwae_table import keep, rates, resume, start, train
 
+from reparam.objectives import build_objective
+
+IWAE = build_objective("iwae:3")
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 784)).astype(np.uint8)
 
 
@@ -34,10 +37,10 @@ def test_the_output_bias_starts_at_the_logit_of_the_clipped_mean():
 
 def test_a_stop_changes_nothing(tmp_path):
     pixels, place = jnp.asarray(PIXELS), tmp_path / "position.npz"
-    *_, straight = train(start(pixels, 0), pixels, 2, 3, None)
-    first = next(train(start(pixels, 0), pixels, 2, 3, place))
+    *_, straight = train(start(pixels, 0), pixels, 2, IWAE, None)
+    first = next(train(start(pixels, 0), pixels, 2, IWAE, place))
     keep(place, first)
-    *_, resumed = train(resume(start(pixels, 1), place), pixels, 2, 3, place)
+    *_, resumed = train(resume(start(pixels, 1), place), pixels, 2, IWAE, place)
     assert int(resumed.epoch) == int(straight.epoch) == 4
     assert float(resumed.seconds) > float(first.seconds) > 0
     for one, other in zip(jax.tree.leaves(straight.model), jax.tree.leaves(resumed.model), strict=True):
