@@ -216,6 +216,7 @@ def test_an_interrupt_keeps_what_is_trained_and_says_so(table, tmp_path):
     assert process.returncode == 0, "".join(told) + rest
     document = json.loads(out)
     assert document["stopped"] == "interrupted"
+    assert "stopping after this epoch" in rest
     assert "what is trained is kept" in rest
     assert reparam.load(tmp_path / "run").n_iter_ == document["epochs"] >= 3
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from reparam.runs import check_place
 from reparam.training import Record
 
 SAVE_SECONDS = 30.0
+STDERR = 2
 RESUMABLE = ("epochs", "patience", "learning_rate", "batch_size", "bound_samples")
 
 
@@ -177,7 +179,8 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     def note(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         asked.append(number)
-        tell("stopping after this epoch; Ctrl-C again stops at once")
+        # print would fail if the signal came in the middle of another print
+        os.write(STDERR, b"stopping after this epoch; Ctrl-C again stops at once\n")
 
     before = signal.signal(signal.SIGINT, note)
     try:
