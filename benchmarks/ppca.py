@@ -111,8 +111,7 @@ def main() -> None:
         "objective": arguments.objective,
         "batch_size": arguments.batch,
     }
-    data = load(arguments.data)
-    data = Dataset(data.rows[: arguments.rows], data.schema)
+    data = load(arguments.data).take(slice(arguments.rows))
     json.dump(measure(data, arguments.latents, arguments.schedule, **settings), sys.stdout, indent=2)
     print()
 

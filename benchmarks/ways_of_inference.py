@@ -14,7 +14,6 @@ import numpy as np
 
 from reparam import VAE
 from reparam.data import load, split
-from reparam.data.schema import Dataset
 from reparam.errors import ReparamWarning
 
 WAYS = ("amortized", "semi_amortized:5", "semi_amortized:5,0.05,through", "mean_field:5")
@@ -23,7 +22,7 @@ SETTINGS = {"latent_dim": 8, "likelihood": "gaussian", "hidden": (64,), "epochs"
 
 def main() -> None:
     data = load("digits")
-    seen, unseen = (Dataset(data.rows[rows], data.schema) for rows in split(len(data.rows), 0.2, seed=0))
+    seen, unseen = (data.take(rows) for rows in split(len(data.rows), 0.2, seed=0))
     for way in WAYS:
         started = time.perf_counter()
         vae = VAE(inference=way, **SETTINGS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Samples, Seed, answer, picture_path, rows_done
+from reparam.cli.options import Json, OwnData, RunPath, Samples, Seed, Temperatures, answer, picture_path, rows_done
 from reparam.errors import ReparamWarning
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def evaluate(
     data: OwnData = None,
     *,
     samples: Samples = None,
-    annealing: Annotated[
-        int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
-    ] = 0,
+    annealing: Temperatures = 0,
     annealed_rows: Annotated[
         int, typer.Option(min=2, help="How many rows are annealed, evenly spread; as many are simulated.")
     ] = 100,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, picture_path, rows_done, tell
+from reparam.cli.options import Json, OwnData, RunPath, Seed, Temperatures, answer, picture_path, rows_done, tell
 from reparam.errors import ReparamWarning
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def gap(
     family: Annotated[
         str | None, typer.Option(help="A richer family of q to optimise as well: full, flow, low-rank:2, …")
     ] = None,
-    annealing: Annotated[
-        int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
-    ] = 0,
+    annealing: Temperatures = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PNG", help="By default RUN/plots/gap.png.")
     ] = None,
@@ -43,7 +41,6 @@ def gap(
     """
     from reparam.cli.pictures import save, spread
     from reparam.cli.sources import open_run
-    from reparam.data import Dataset
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import inference_gaps
 
@@ -54,9 +51,8 @@ def gap(
     for name, (dataset, raw) in _sets(vae, data).items():
         which = spread(len(dataset.rows), rows)
         tell(f"{name}: optimising q of {len(which):,} rows")
-        chosen = Dataset(dataset.rows[which], dataset.schema)
         found[name] = vae.gap(
-            chosen,
+            dataset.take(which),
             family=family,
             annealing=careful,
             raw=None if raw is None else raw[which],
@@ -75,7 +71,7 @@ def gap(
 def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] | None]]:
     """DATA, or the run's training rows and those that it held out, if any, by name; with their q where it is stored."""
     from reparam.cli.sources import own_data, rows_for
-    from reparam.data import Dataset, split
+    from reparam.data import split
 
     if data is not None:
         return {"data": (rows_for(vae, data, supported=True)[0], None)}
@@ -84,8 +80,8 @@ def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] |
         return {"training": (own, raw)}
     train, held_out = split(len(own.rows), vae.validation_fraction, vae.seed_)
     return {
-        "training": (Dataset(own.rows[train], own.schema), None if raw is None else raw[train]),
-        "held_out": (Dataset(own.rows[held_out], own.schema), None),
+        "training": (own.take(train), None if raw is None else raw[train]),
+        "held_out": (own.take(held_out), None),
     }
 
 

@@ -31,6 +31,9 @@ Samples = Annotated[
     int | None,
     typer.Option(help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
 ]
+Temperatures = Annotated[
+    int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
+]
 SECONDS_BETWEEN_LINES = 5.0
 
 

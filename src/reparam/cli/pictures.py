@@ -142,6 +142,4 @@ def spread(rows: int, count: int) -> NDArray[np.intp]:
 
 def thinned(dataset: Dataset, count: int) -> Dataset:
     """At most ``count`` rows, evenly spread over the dataset."""
-    chosen = spread(len(dataset.rows), count)
-    labels = None if dataset.labels is None else dataset.labels[chosen]
-    return Dataset(dataset.rows[chosen], dataset.schema, labels)
+    return dataset.take(spread(len(dataset.rows), count))

@@ -96,4 +96,4 @@ def held_out(vae: VAE, own: Dataset) -> Dataset:
     if not vae.early_stopping:
         return own
     _, chosen = split(len(own.rows), vae.validation_fraction, vae.seed_)
-    return Dataset(own.rows[chosen], own.schema, None if own.labels is None else own.labels[chosen])
+    return own.take(chosen)

@@ -95,6 +95,10 @@ class Dataset:
     schema: Schema
     labels: NDArray[Any] | None = None
 
+    def take(self, numbers: NDArray[Any] | slice) -> Dataset:
+        """The rows of these numbers, with their labels."""
+        return Dataset(self.rows[numbers], self.schema, None if self.labels is None else self.labels[numbers])
+
 
 def _per_column(affine: Affine) -> float | NDArray[np.float32]:
     """A plain number, or float32 of shape (P,)."""

@@ -26,7 +26,7 @@ from reparam.evaluation.local import find_rows
 from reparam.evaluation.results import Mean, mean_of
 from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys
 from reparam.evaluation.weights import encoded, importance_bound
-from reparam.inference import Amortized, Inference
+from reparam.inference import AMORTIZED, Inference
 from reparam.model import Model
 
 TARGET_ACCEPTANCE = 0.65  # Neal (2011), Section 5.4.4.3
@@ -86,7 +86,7 @@ def anneal(
     annealing: Annealing,
     *,
     samples: int,
-    inference: Inference | None = None,
+    inference: Inference = AMORTIZED,
     report: Progress | None = None,
 ) -> Annealed:
     """Bound ln p(x) of rows from below, and of as many simulated rows from both sides.
@@ -101,7 +101,6 @@ def anneal(
         inference: how the model finds q, by default with its encoder.
         report: called with the rows done and N, twice from the start.
     """
-    inference = Amortized() if inference is None else inference
     found_key, plain_key, bound_key, simulated_key = jax.random.split(key, 4)
     raw = np.asarray(find_rows(inference, model, rows, schema, found_key).raw)
     plain = importance_bound(model, rows, schema, plain_key, samples, raw=raw)
@@ -151,7 +150,7 @@ def bidirectional_bounds(
     count: int,
     annealing: Annealing,
     *,
-    inference: Inference | None = None,
+    inference: Inference = AMORTIZED,
     report: Progress | None = None,
 ) -> Sandwich:
     """Bounds from below and above on ln p(x) of data that the model itself draws (bidirectional Monte Carlo).
@@ -169,7 +168,6 @@ def bidirectional_bounds(
 
     Source: Grosse, Ghahramani & Adams (2015), Section 3.
     """
-    inference = Amortized() if inference is None else inference
     prior_key, data_key, found_key, below_key, above_key = jax.random.split(key, 5)
     z = draw_prior(model, prior_key, count)
     x = np.asarray(model.decode(z).sample(data_key), np.float32)

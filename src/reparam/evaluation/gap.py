@@ -18,7 +18,7 @@ from reparam.evaluation.local import find_rows, optimize_family, optimize_rows, 
 from reparam.evaluation.results import Mean, mean_of
 from reparam.evaluation.rows import Progress
 from reparam.evaluation.weights import Growth, growth, row_bounds
-from reparam.inference import Amortized, Found, Inference, Search
+from reparam.inference import AMORTIZED, Found, Inference, Search
 from reparam.model import Model
 
 
@@ -80,7 +80,7 @@ def measure_gap(
     *,
     samples: int = 100,
     raw: NDArray[Any] | None = None,
-    inference: Inference | None = None,
+    inference: Inference = AMORTIZED,
     family: str | None = None,
     annealing: Annealing | None = None,
     search: Search | None = None,
@@ -104,7 +104,6 @@ def measure_gap(
     Source: Cremer, Li & Duvenaud (2018), Equations 4 to 6.
     """
     search = Search() if search is None else search
-    inference = Amortized() if inference is None else inference
     found_key, amortized_key, search_key, local_key, family_key, annealing_key = jax.random.split(key, 6)
 
     def as_trained(rows: NDArray[Any], report: Progress | None = None) -> NDArray[Any]:

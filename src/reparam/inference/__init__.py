@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from reparam.inference.base import Found, Inference
 from reparam.inference.mean_field import MeanField, NoEncoder
-from reparam.inference.methods import Amortized, SemiAmortized
+from reparam.inference.methods import AMORTIZED, Amortized, SemiAmortized
 from reparam.inference.search import Search, maximize
 
 __all__ = [
+    "AMORTIZED",
     "INFERENCE",
     "Amortized",
     "Found",

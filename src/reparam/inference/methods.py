@@ -29,6 +29,9 @@ class Amortized(Inference):
         return all_converged(model.encoder(x))
 
 
+AMORTIZED = Amortized()
+
+
 class SemiAmortized(Inference):
     r"""The encoder's raw vector refined by k steps up the ELBO of the datum at hand.
 

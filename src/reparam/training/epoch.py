@@ -11,7 +11,7 @@ from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 from reparam.data import Schema
-from reparam.inference import Amortized, Inference
+from reparam.inference import AMORTIZED, Inference
 from reparam.model import Model
 from reparam.objectives import Objective
 from reparam.training.adam import Moments
@@ -20,7 +20,6 @@ from reparam.training.state import ADAM
 
 CALIBRATION_ROWS = 4096
 INFERENCE_NOISE = 1  # what sets the noise of the search for q apart from the objective's
-AMORTIZED = Amortized()
 
 
 @eqx.filter_jit

@@ -13,9 +13,9 @@ from jaxtyping import Array
 
 from reparam.data import Schema
 from reparam.errors import TrainingError
-from reparam.inference import Inference
+from reparam.inference import AMORTIZED, Inference
 from reparam.objectives import Objective
-from reparam.training.epoch import AMORTIZED, calibrate, evaluate_epoch, train_epoch
+from reparam.training.epoch import calibrate, evaluate_epoch, train_epoch
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.state import State, TrainState, advance, epoch_key
 
