@@ -10,8 +10,8 @@ from tests.evaluation.linear_gaussian import exact_model, linear_gaussian
 
 import reparam
 from reparam.data import from_array, load
-from reparam.errors import ParameterError
-from reparam.inference import MeanField
+from reparam.errors import ParameterError, ReparamWarning
+from reparam.inference import MeanField, Search
 from reparam.objectives import ELBO
 from reparam.training import Settings
 from reparam.training.mean_field import Batch, e_steps, fit_mean_field
@@ -159,3 +159,14 @@ def test_the_gap_of_trained_rows_is_that_of_their_stored_q():
     searched = vae.gap(X[:16])
     assert stored.amortization_gap.value > 10 * abs(searched.amortization_gap.value)
     assert stored.local_elbo.value == pytest.approx(searched.local_elbo.value, abs=0.2)
+
+
+def test_rows_whose_search_was_cut_short_are_counted_and_told(monkeypatch):
+    """One window of steps leaves nothing converged: five stalled windows are required."""
+    vae = reparam.VAE(inference="mean_field:2", **SMALL).fit(X)
+    monkeypatch.setattr("reparam.inference.mean_field.Search", lambda: Search(max_steps=50))
+    with pytest.warns(ReparamWarning, match="q of 12 of 12 rows had not converged"):
+        vae.transform(X[:12])
+    found = vae.evaluate(X[:12])
+    assert found.not_converged == 12
+    assert any("q of 12 of 12 rows had not converged" in text for text in found.warnings)
