@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,7 +18,6 @@ COLUMNS_SHOWN = 20
 def inspect(
     data: Data,
     labels: Labels = None,
-    standardize: Annotated[bool, typer.Option("--standardize", help="See (x − mean)/std of each column.")] = False,
     as_json: Json = False,
 ) -> None:
     """Tell what DATA hold.
@@ -29,7 +28,7 @@ def inspect(
     from reparam.data import load
     from reparam.estimator import choose_likelihood
 
-    summary = summarize(load(data, labels=labels, standardize=standardize, allow_missing=True))
+    summary = summarize(load(data, labels=labels, allow_missing=True))
     likelihood, reason = choose_likelihood("auto", summary)
     if as_json:
         answer({**_document(summary), "likelihood": likelihood, "likelihood_reason": reason})
@@ -60,7 +59,7 @@ def _told(summary: Summary, likelihood: str) -> str:
         "rows": f"{summary.rows:,}",
         "one datum": " × ".join(map(str, summary.event_shape)) + (" (image)" if summary.image else ""),
         "stored as": f"{summary.dtype}, from {summary.minimum:g} to {summary.maximum:g}",
-        "model sees": f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}",
+        "units": f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}",
         "missing": f"{summary.missing:,} values",
         "labels": "none" if summary.labels is None else f"{summary.labels:,} classes",
         "constant": ", ".join(summary.constant) or "no column",

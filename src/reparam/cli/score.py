@@ -13,13 +13,14 @@ def score(
     The K-sample bound on ln p(x), in nats: the rows with the lowest are the strangest.
     """
     check_output(out)
-    from reparam.cli.sources import open_run, rows_for
+    from reparam.cli.sources import rows_for
     from reparam.data import write
+    from reparam.estimator import load
 
-    vae = open_run(run, samples)
+    vae = load(run)
     dataset, _ = rows_for(vae, data, supported=True)
-    scores = vae.score_samples(dataset, random_state=seed, report=rows_done("scored"))
+    scores = vae.score_samples(dataset, samples=samples, random_state=seed, report=rows_done("scored"))
     write(out, {"score": scores})
     mean = float(scores.mean(dtype="float64"))
-    document = {"rows": len(scores), "bound": mean, "samples": vae.bound_samples, "units": vae.schema_.units}
+    document = {"rows": len(scores), "bound": mean, "samples": samples or vae.bound_samples, "units": vae.schema_.units}
     tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)

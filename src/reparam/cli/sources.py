@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reparam.data import NAMES, Dataset, conform, load, split
+from reparam.data import NAMES, Dataset, conform, load
 from reparam.errors import DataError, RunError
 from reparam.estimator import VAE
-from reparam.estimator import load as load_run
-from reparam.specification import positive_int
+from reparam.estimator.fitting import check_support, sha256, split_rows
 
 
 @dataclass(frozen=True)
@@ -22,16 +20,15 @@ class Source:
 
     data: str
     labels: str | None = None
-    standardize: bool = False
 
     def load(self) -> Dataset:
         """Read it."""
-        return load(self.data, labels=self.labels, standardize=self.standardize)
+        return load(self.data, labels=self.labels)
 
     def to_json(self, dataset: Dataset) -> dict[str, Any]:
-        """What ``data.json`` says: enough to read the same rows again, and to notice when they are others."""
+        """What ``data.json`` says: enough to read the same rows again."""
         data = self.data if self.data in NAMES else os.path.abspath(os.path.expanduser(self.data))
-        return {**vars(self), "data": data, "rows": len(dataset.rows), "sha256": fingerprint(dataset)}
+        return {**vars(self), "data": data, "rows": len(dataset.rows)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Source:
@@ -42,12 +39,7 @@ class Source:
         """
         if "data" not in document:
             raise RunError("the run does not say where its data came from, for it was saved from Python.")
-        return cls(document["data"], document.get("labels"), bool(document.get("standardize")))
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 of the rows as they are stored."""
-    return hashlib.sha256(dataset.rows.data).hexdigest()
+        return cls(document["data"], document.get("labels"))
 
 
 def own_data(vae: VAE) -> Dataset:
@@ -61,17 +53,9 @@ def own_data(vae: VAE) -> Dataset:
         dataset = source.load()
     except (DataError, RunError) as error:
         raise DataError(f"the run's own data cannot be read: {error} Give DATA.") from error
-    if fingerprint(dataset) != vae.source_["sha256"]:
+    if sha256(dataset) != vae.fitted_.sha256:
         raise DataError(f"{source.data} is no longer what the run was trained on: its values differ. Give DATA.")
     return replace(dataset, schema=vae.schema_)
-
-
-def open_run(path: Path, samples: int | None = None) -> VAE:
-    """A run's model, with another number of draws for its K-sample bound if one is given."""
-    vae = load_run(path)
-    if samples is not None:
-        vae.bound_samples = positive_int("samples", samples, "the K-sample bound")
-    return vae
 
 
 def rows_for(vae: VAE, data: str | None, *, supported: bool = False) -> tuple[Dataset, str]:
@@ -83,17 +67,15 @@ def rows_for(vae: VAE, data: str | None, *, supported: bool = False) -> tuple[Da
     if data is None:
         own = own_data(vae)
         chosen = held_out(vae, own)
-        which = "that the run held out" if vae.early_stopping else "of the run itself, which held none out"
+        which = "that the run held out" if vae.fitted_.configuration.early_stopping else "of the run itself, which held none out"
         return chosen, f"the {len(chosen.rows):,} rows of {own.schema.name} {which}"
     dataset = conform(data, vae.schema_)
     if supported:
-        vae.model_.likelihood.check(dataset.schema.apply(dataset.rows))
+        check_support(vae.fitted_, dataset.rows)
     return dataset, f"{len(dataset.rows):,} rows of {data}"
 
 
 def held_out(vae: VAE, own: Dataset) -> Dataset:
     """Of a run's own rows those that it held out, or all of them where it held none out."""
-    if not vae.early_stopping:
-        return own
-    _, chosen = split(len(own.rows), vae.validation_fraction, vae.seed_)
-    return own.take(chosen)
+    _, chosen = split_rows(vae.fitted_.configuration, len(own.rows))
+    return own if chosen is None else own.take(chosen)

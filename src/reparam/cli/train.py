@@ -31,9 +31,6 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     as_json: Json = False,
     labels: Labels = None,
-    standardize: Annotated[
-        bool | None, typer.Option("--standardize", help="See (x − mean)/std of each column.")
-    ] = None,
     latent_dim: Annotated[int | None, setting("K, the number of latents.", "2")] = None,
     posterior: Annotated[str | None, setting("Family of q(z|x): diagonal, full, …", "diagonal")] = None,
     scale: Annotated[
@@ -52,9 +49,21 @@ def train(
         str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "400")
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "relu")] = None,
+    standardize: Annotated[
+        str | None, setting("Show the model shifted and scaled columns: auto (densities stay the data's), none.", "auto")
+    ] = None,
+    binarize: Annotated[
+        str | None, setting("Grey values in [0, 1] as zeros and ones: none, fixed, dynamic, threshold.", "none")
+    ] = None,
     epochs: Annotated[int | None, setting("Passes over the data, at most.", "50")] = None,
     batch_size: Annotated[int | None, setting("Rows per step.", "128")] = None,
-    learning_rate: Annotated[float | None, setting("Step size of Adam.", "0.001")] = None,
+    learning_rate: Annotated[float | None, setting("Step size of the optimiser.", "0.001")] = None,
+    optimizer: Annotated[str | None, setting("adam, adam:1e-4 (its ε), adamw:0.01, sgd:0.9, …", "adam")] = None,
+    schedule: Annotated[
+        str | None, setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant")
+    ] = None,
+    clip_norm: Annotated[float | None, setting("What longer gradients are shortened to; 0 leaves them.", "0.0")] = None,
+    average: Annotated[str | None, setting("Of the weights: none, ema:0.999, last:10 (epochs).", "none")] = None,
     validation_fraction: Annotated[
         float | None, setting("Of the rows held out, to stop early by; 0 trains on every row.", "0.1")
     ] = None,
@@ -71,7 +80,7 @@ def train(
     kinds = {name: kind for name, kind in get_type_hints(train).items() if name not in NOT_SETTINGS}
     flags = {name: context.params[name] for name in kinds if context.params[name] is not None}
     settings = {**({} if config is None else read_config(config, kinds)), **flags}
-    reading: dict[str, Any] = {name: settings.pop(name) for name in ("labels", "standardize") if name in settings}
+    reading: dict[str, Any] = {name: settings.pop(name) for name in ("labels",) if name in settings}
     if resume:
         job = training.resume(out, data, parameters(settings), reading)
     else:

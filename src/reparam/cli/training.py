@@ -6,70 +6,62 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reparam.cli.options import answer, tell
-from reparam.cli.progress import progress
-from reparam.cli.sources import Source, fingerprint
-from reparam.data import Dataset, split
-from reparam.errors import DataError, ParameterError
-from reparam.estimator import VAE, load
+from reparam.cli.progress import Show, progress
+from reparam.cli.sources import Source
+from reparam.data import Dataset
+from reparam.errors import ParameterError
+from reparam.estimator import Configuration, Fitted, load
+from reparam.estimator import fitting, keeping
 from reparam.runs import check_place
-from reparam.training import Record
 
 SAVE_SECONDS = 30.0
 STDERR = 2
-RESUMABLE = ("epochs", "patience", "learning_rate", "batch_size", "bound_samples")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A prepared estimator, its data, and the place where it is kept."""
+    """A model about to be trained, its data, and the place where it is kept."""
 
-    vae: VAE
+    fitted: Fitted
     dataset: Dataset
     source: Source
     place: Path
 
-    def save(self) -> None:
+    def save(self, fitted: Fitted) -> None:
         """Write the run as it stands."""
-        self.vae.save(self.place, overwrite=True, data=self.source.to_json(self.dataset))
+        keeping.save(fitted, self.place, overwrite=True, source=self.source.to_json(self.dataset))
 
 
 def begin(place: Path, data: str, parameters: Mapping[str, Any], reading: Mapping[str, Any], *, overwrite: bool) -> Job:
     """Check everything, then read the data and build an untrained model; nothing is written."""
     check_place(place, overwrite=overwrite)
-    vae = VAE(**{"early_stopping": True, **parameters})
-    vae.check_parameters()
+    configuration = Configuration(**{"early_stopping": True, **parameters})
     source = Source(data, **reading)
     dataset = source.load()
-    return Job(vae.prepare(dataset), dataset, source, place)
+    return Job(fitting.begin(configuration, dataset), dataset, source, place)
 
 
 def resume(place: Path, data: str, parameters: Mapping[str, Any], reading: Mapping[str, Any]) -> Job:
     """Open a run and its data again, to go on where it stopped."""
     vae = load(place)
     stored = Source.from_json(vae.source_)
-    _check_resumable(place, {**vae.get_params(deep=False), **vars(stored)}, {**parameters, **reading})
-    vae.set_params(**parameters)
-    vae.check_parameters()
-    source = replace(stored, data=data)
-    dataset = source.load()
-    if dataset.schema.event_shape != vae.schema_.event_shape or fingerprint(dataset) != vae.source_["sha256"]:
-        raise DataError(f"{data} is not what {place} was trained on: its values differ. Resume with the same data.")
-    return Job(vae, replace(dataset, schema=vae.schema_), source, place)
-
-
-def _check_resumable(place: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    for name, value in given.items():
-        if name not in RESUMABLE and value != stored[name]:
+    for name, value in reading.items():
+        if value != getattr(stored, name):
             raise ParameterError(
-                f"{place} was trained with {name} = {stored[name]!r}, which --resume cannot change to {value!r}; "
-                f"it may change {', '.join(RESUMABLE)}. Leave it out, or train another run."
+                f"{place} was trained with {name} = {getattr(stored, name)!r}, which --resume cannot change to "
+                f"{value!r}. Leave it out, or train another run."
             )
+    before = vae.fitted_
+    configuration = Configuration(**{**vars(before.configuration), **parameters})
+    source = replace(stored, data=data)
+    dataset = replace(source.load(), schema=before.schema)
+    return Job(fitting.resume(before, configuration, dataset), dataset, source, place)
 
 
 def run(job: Job, *, as_json: bool) -> None:
@@ -78,75 +70,67 @@ def run(job: Job, *, as_json: bool) -> None:
     Raises:
         KeyboardInterrupt: training was broken into before its first epoch was done; nothing is written.
     """
-    vae, begun = job.vae, time.monotonic()
-    training_rows, validation_rows = _counts(job)
-    _introduce(job, training_rows, validation_rows)
+    begun, epochs = time.monotonic(), job.fitted.configuration.epochs
+    train, held_out = fitting.split_rows(job.fitted.configuration, len(job.dataset.rows))
+    counts = len(train), 0 if held_out is None else len(held_out)
+    _introduce(job, *counts)
     with deferred_interrupt() as interrupted:
-        saved = time.monotonic()
-        with progress(vae.epochs, training_rows) as show:
-
-            def report(record: Record) -> None:
-                nonlocal saved
-                show(record)
-                if interrupted():
-                    raise KeyboardInterrupt
-                if time.monotonic() - saved >= SAVE_SECONDS:
-                    job.save()
-                    saved = time.monotonic()
-
-            vae.fit_dataset(job.dataset, report=report, resume=True)
-        if not vae.history_:
+        reached, stopped = _train(job, progress(epochs, counts[0]), interrupted)
+        if not reached.history:
             raise KeyboardInterrupt
-        job.save()
-    document = _summary(job, training_rows, validation_rows, time.monotonic() - begun)
-    tell(_outcome(document, vae.epochs))
+        job.save(reached)
+    document = _summary(job, reached, counts, time.monotonic() - begun, stopped)
+    tell(_outcome(document, epochs))
     if as_json:
         answer(document)
 
 
-def _counts(job: Job) -> tuple[int, int]:
-    """How many rows are trained on, and how many are held out."""
-    rows = len(job.dataset.rows)
-    if not job.vae.early_stopping:
-        return rows, 0
-    train, held_out = split(rows, job.vae.validation_fraction, job.vae.seed_)
-    return len(train), len(held_out)
+def _train(
+    job: Job, shown: AbstractContextManager[Show], interrupted: Callable[[], bool]
+) -> tuple[Fitted, str]:
+    """What is fitted at the end, and what ended it; the run is saved now and then on the way."""
+    reached, saved = job.fitted, time.monotonic()
+    try:
+        with shown as show:
+            for reached, record in fitting.train(job.fitted, job.dataset):  # noqa: B020 - the newest is what is kept
+                show(record)
+                if interrupted():
+                    return reached, "interrupted"
+                if time.monotonic() - saved >= SAVE_SECONDS:
+                    job.save(reached)
+                    saved = time.monotonic()
+    except KeyboardInterrupt:  # asked for a second time
+        return reached, "interrupted"
+    return reached, "epochs" if int(reached.state.epoch) >= reached.configuration.epochs else "early"
 
 
 def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
-    vae, schema = job.vae, job.vae.schema_
+    fitted, schema = job.fitted, job.fitted.schema
     shape = " × ".join(map(str, schema.event_shape))
     held_out = f", {validation_rows:,} held out" if validation_rows else ""
-    tell(f"{schema.name}: rows of {shape}, seen as {schema.units}; {training_rows:,} to train on{held_out}")
-    tell(f"likelihood: {vae.likelihood_} ({vae.likelihood_reason_})")
-    if vae.history_:
-        tell(f"resuming {job.place} after epoch {vae.n_iter_}")
+    tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
+    tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
+    if fitted.history:
+        tell(f"resuming {job.place} after epoch {len(fitted.history)}")
 
 
-def _summary(job: Job, training_rows: int, validation_rows: int, seconds: float) -> dict[str, Any]:
+def _summary(job: Job, fitted: Fitted, counts: tuple[int, int], seconds: float, stopped: str) -> dict[str, Any]:
     """The run in plain values; quantities are those of the weights that are kept, in nats per datum."""
-    vae = job.vae
-    best = _best(vae.history_)
+    best = _best(fitted.history)
     return {
         "run": str(job.place),
-        "data": vae.schema_.name,
-        "training_rows": training_rows,
-        "validation_rows": validation_rows,
-        "likelihood": vae.likelihood_,
-        "likelihood_reason": vae.likelihood_reason_,
-        "epochs": vae.n_iter_,
+        "data": fitted.schema.name,
+        "training_rows": counts[0],
+        "validation_rows": counts[1],
+        "likelihood": fitted.likelihood,
+        "likelihood_reason": fitted.likelihood_reason,
+        "epochs": len(fitted.history),
         "best_epoch": best["epoch"],
-        "stopped": _stopped(vae),
+        "stopped": stopped,
         "seconds": round(seconds, 3),
         "training": {name: value for name, value in best.items() if name not in ("epoch", "validation")},
         "validation": best["validation"],
     }
-
-
-def _stopped(vae: VAE) -> str:
-    if vae.interrupted_:
-        return "interrupted"
-    return "epochs" if vae.n_iter_ >= vae.epochs else "early"
 
 
 def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Sources (names, arrays, tables, images) → datasets; results → files."""
 
 from reparam.data.arrays import from_array
+from reparam.data.blocks import blocks, moments
 from reparam.data.inspection import Column, Summary, inspect
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sources import NAMES, conform, load
@@ -14,11 +15,13 @@ __all__ = [
     "Dataset",
     "Schema",
     "Summary",
+    "blocks",
     "conform",
     "from_array",
     "grey_limits",
     "inspect",
     "load",
+    "moments",
     "split",
     "write",
     "write_rows",

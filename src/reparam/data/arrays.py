@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.schema import Affine, Dataset, Schema
+from reparam.data.blocks import blocks
+from reparam.data.schema import Dataset, Schema
 from reparam.errors import DataError, ParameterError
 
-BLOCK_VALUES = 1 << 22  # values looked at in one go, so that no float64 copy of the whole is made
+LARGEST = float(np.finfo(np.float32).max)
 KINDS = {
     "O": "Python objects, which are stored as pickles, and opening a pickle runs code",
     "c": "complex numbers",
@@ -43,15 +44,14 @@ def from_array(
     columns: Sequence[str] | None = None,
     labels: Any = None,
     scale: float | None = None,
-    standardize: bool = False,
     event_shape: Sequence[int] | None = None,
     allow_missing: bool = False,
 ) -> Dataset:
     """An array of N data, shape (N, ...), as a dataset.
 
-    Floats are stored as float32; integers up to 16 bits as they are, wider ones as int32; booleans as
-    uint8. uint8 means pixels (units x/255) unless no value exceeds 1 or `scale` is given; all else keeps
-    its units, unless `standardize` asks for (x − mean)/std of each column.
+    Floats are stored as float32 or float64; integers up to 16 bits as they are, wider ones as int32; booleans
+    as uint8. uint8 means pixels (units x/255) unless no value exceeds 1 or `scale` is given; all else keeps its
+    units.
 
     Args:
         array: numbers, shape (N, P) or (N, *event_shape), any byte order, any memory order.
@@ -59,7 +59,6 @@ def from_array(
         columns: names of the P columns.
         labels: shape (N,).
         scale: what a stored value is divided by; `None` lets the stored type decide.
-        standardize: shift and scale by each column's mean and standard deviation (constant column: 1).
         event_shape: the shape of one datum, when the array's own shape does not tell it.
         allow_missing: keep NaN, which means missing; otherwise it is refused.
 
@@ -78,23 +77,10 @@ def from_array(
         raise ParameterError(f"{name} has {math.prod(shape)} columns, but {len(columns)} column names came.")
     rows = _store(array, name).reshape(len(array), -1)
     _check_finite(rows, columns, name, allow_missing)
-    shift, scale_, units = _standardization(rows) if standardize else _units(array, rows, scale)
-    schema = Schema(name, shape, str(rows.dtype), None if columns is None else tuple(columns), shift, scale_, units)
+    unit, units = _units(array, rows, scale)
+    names = None if columns is None else tuple(columns)
+    schema = Schema(name, shape, str(rows.dtype), names, 0.0, unit, units, unit)
     return Dataset(rows, schema, _check_labels(labels, len(rows), name))
-
-
-def moments(rows: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (divisor N) of each column in float64, shapes (P,); NaN is left out."""
-    present = np.maximum(sum((~np.isnan(block)).sum(axis=0) for block in blocks(rows)), 1)
-    mean = sum(np.nansum(block, axis=0, dtype=np.float64) for block in blocks(rows)) / present
-    square = sum(np.nansum((block - mean) ** 2, axis=0) for block in blocks(rows)) / present
-    return mean, np.sqrt(square)
-
-
-def blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The rows in pieces of at most `BLOCK_VALUES` values, at least one row each."""
-    step = max(1, BLOCK_VALUES // max(1, rows.shape[1]))
-    return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
 def column_name(columns: Sequence[str] | None, index: int) -> str:
@@ -159,7 +145,7 @@ def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     if dtype.kind == "f":
-        return np.dtype(np.float32)
+        return np.dtype(np.float64 if dtype.itemsize >= 8 else np.float32)
     wide = dtype.itemsize > 2
     return np.dtype(np.int32) if wide else dtype.newbyteorder("=")
 
@@ -177,11 +163,11 @@ def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, 
     """Raise the DataError that says how many values are not finite, and where the first stands."""
     if rows.dtype.kind != "f":
         return
-    count, row, column = _count_and_locate(rows, np.isinf if allow_missing else lambda block: ~np.isfinite(block))
+    count, row, column = _count_and_locate(rows, lambda block: ~(np.abs(block) <= LARGEST) & ~(allow_missing & np.isnan(block)))
     if count == 0:
         return
     value = rows[row, column]
-    what = "missing (NaN)" if np.isnan(value) else "infinite in float32, whose largest number is 3.4e38"
+    what = "missing (NaN)" if np.isnan(value) else "infinite, or beyond 3.4e38"
     where = f"row {row}, column {column}" + ("" if columns is None else f" ({columns[column]!r})")
     raise DataError(
         f"{name}: {count} of {rows.size} values are not finite numbers; the first, in {where}, is {what}"
@@ -201,18 +187,12 @@ def _count_and_locate(rows: NDArray[Any], refused: Callable[[NDArray[Any]], NDAr
     return count, row, column
 
 
-def _units(array: NDArray[Any], rows: NDArray[Any], scale: float | None) -> tuple[Affine, Affine, str]:
-    """Shift, scale and units where nothing is standardized."""
+def _units(array: NDArray[Any], rows: NDArray[Any], scale: float | None) -> tuple[float, str]:
+    """What a stored value is divided by to be in units, and their name."""
     if scale is None:
         pixels = array.dtype == np.uint8 and rows.max() > 1
         scale = 255.0 if pixels else 1.0
-    return 0.0, scale, "x" if scale == 1 else f"x/{scale:g}"
-
-
-def _standardization(rows: NDArray[Any]) -> tuple[Affine, Affine, str]:
-    mean, std = moments(rows)
-    scale = np.where(std < np.finfo(np.float32).tiny, 1.0, std)  # float64 sums of equal float32 are exact
-    return tuple(mean.tolist()), tuple(scale.tolist()), "(x − mean)/std"
+    return float(scale), "x" if scale == 1 else f"x/{scale:g}"
 
 
 def _check_labels(labels: Any, rows: int, name: str) -> NDArray[Any] | None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.arrays import blocks, column_name, moments
+from reparam.data.arrays import column_name
+from reparam.data.blocks import blocks, moments
 from reparam.data.schema import Dataset
 
 

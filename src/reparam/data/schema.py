@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.blocks import blocks
 from reparam.errors import RunError
 
 Array = Any  # a NumPy or a JAX array; this floor imports no JAX
 Affine = float | tuple[float, ...]
 
-STORED_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32")
+STORED_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
+FLOATS = ("float32", "float64")
 
 
 @dataclass(frozen=True)
 class Schema:
     """What a row means, and how stored values become the model's: value = (stored − shift) / scale.
+
+    Densities are told in units: those of stored / unit, such as x/255 of pixels, whatever the model sees of them.
 
     Args:
         name: where the data come from, such as `"digits"` or a file's name.
@@ -29,7 +33,8 @@ class Schema:
         columns: names of the P columns, or `None`.
         shift: one number, or P of them, in stored units.
         scale: one positive number, or P of them, in stored units.
-        units: what the model sees, such as `"x/255"`.
+        units: the name of the units, such as `"x/255"`.
+        unit: what a stored value is divided by to be in units, one positive number or P of them.
 
     >>> schema = Schema("digits", (8, 8), "uint8", None, 0.0, 16.0, "x/16")
     >>> schema.size
@@ -45,22 +50,71 @@ class Schema:
     shift: Affine = 0.0
     scale: Affine = 1.0
     units: str = "x"
+    unit: Affine = 1.0
 
     @property
     def size(self) -> int:
         """P, the number of values in one datum: the product of `event_shape`."""
         return math.prod(self.event_shape)
 
-    def apply(self, rows: Array) -> Array:
-        """Stored rows, shape (..., P), to the model's values in float32: (stored − shift) / scale.
+    @property
+    def log_volume(self) -> float:
+        """What ln p of the model's values exceeds ln p in units by, nats per datum: Σ ln(scale/unit)."""
+        ratio = np.asarray(self.scale, np.float64) / np.asarray(self.unit, np.float64)
+        return float(np.sum(np.log(np.broadcast_to(ratio, (self.size,)))))
 
-        Takes NumPy or JAX arrays, gives back the same kind, and may be traced by JAX.
+    @property
+    def is_compact(self) -> bool:
+        """Whether rows stay the whole numbers that they are until a batch of them becomes the model's values."""
+        return self.dtype not in FLOATS and isinstance(self.scale, float | int)
+
+    def of(self, rows: NDArray[Any]) -> Schema:
+        """The schema of further rows in the same stored units, whatever type they are stored in."""
+        return replace(self, dtype=str(rows.dtype))
+
+    def standardized(self, shift: Affine, scale: Affine) -> Schema:
+        """The same rows and units, shown to the model by another shift and scale."""
+        return replace(self, shift=shift, scale=scale)
+
+    def stored(self, rows: NDArray[Any], dtype: str = "float32") -> NDArray[Any]:
+        """Rows as a device keeps them: compact ones as they are, others as the model's values.
+
+        Shifted and scaled in double precision, block by block, before anything is rounded to `dtype`.
         """
-        return (rows.astype("float32") - _per_column(self.shift)) / _per_column(self.scale)
+        if self.is_compact:
+            return rows
+        values = np.empty(rows.shape, dtype)
+        shift, scale = np.asarray(self.shift, np.float64), np.asarray(self.scale, np.float64)
+        for block, target in zip(blocks(rows), blocks(values), strict=True):
+            target[:] = (block.astype(np.float64) - shift) / scale
+        return values
 
-    def invert(self, values: Array) -> Array:
-        """The model's values, shape (..., P), to stored units in float32: scale · value + shift."""
-        return values.astype("float32") * _per_column(self.scale) + _per_column(self.shift)
+    @property
+    def on_device(self) -> Schema:
+        """The schema of rows as `stored` gives them: what is left to do with them, and the same units."""
+        if self.is_compact:
+            return self
+        unit = np.broadcast_to(np.asarray(self.unit, np.float64) / np.asarray(self.scale, np.float64), (self.size,))
+        return replace(self, dtype="float32", shift=0.0, scale=1.0, unit=tuple(unit.tolist()))
+
+    def apply(self, rows: Array) -> Array:
+        """Stored rows, shape (..., P), to the model's values: (stored − shift) / scale.
+
+        Takes NumPy or JAX arrays, gives back the same kind, and may be traced by JAX. Whole numbers become float32, or
+        in JAX its default type.
+        """
+        whole = isinstance(rows, np.ndarray) and rows.dtype.kind not in "f"
+        values = rows.astype("float32") if whole else rows
+        return (values - _like(self.shift, values)) / _like(self.scale, values)
+
+    def invert(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The model's values, shape (..., P), to stored units: scale · value + shift, in double precision.
+
+        Given back in float64 where the rows were, else in float32.
+        """
+        shift, scale = np.asarray(self.shift, np.float64), np.asarray(self.scale, np.float64)
+        given_back = "float64" if self.dtype == "float64" else "float32"
+        return np.asarray(np.asarray(values, np.float64) * scale + shift, given_back)
 
     def to_json(self) -> dict[str, Any]:
         """A document of plain values that `from_json` reads back."""
@@ -100,9 +154,9 @@ class Dataset:
         return Dataset(self.rows[numbers], self.schema, None if self.labels is None else self.labels[numbers])
 
 
-def _per_column(affine: Affine) -> float | NDArray[np.float32]:
-    """A plain number, or float32 of shape (P,)."""
-    return np.asarray(affine, dtype=np.float32) if isinstance(affine, tuple) else affine
+def _like(affine: Any, values: Array) -> Any:
+    """P numbers in the type of the values; one number, or what JAX traces, as it is."""
+    return np.asarray(affine, str(values.dtype)) if isinstance(affine, tuple) else affine
 
 
 def _is_count(value: object) -> bool:
@@ -136,6 +190,7 @@ FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
         lambda value: _is_positive(value) or _all(_is_positive, value),
     ),
     "units": ("text", lambda value: isinstance(value, str)),
+    "unit": ("a positive number or a list of them", lambda value: _is_positive(value) or _all(_is_positive, value)),
 }
 
 
@@ -151,7 +206,7 @@ def _check_document(document: Mapping[str, Any]) -> None:
         if not holds(document[name]):
             raise RunError(f"the field {name!r} of the schema must be {requirement}. Got {document[name]!r} instead.")
     size = math.prod(document["event_shape"])
-    for name in ("columns", "shift", "scale"):
+    for name in ("columns", "shift", "scale", "unit"):
         value = document[name]
         if isinstance(value, list) and len(value) != size:
             raise RunError(

@@ -55,7 +55,6 @@ def load(
     source: Source,
     *,
     labels: str | None = None,
-    standardize: bool = False,
     event_shape: Sequence[int] | None = None,
     allow_missing: bool = False,
 ) -> Dataset:
@@ -64,7 +63,6 @@ def load(
     Args:
         source: a name in `NAMES`, a path, or `file.npz:array`.
         labels: the column of a table, or the array of a `.npz`, that holds the labels.
-        standardize: see (x − mean)/std instead of x, column by column.
         event_shape: the shape of one datum, when rows are flat.
         allow_missing: keep NaN and empty cells, which mean missing; otherwise they are refused.
 
@@ -83,7 +81,6 @@ def load(
         columns=raw.columns,
         labels=raw.labels,
         scale=raw.scale,
-        standardize=standardize,
         event_shape=event_shape,
         allow_missing=allow_missing,
     )
@@ -105,9 +102,7 @@ def conform(source: Source | Dataset, schema: Schema, *, labels: str | None = No
         rows = np.ascontiguousarray(rows[:, select_columns(found.columns, schema.columns, found.name)])
     _check_same_shape(rows.shape[1], found, schema)
     _warn_of_units(rows, schema, found.name)
-    if schema.dtype == "float32":
-        rows = rows.astype(np.float32, copy=False)
-    return Dataset(rows, replace(schema, dtype=str(rows.dtype)), data.labels)
+    return Dataset(rows, schema.of(rows), data.labels)
 
 
 def _load_columns(source: Source, schema: Schema, labels: str | None) -> Dataset:

@@ -193,7 +193,7 @@ def _is_numeric(kind: Any) -> bool:
 
 
 def _matrix(path: Path, table: Any) -> NDArray[Any]:
-    """All columns side by side, shape (N, P): integers where every column is whole, otherwise float32."""
+    """All columns side by side, shape (N, P): integers where every column is whole, otherwise float64."""
     dtype = _common_dtype(path, table)
     rows = np.empty((table.num_rows, table.num_columns), dtype)
     for index, name in enumerate(table.column_names):
@@ -205,9 +205,9 @@ def _common_dtype(path: Path, table: Any) -> np.dtype[Any]:
     columns = [table[name] for name in table.column_names]
     types = [column.type for column in columns]
     if not columns or any(column.null_count for column in columns):
-        return np.dtype(np.float32)
+        return np.dtype(np.float64)
     if not all(pa.types.is_integer(kind) or pa.types.is_boolean(kind) for kind in types):
-        return np.dtype(np.float32)
+        return np.dtype(np.float64)
     for name, column in zip(table.column_names, columns, strict=True):
         if pa.types.is_integer(column.type) and column.type.bit_width > 16 and len(column):
             extremes = compute.min_max(column).as_py()

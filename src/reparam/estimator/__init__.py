@@ -1,7 +1,9 @@
-"""The scikit-learn face: one estimator, every part by name; and what opens a run again."""
+"""The scikit-learn face: settings, fitting, use, keeping; and what opens a run again."""
 
+from reparam.estimator.configuration import Configuration
+from reparam.estimator.fitting import Fitted
+from reparam.estimator.keeping import load
 from reparam.estimator.likelihood import choose_likelihood
-from reparam.estimator.opening import load
 from reparam.estimator.vae import VAE
 
-__all__ = ["VAE", "choose_likelihood", "load"]
+__all__ = ["VAE", "Configuration", "Fitted", "choose_likelihood", "load"]

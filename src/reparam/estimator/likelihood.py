@@ -1,11 +1,18 @@
-"""``likelihood="auto"``: which likelihood suits the data, and why."""
+"""What the data decide: which likelihood suits them, and what a model should see of them."""
 
 from __future__ import annotations
 
-from reparam.data import Summary
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data import Schema, Summary
+from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
+from reparam.specification import build
+
+SMALLEST_SPREAD = 1e-30  # of a constant column, whose sums in double precision may leave a rounding error
 
 
-def choose_likelihood(likelihood: str, summary: Summary) -> tuple[str, str]:
+def choose_likelihood(likelihood: str, summary: Summary, *, binarize: str = "none") -> tuple[str, str]:
     """The likelihood to use, and why: ``auto`` looks at the data.
 
     >>> from reparam.data import inspect, load
@@ -16,7 +23,41 @@ def choose_likelihood(likelihood: str, summary: Summary) -> tuple[str, str]:
         return likelihood, "chosen by the user"
     if summary.binary:
         return "bernoulli", "every value is 0 or 1"
-    if summary.counts and summary.dtype != "float32" and not summary.image:
+    if binarize != "none":
+        return "bernoulli", f"values are binarised ({binarize})"
+    if summary.counts and np.dtype(summary.dtype).kind in "iu" and not summary.image:
         return "negative_binomial", "every value is a whole number of at least 0"
     grey = "; a Bernoulli would need values of 0 and 1 only" if summary.unit_interval else ""
     return "gaussian", f"values from {summary.model_minimum:g} to {summary.model_maximum:g}{grey}"
+
+
+def standardization(
+    schema: Schema, likelihood: str | Likelihood, mean: NDArray[np.float64], std: NDArray[np.float64]
+) -> Schema:
+    """The schema with the shift and scale that make the model's values easy to learn, and leave the model as it is.
+
+    A learned noise follows any change of units: one σ for all columns goes with one scale for all, a σ for each column
+    with a scale for each. A fixed σ, and every law that is not one of location and scale, stays in the units it has.
+
+    Args:
+        schema: of the rows as they are stored.
+        likelihood: which is to explain them.
+        mean: of each column of the training rows in stored units, shape (P,).
+        std: likewise.
+    """
+    learned = noise_shape(build("likelihood", LIKELIHOODS, likelihood, schema.size))
+    if learned is None or len(schema.event_shape) > 1:
+        return schema
+    spread = np.where(std > SMALLEST_SPREAD + 1e-12 * np.abs(mean), std, 1.0)
+    if learned == ():
+        varying = std[std > SMALLEST_SPREAD]
+        common = float(np.sqrt(np.mean(varying**2))) if len(varying) else 1.0
+        return schema.standardized(tuple(mean.tolist()), (common,) * schema.size)
+    return schema.standardized(tuple(mean.tolist()), tuple(spread.tolist()))
+
+
+def noise_shape(likelihood: Likelihood) -> tuple[int, ...] | None:
+    """The shape of a location family's learned ln σ, one per feature where the decoder gives it; None for others."""
+    if not hasattr(likelihood, "log_scale") or isinstance(likelihood.log_scale, float):
+        return None
+    return (likelihood.event_size,) if likelihood.log_scale is None else tuple(likelihood.log_scale.shape)

@@ -1,7 +1,8 @@
 """Training: epochs compiled whole, driven by one key."""
 
-from reparam.training.fit import Record, Settings, fit
+from reparam.training.fit import Record, Rows, Task, fit
 from reparam.training.metrics import Metrics
+from reparam.training.recipe import Recipe, Settings
 from reparam.training.state import TrainState, initial_state
 
-__all__ = ["Metrics", "Record", "Settings", "TrainState", "fit", "initial_state"]
+__all__ = ["Metrics", "Recipe", "Record", "Rows", "Settings", "Task", "TrainState", "fit", "initial_state"]

@@ -2,109 +2,139 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
-from numpyro.distributions import Distribution
 
 from reparam.data import Schema
-from reparam.inference import AMORTIZED, Inference
 from reparam.model import Model
 from reparam.objectives import Objective
-from reparam.training.adam import Moments
+from reparam.training.binarization import drawn
 from reparam.training.metrics import Sums, batch_sums
-from reparam.training.state import ADAM
+from reparam.training.pace import Clock, averaged
+from reparam.training.recipe import Recipe
+from reparam.training.state import TrainState
+from reparam.training.visits import Batch, Local
 
 CALIBRATION_ROWS = 4096
-INFERENCE_NOISE = 1  # what sets the noise of the search for q apart from the objective's
+
+
+class Position(NamedTuple):
+    """What a step changes: the weights and all that moves with them."""
+
+    trained: Any
+    moments: Any
+    average: Any  # None where nothing is averaged
+    local: Local | None
 
 
 @eqx.filter_jit
 def train_epoch(
-    model: Model,
-    moments: Moments,
+    state: TrainState,
     rows: Array,
     key: PRNGKeyArray,
     learning_rate: Array,
+    total_steps: Array,
     *,
-    epoch: Array,
     objective: Objective,
     schema: Schema,
-    batch_size: int,
-    inference: Inference = AMORTIZED,
-) -> tuple[Model, Moments, Sums]:
-    """Visit every row once, in an order drawn from ``key``, one step of Adam per batch.
+    recipe: Recipe,
+) -> tuple[TrainState, Sums]:
+    """Visit every row once, in an order drawn from ``key``, one step of the optimiser per batch.
 
     Rows stay on the device as they are stored and become the model's values batch by batch. The last batch is filled
-    up with rows of weight zero, so that one shape is compiled. ``epoch`` counts from 0: a warm-up reads the time by it.
+    up with rows of weight zero, so that one shape is compiled.
     """
     order_key, noise_key = jax.random.split(key)
-    batches, weights = padded_batches(random_order(order_key, rows.shape[0]), batch_size)
-    trained, fixed = eqx.partition(model, eqx.is_inexact_array)
+    batches, weights = padded_batches(random_order(order_key, rows.shape[0]), recipe.batch_size)
+    trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
+    visit, transformation = recipe.visit, recipe.optimizer.transformation
 
-    def loss(trained: Any, x: Array, weight: Array, step: Array, key: PRNGKeyArray) -> tuple[Array, Sums]:
+    def loss(trained: Any, local: Any, batch: Batch, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
-        q = find_posterior(inference, model, x, key)
-        terms = objective.at(step, len(batches))(model, x, key, q=q, weight=weight)
-        sums = batch_sums(terms, q, model.prior_distribution(), weight)
-        return -(weight @ terms.surrogate) / sums.weight, sums
+        q = model.posterior.distribution(visit.raw(model, local, batch, key))
+        terms = now(model, batch.x, key, q=q, weight=batch.weight)
+        sums = batch_sums(terms, q, model.prior_distribution(), batch.weight)
+        return -(batch.weight @ terms.surrogate) / sums.rows, sums
 
-    def update(carry: tuple[Any, Moments], batch: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
-        trained, moments = carry
-        indices, weight, step, key = batch
+    def step(at: Position, this: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Position, Sums]:
+        indices, weight, number, key = this
+        clock = Clock(number, len(batches), total_steps)
+        draw_key, own_key, key = jax.random.split(key, 3)
         x = schema.apply(rows[indices])  # (B, P)
-        gradient, sums = jax.grad(loss, has_aux=True)(trained, x, weight, step, key)
-        return ADAM.step(trained, gradient, moments, learning_rate), sums
+        batch = Batch(indices, drawn(x, draw_key) if recipe.redraw else x, weight)
+        now = objective.at(number, len(batches))
+        local = visit.improve(eqx.combine(at.trained, fixed), at.local, batch, own_key, now)
+        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, batch, now, key)
+        updates, moments = transformation.update(gradient, at.moments, at.trained)
+        rate = learning_rate * recipe.schedule.factor(clock)
+        trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
+        average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(clock))
+        return Position(trained, moments, average, local), sums
 
-    steps = epoch * len(batches) + jnp.arange(len(batches))
-    keys = jax.random.split(noise_key, len(batches))
-    (trained, moments), sums = jax.lax.scan(update, (trained, moments), (batches, weights, steps, keys))
-    return eqx.combine(trained, fixed), moments, sums
+    numbers = state.epoch * len(batches) + jnp.arange(len(batches))
+    average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
+    start = Position(trained, state.moments, average, state.local)
+    end, sums = jax.lax.scan(step, start, (batches, weights, numbers, jax.random.split(noise_key, len(batches))))
+    models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
+    return _with(state, models[0], end.moments, models[1], end.local), sums
 
 
 @eqx.filter_jit
 def evaluate_epoch(
     model: Model,
+    held_out: Local | None,
     rows: Array,
     key: PRNGKeyArray,
     *,
     objective: Objective,
     schema: Schema,
-    batch_size: int,
-    inference: Inference = AMORTIZED,
-) -> Sums:
-    """The objective's terms over every row once, without training; the same key gives the same noise."""
-    batches, weights = padded_batches(jnp.arange(rows.shape[0]), batch_size)
+    recipe: Recipe,
+) -> tuple[Local | None, Sums]:
+    """The objective's terms over every row once, without training the model; the same key gives the same noise.
 
-    def step(carry: None, batch: tuple[Array, Array, PRNGKeyArray]) -> tuple[None, Sums]:
-        indices, weight, key = batch
-        x = schema.apply(rows[indices])
-        q = find_posterior(inference, model, x, key)
-        terms = objective(model, x, key, q=q, weight=weight)
-        return None, batch_sums(terms, q, model.prior_distribution(), weight)
+    Where rows own a q, those held out follow the weights first.
+    """
+    batches, weights = padded_batches(jnp.arange(rows.shape[0]), min(recipe.batch_size, rows.shape[0]))
+    visit = recipe.visit
 
-    return jax.lax.scan(step, None, (batches, weights, jax.random.split(key, len(batches))))[1]
+    def step(local: Any, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
+        indices, weight, key = this
+        batch = Batch(indices, schema.apply(rows[indices]), weight)
+        own_key, key = jax.random.split(key)
+        local = visit.improve(model, local, batch, own_key, objective)
+        q = model.posterior.distribution(visit.raw(model, local, batch, key))
+        terms = objective(model, batch.x, key, q=q, weight=weight)
+        return local, batch_sums(terms, q, model.prior_distribution(), weight)
+
+    keys = jax.random.split(key, len(batches))
+    followed, sums = jax.lax.scan(step, held_out, (batches, weights, keys))
+    return followed, sums
 
 
 @eqx.filter_jit
 def calibrate(
-    model: Model, rows: Array, key: PRNGKeyArray, *, schema: Schema, inference: Inference = AMORTIZED
+    model: Model, local: Local | None, rows: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
 ) -> Model:
     """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows."""
-    rows_key, noise_key = jax.random.split(key)
-    x = schema.apply(rows[jax.random.permutation(rows_key, rows.shape[0])[:CALIBRATION_ROWS]])
-    raw = model.decoder(find_posterior(inference, model, x, noise_key).sample(noise_key))
-    calibrated: Model = eqx.tree_at(lambda m: m.likelihood, model, model.likelihood.refit(raw, x))
+    rows_key, draw_key, noise_key = jax.random.split(key, 3)
+    chosen = random_order(rows_key, rows.shape[0])[:CALIBRATION_ROWS]
+    x = schema.apply(rows[chosen])
+    batch = Batch(chosen, drawn(x, draw_key) if recipe.redraw else x, jnp.ones(len(chosen), x.dtype))
+    z = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise_key)).sample(noise_key)
+    likelihood = model.likelihood.refit(model.decoder(z), batch.x)
+    calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
     return calibrated
 
 
-def find_posterior(inference: Inference, model: Model, x: Array, key: PRNGKeyArray) -> Distribution:
-    """q(z|x) of a batch x (B, P) as the method finds it."""
-    keys = jax.random.split(jax.random.fold_in(key, INFERENCE_NOISE), len(x))
-    return model.posterior.distribution(inference.find(model, x, keys).raw)
+@eqx.filter_jit
+def is_finite(model: Model) -> Array:
+    """Whether every weight is a finite number."""
+    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
 def random_order(key: PRNGKeyArray, count: int) -> Array:
@@ -118,5 +148,15 @@ def padded_batches(order: Array, batch_size: int) -> tuple[Array, Array]:
     batches = -(-count // batch_size)
     positions = jnp.arange(batches * batch_size)
     indices = order[positions % count]
-    weights = (positions < count).astype(jnp.float32)
+    weights = (positions < count).astype(float)
     return indices.reshape(batches, batch_size), weights.reshape(batches, batch_size)
+
+
+def _with(state: TrainState, model: Model, moments: Any, average: Model | None, local: Local | None) -> TrainState:
+    after: TrainState = eqx.tree_at(
+        lambda s: (s.model, s.moments, s.average, s.local),
+        state,
+        (model, moments, average, local),
+        is_leaf=lambda leaf: leaf is None,
+    )
+    return after

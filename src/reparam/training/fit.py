@@ -1,4 +1,4 @@
-"""The training loop: one flat function that yields records; the caller prints, plots and saves."""
+"""The training driver: one flat function that yields records; the caller prints, plots and saves."""
 
 from __future__ import annotations
 
@@ -6,112 +6,144 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from reparam.data import Schema
 from reparam.errors import TrainingError
-from reparam.inference import AMORTIZED, Inference
+from reparam.model import Model
 from reparam.objectives import Objective
-from reparam.training.epoch import calibrate, evaluate_epoch, train_epoch
+from reparam.training.epoch import calibrate, evaluate_epoch, is_finite, train_epoch
 from reparam.training.metrics import Metrics, reduce_sums
-from reparam.training.state import State, TrainState, advance, epoch_key
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and how fast to train; ``patience`` counts epochs without a better validation bound, 0 for ever."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    patience: int = 0
+from reparam.training.recipe import Recipe, Settings
+from reparam.training.state import TrainState, advance, epoch_keys, validation_key
 
 
 @dataclass(frozen=True)
 class Record:
     """One epoch: its number from 1, means over the training and the validation rows, seconds, and the state after.
 
-    ``weights`` are those of the objective at the epoch's last step; the means know no weight but 1.
+    ``coefficients`` are those of the objective at the epoch's last step; the means know none but 1.
     """
 
     epoch: int
     training: Metrics
     validation: Metrics | None
     seconds: float
-    state: State
-    weights: Mapping[str, float]
+    state: TrainState
+    coefficients: Mapping[str, float]
 
 
-def fit(
-    state: TrainState,
-    rows: Array,
-    schema: Schema,
-    objective: Objective,
-    settings: Settings,
-    *,
-    validation_rows: Array | None = None,
-    inference: Inference = AMORTIZED,
-) -> Iterator[Record]:
+class Rows(NamedTuple):
+    """Rows as they are stored, shape (N, P), and how they become the model's values."""
+
+    stored: Array
+    schema: Schema
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is maximised over which rows, and how.
+
+    Args:
+        rows: training rows.
+        held_out: validation rows, or None; the bound on them decides which weights are best.
+        objective: what is maximised.
+        recipe: how rows are visited, and how weights move.
+        settings: epochs, learning rate, patience.
+    """
+
+    rows: Rows
+    held_out: Rows | None
+    objective: Objective
+    recipe: Recipe
+    settings: Settings
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches the training rows make."""
+        return -(-len(self.rows.stored) // self.recipe.batch_size)
+
+    def is_over(self, state: TrainState) -> bool:
+        """Whether the epochs are done, or the validation bound rises no more."""
+        waited = 0 < self.settings.patience <= int(state.stale_epochs)
+        return int(state.epoch) >= self.settings.epochs or waited
+
+
+def fit(state: TrainState, task: Task) -> Iterator[Record]:
     """Train from ``state`` until the epochs are done or the validation bound stops rising.
 
     Args:
         state: where to begin; a saved one continues as if it had never stopped.
-        rows: training rows as stored, shape (N, P).
-        schema: how stored rows become the model's values.
-        objective: what to maximise.
-        settings: epochs, batch size, step size, patience.
-        validation_rows: held-out rows, shape (M, P); the bound on them decides which weights are best.
-        inference: how q of a batch is found.
+        task: what to maximise, over which rows, and how.
 
     Yields:
         A record per epoch.
 
     Raises:
-        TrainingError: the bound is no longer finite.
+        TrainingError: the bound or a weight is no longer finite, or the validation bound never was.
     """
-    batch_size = min(settings.batch_size, rows.shape[0])
-    steps = -(-rows.shape[0] // batch_size)
-    rate = jnp.float32(settings.learning_rate)
-    while int(state.epoch) < settings.epochs and not (0 < settings.patience <= int(state.stale_epochs)):
+    while not task.is_over(state):
         started = time.perf_counter()
-        train_key, calibration_key = jax.random.split(epoch_key(state))
-        model = state.model
-        if model.likelihood.refits:
-            model = calibrate(model, rows, calibration_key, schema=schema, inference=inference)
-        model, moments, sums = train_epoch(
-            model,
-            state.moments,
-            rows,
-            train_key,
-            rate,
-            epoch=state.epoch,
-            objective=objective,
-            schema=schema,
-            batch_size=batch_size,
-            inference=inference,
-        )
-        training = reduce_sums(sums)
-        if not math.isfinite(training.bound):
+        train_key, calibration_key = epoch_keys(state)
+        state, training = _train(state, task, train_key)
+        state = _calibrated(state, task, calibration_key)
+        state, validation = _validate(state, task)
+        last = (int(state.epoch) + 1) * task.steps_per_epoch - 1
+        state = advance(state, None if validation is None else validation.bound)
+        if validation is not None and task.is_over(state) and not math.isfinite(float(state.best_bound)):
             raise TrainingError(
-                f"training diverged in epoch {int(state.epoch) + 1}: the bound is {training.bound}. Lower the learning "
-                f"rate (now {settings.learning_rate:g}), or rescale the data: values far beyond ±10 train badly."
+                f"the bound on held-out rows was not finite in any of {int(state.epoch)} epochs, so no weights can be "
+                "chosen by it. Hold out none (early_stopping=False), or choose another posterior or likelihood."
             )
-        validation = None
-        if validation_rows is not None:
-            validation = reduce_sums(
-                evaluate_epoch(
-                    model,
-                    validation_rows,
-                    state.key,
-                    objective=objective,
-                    schema=schema,
-                    batch_size=batch_size,
-                    inference=inference,
-                )
-            )
-        state = advance(state, model, moments, None if validation is None else validation.bound)
-        weights = objective.at(state.epoch * steps - 1, steps).weights()
-        yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state, weights)
+        coefficients = task.objective.at(jnp.asarray(last), task.steps_per_epoch).weights()
+        yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state, coefficients)
+
+
+def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metrics]:
+    total_steps = jnp.asarray(task.settings.epochs * task.steps_per_epoch)
+    rate = jnp.asarray(task.settings.learning_rate, float)
+    stored, schema = task.rows
+    after, sums = train_epoch(
+        state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe
+    )
+    metrics = reduce_sums(sums).in_units(schema.log_volume)
+    if not math.isfinite(metrics.bound) or not is_finite(after.model):
+        raise TrainingError(
+            f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}"
+            f"{'' if is_finite(after.model) else ' and a weight is not finite'}. Lower the learning rate (now "
+            f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far "
+            "beyond ±10 train badly."
+        )
+    return after, metrics
+
+
+def _calibrated(state: TrainState, task: Task, key: Array) -> TrainState:
+    """The noise of the data refitted to the weights as they are now, so that none is used an epoch late."""
+    if not state.model.likelihood.refits:
+        return state
+    stored, schema = task.rows
+
+    def refitted(model: Model) -> Model:
+        return calibrate(model, state.local, stored, key, schema=schema, recipe=task.recipe)
+
+    model, average = refitted(state.model), None if state.average is None else refitted(state.average)
+    calibrated: TrainState = eqx.tree_at(
+        lambda s: (s.model, s.average), state, (model, average), is_leaf=lambda leaf: leaf is None
+    )
+    return calibrated
+
+
+def _validate(state: TrainState, task: Task) -> tuple[TrainState, Metrics | None]:
+    """The bound on held-out rows by the coefficients that training has reached, and the q that those rows own."""
+    if task.held_out is None:
+        return state, None
+    now = task.objective.at((state.epoch + 1) * task.steps_per_epoch - 1, task.steps_per_epoch)
+    stored, schema = task.held_out
+    key, how = validation_key(state), {"objective": now, "schema": schema, "recipe": task.recipe}
+    followed, sums = evaluate_epoch(state.candidate, state.held_out, stored, key, **how)
+    after: TrainState = eqx.tree_at(lambda s: s.held_out, state, followed, is_leaf=lambda leaf: leaf is None)
+    return after, reduce_sums(sums).in_units(schema.log_volume)

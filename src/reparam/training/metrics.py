@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov (2016), Section 5.2
 class Sums(NamedTuple):
     """Weighted sums over one batch; an empty vector where the posterior has no closed form of it."""
 
-    weight: Array  # () of the data that are summed
-    without_density: Array  # () of those that are left out
+    rows: Array  # () how many data are summed
+    without_density: Array  # () how many are left out
     bound: Array  # () nats
     reconstruction: Array  # () nats
     kl: Array  # () nats
@@ -45,6 +45,10 @@ class Metrics:
     kl_per_dimension: tuple[float, ...] | None
     active_units: int | None
     without_density: int = 0
+
+    def in_units(self, log_volume: float) -> Metrics:
+        """The same of densities in units in which a datum takes e^log_volume times the room."""
+        return replace(self, bound=self.bound - log_volume, reconstruction=self.reconstruction - log_volume)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain values."""
@@ -79,7 +83,7 @@ def posterior_mean(q: Distribution) -> Array | None:
 def reduce_sums(sums: Sums) -> Metrics:
     """Means over all batches of an epoch, whose sums lie along the first axis."""
     totals = Sums(*(np.sum(np.asarray(part, np.float64), axis=0) for part in sums))
-    rows = totals.weight
+    rows = totals.rows
     variance = totals.mean_square / rows - (totals.mean / rows) ** 2
     return Metrics(
         bound=float(totals.bound / rows) if totals.without_density <= WITHOUT_DENSITY_AT_MOST * rows else -np.inf,

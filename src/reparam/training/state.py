@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,101 +10,77 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from reparam.model import Model
-from reparam.training.adam import Adam, Moments
-
-ADAM = Adam()
+from reparam.training.pace import NoAverage
+from reparam.training.recipe import Recipe
+from reparam.training.visits import Local
 
 
 class TrainState(eqx.Module):
-    """A position in training; a run that is stopped at an epoch and resumed from here ends with the same bytes."""
+    """A position in training; a run that is stopped at an epoch and resumed from here ends with the same bytes.
+
+    Rows own a q only where inference is mean-field: elsewhere ``local``, ``held_out`` and ``best_raw`` are None.
+    """
 
     model: Model
-    moments: Moments
+    moments: Any  # the optimiser's
+    average: Model | None  # of the weights, where they are averaged
+    local: Local | None  # of the training rows
+    held_out: Local | None  # of the validation rows, which may be none
     key: PRNGKeyArray  # the root of every epoch's noise
     epoch: Array  # () int32, epochs done
     best_model: Model
+    best_raw: tuple[Array, Array] | None  # of training and validation rows, q that belongs to the best weights
     best_bound: Array  # () on the validation rows, nats
     stale_epochs: Array  # () int32, epochs since the best
 
-
-class Local(NamedTuple):
-    """q of each row, addressed by its number, and the moments of its own Adam; every leaf has the leading axis N."""
-
-    raw: Array  # (N, R)
-    moments: Moments
-
-
-class MeanFieldState(eqx.Module):
-    """A position in training, with the q of every row."""
-
-    train: TrainState
-    local: Local  # of the training rows
-    held_out: Local  # of the validation rows, which may be none
-    best_raw: tuple[Array, Array]  # of either, q's raw vectors that belong to the best weights
-
     @property
-    def model(self) -> Model:
-        """The newest weights."""
-        return self.train.model
-
-    @property
-    def best_model(self) -> Model:
-        """The weights to use."""
-        return self.train.best_model
-
-    @property
-    def epoch(self) -> Array:
-        """Epochs done."""
-        return self.train.epoch
-
-    @property
-    def stale_epochs(self) -> Array:
-        """Epochs since the best."""
-        return self.train.stale_epochs
+    def candidate(self) -> Model:
+        """The weights that this epoch offers for use: their average, or the newest."""
+        return self.model if self.average is None else self.average
 
 
-State = TrainState | MeanFieldState
-
-
-def initial_state(model: Model, key: PRNGKeyArray) -> TrainState:
-    """The state before the first epoch."""
+def initial_state(
+    model: Model, key: PRNGKeyArray, recipe: Recipe | None = None, *, rows: int = 0, held_out_rows: int = 0
+) -> TrainState:
+    """The state before the first epoch; ``rows`` are counted where each owns a q."""
+    recipe = Recipe() if recipe is None else recipe
+    local, held_out = recipe.visit.start(model, rows), recipe.visit.start(model, held_out_rows)
     return TrainState(
         model=model,
-        moments=ADAM.start(eqx.filter(model, eqx.is_inexact_array)),
+        moments=recipe.optimizer.transformation.init(eqx.filter(model, eqx.is_inexact_array)),
+        average=None if isinstance(recipe.averaging, NoAverage) else model,
+        local=local,
+        held_out=held_out,
         key=key,
         epoch=jnp.zeros((), jnp.int32),
         best_model=model,
-        best_bound=jnp.full((), -jnp.inf, jnp.float32),
+        best_raw=None if local is None or held_out is None else (local.raw, held_out.raw),
+        best_bound=jnp.full((), -jnp.inf),
         stale_epochs=jnp.zeros((), jnp.int32),
     )
 
 
-def initial_mean_field_state(model: Model, key: PRNGKeyArray, rows: int, validation_rows: int = 0) -> MeanFieldState:
-    """The state before the first epoch: every q is N(0, I), or the nearest to it in the family."""
-    local, held_out = _start(model, rows), _start(model, validation_rows)
-    return MeanFieldState(initial_state(model, key), local, held_out, (local.raw, held_out.raw))
-
-
-def advance(state: TrainState, model: Model, moments: Moments, validation_bound: float | None) -> TrainState:
-    """The state after an epoch; without validation rows the newest model is the best."""
+def advance(state: TrainState, validation_bound: float | None) -> TrainState:
+    """The state after an epoch; without validation rows the newest weights are the best."""
     better = validation_bound is None or validation_bound > float(state.best_bound)
-    return TrainState(
-        model=model,
-        moments=moments,
-        key=state.key,
-        epoch=state.epoch + 1,
-        best_model=model if better else state.best_model,
-        best_bound=state.best_bound if validation_bound is None or not better else jnp.float32(validation_bound),
-        stale_epochs=jnp.zeros_like(state.stale_epochs) if better else state.stale_epochs + 1,
+    raw = None if state.local is None or state.held_out is None else (state.local.raw, state.held_out.raw)
+    best = (state.candidate, raw) if better else (state.best_model, state.best_raw)
+    bound = state.best_bound if validation_bound is None or not better else jnp.asarray(validation_bound, state.best_bound.dtype)
+    stale = jnp.zeros_like(state.stale_epochs) if better else state.stale_epochs + 1
+    return eqx.tree_at(
+        lambda s: (s.epoch, s.best_model, s.best_raw, s.best_bound, s.stale_epochs),
+        state,
+        (state.epoch + 1, *best, bound, stale),
+        is_leaf=lambda leaf: leaf is None,
     )
 
 
-def epoch_key(state: TrainState) -> PRNGKeyArray:
-    """The key of the epoch that comes next."""
-    return jax.random.fold_in(state.key, state.epoch)
+def epoch_keys(state: TrainState) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """Keys of the epoch that comes next: of training, and of calibrating the noise of the data."""
+    train, calibration = jax.random.split(jax.random.fold_in(state.key, state.epoch))
+    return train, calibration
 
 
-def _start(model: Model, count: int) -> Local:
-    raw = jnp.tile(model.posterior.initial_raw(), (count, 1))
-    moments = Moments(jnp.zeros_like(raw), jnp.zeros_like(raw), jnp.zeros(count, jnp.int32))
-    return Local(raw, moments)
+def validation_key(state: TrainState) -> PRNGKeyArray:
+    """The same at every epoch, so that two epochs are compared on the same noise."""
+    return jax.random.fold_in(state.key, jnp.uint32(2**32 - 1))

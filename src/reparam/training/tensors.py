@@ -26,7 +26,9 @@ def to_tensors(tree: Any) -> dict[str, NDArray[Any]]:
 
 
 def from_tensors(skeleton: Tree, tensors: Mapping[str, NDArray[Any]], source: str) -> Tree:
-    """The skeleton with its arrays taken from ``tensors``.
+    """The skeleton, of arrays or of their shapes alone, with its arrays taken from ``tensors``.
+
+    Floating-point tensors of either precision are taken into that of the skeleton.
 
     Raises:
         RunError: a tensor is missing, left over, or of another shape or type; the text names ``source`` and it.
@@ -36,7 +38,7 @@ def from_tensors(skeleton: Tree, tensors: Mapping[str, NDArray[Any]], source: st
         fault = "is missing" if name in expected else "belongs to no part of this model"
         raise RunError(f"{source}: tensor {name!r} {fault}. The file and config.json are not of one run.")
     restored: Tree = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: _restored(leaf, tensors[_name(path)], _name(path), source) if eqx.is_array(leaf) else leaf,
+        lambda path, leaf: _restored(leaf, tensors[_name(path)], _name(path), source) if _is_array(leaf) else leaf,
         skeleton,
     )
     return restored
@@ -44,7 +46,11 @@ def from_tensors(skeleton: Tree, tensors: Mapping[str, NDArray[Any]], source: st
 
 def _array_leaves(tree: Any) -> list[tuple[Any, Any]]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(path, leaf) for path, leaf in leaves if eqx.is_array(leaf)]
+    return [(path, leaf) for path, leaf in leaves if _is_array(leaf)]
+
+
+def _is_array(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 def _name(path: Any) -> str:
@@ -60,10 +66,12 @@ def _plain(leaf: Any) -> NDArray[Any]:
 
 
 def _restored(leaf: Any, tensor: NDArray[Any], name: str, source: str) -> Any:
-    required = _plain(leaf)
-    if required.shape != tensor.shape or required.dtype != tensor.dtype:
+    required = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+    alike = required.dtype == tensor.dtype or {required.dtype.kind, tensor.dtype.kind} == {"f"}
+    if required.shape != tensor.shape or not alike:
         raise RunError(
             f"{source}: tensor {name!r} must have shape {required.shape} and type {required.dtype}. "
             f"Got {tensor.shape} and {tensor.dtype}: the file and config.json are not of one run."
         )
-    return jax.random.wrap_key_data(jnp.asarray(tensor)) if _is_key(leaf) else jnp.asarray(tensor)
+    array = jnp.asarray(tensor, required.dtype)
+    return jax.random.wrap_key_data(array) if _is_key(leaf) else array

@@ -1,0 +1,25 @@
+"""Many rows, looked at in pieces, so that no copy of the whole is made in double precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_VALUES = 1 << 20  # values looked at in one go: 8 MiB in double precision
+
+
+def blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The rows in pieces of at most `BLOCK_VALUES` values, at least one row each."""
+    step = max(1, BLOCK_VALUES // max(1, rows.shape[1]))
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def moments(rows: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (divisor N) of each column in float64, shapes (P,); NaN is left out."""
+    present = np.maximum(sum((~np.isnan(block)).sum(axis=0) for block in blocks(rows)), 1)
+    mean = sum(np.nansum(block, axis=0, dtype=np.float64) for block in blocks(rows)) / present
+    square = sum(np.nansum((block - mean) ** 2, axis=0) for block in blocks(rows)) / present
+    return mean, np.sqrt(square)

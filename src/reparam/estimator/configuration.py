@@ -1,0 +1,187 @@
+"""Every setting of a fit in one frozen place, and the parts that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reparam.errors import ParameterError, UnknownNameError
+from reparam.inference import INFERENCE, Inference
+from reparam.model import Model, Network, Start, assemble
+from reparam.objectives import Objective, build_objective
+from reparam.probability.likelihoods import Likelihood
+from reparam.probability.posteriors import Posterior
+from reparam.probability.priors import Prior
+from reparam.probability.scales import Scale
+from reparam.specification import build, positive_int, real_number, requirement
+from reparam.training import Recipe, Settings
+from reparam.training.binarization import BINARIZATIONS
+from reparam.training.pace import AVERAGES, SCHEDULES, Averaging, Optimizer, Schedule
+
+STANDARDIZATIONS = ("auto", "none")
+PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
+"""What noise is drawn for: no two results share any. Appended to, never reordered: runs that are kept rely on it."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The settings of :class:`reparam.VAE`, which tells what each means; here they cannot change any more.
+
+    Raises:
+        ParameterError: a setting lies outside its domain, or two disagree.
+    """
+
+    latent_dim: int = 2
+    posterior: str | Posterior = "diagonal"
+    scale: str | Scale = "log_variance"
+    prior: str | Prior = "standard_normal"
+    likelihood: str | Likelihood = "auto"
+    objective: str | Objective = "elbo"
+    estimator: str = "pathwise"
+    beta: float = 1.0
+    warmup: str = "none"
+    inference: str | Inference = "amortized"
+    hidden: Sequence[int] = (400,)
+    activation: str = "relu"
+    encoder: Network | None = None
+    decoder: Network | None = None
+    standardize: str = "auto"
+    binarize: str = "none"
+    epochs: int = 50
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    optimizer: Any = "adam"
+    schedule: str | Schedule = "constant"
+    clip_norm: float = 0.0
+    average: str | Averaging = "none"
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    patience: int = 10
+    bound_samples: int = 100
+    random_state: Any = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant, before any data are read."""
+        for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
+            positive_int(name, getattr(self, name), "VAE")
+        real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
+        real_number("beta", self.beta, "VAE", least=0.0)
+        if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
+            raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
+        for name, known in (("standardize", STANDARDIZATIONS), ("binarize", BINARIZATIONS)):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
+        _check_widths(self.hidden)
+        self.objective_part()
+        self.recipe(1)
+        self._try_parts()
+
+    def _try_parts(self) -> None:
+        """Let every part that has a name refuse here, on two made-up features, what it would refuse later."""
+        named = isinstance(self.likelihood, str) and self.likelihood != "auto"
+        likelihood = self.likelihood if named else "gaussian"
+        start = Start(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2)))
+
+        def model(key: jax.Array) -> Model:
+            chosen = {name: getattr(self, name) for name in ("latent_dim", "posterior", "scale", "prior", "activation")}
+            return self.inference_part().prepare(assemble(start, key, **chosen, likelihood=likelihood, hidden=()))
+
+        eqx.filter_eval_shape(model, jax.random.key(0))
+
+    @property
+    def seed(self) -> int:
+        """The one seed of everything."""
+        return int(self.random_state)
+
+    def key(self, purpose: str, seed: int | None = None) -> jax.Array:
+        """The key of one of ``PURPOSES``."""
+        return jax.random.fold_in(root_key(self.seed if seed is None else seed), PURPOSES.index(purpose))
+
+    def objective_part(self) -> Objective:
+        """What is maximised."""
+        if isinstance(self.objective, Objective):
+            if (self.estimator, self.beta, self.warmup) != ("pathwise", 1.0, "none"):
+                raise ParameterError(
+                    "An objective that comes as an object has its own estimator, beta and warm-up: "
+                    "leave 'estimator', 'beta' and 'warmup' as they are."
+                )
+            return self.objective
+        return build_objective(self.objective, estimator=self.estimator, beta=self.beta, warmup=self.warmup)
+
+    def inference_part(self) -> Inference:
+        """How q is found."""
+        part: Inference = build("inference", INFERENCE, self.inference)
+        return part
+
+    def recipe(self, rows: int) -> Recipe:
+        """How an epoch over so many rows is trained."""
+        return Recipe(
+            batch_size=min(self.batch_size, rows),
+            inference=self.inference_part(),
+            optimizer=Optimizer(self.optimizer, self.clip_norm),
+            schedule=build("schedule", SCHEDULES, self.schedule),
+            averaging=build("average", AVERAGES, self.average),
+            redraw=self.binarize == "dynamic",
+        )
+
+    def settings(self) -> Settings:
+        """How long and how fast."""
+        return Settings(self.epochs, self.learning_rate, self.patience if self.early_stopping else 0)
+
+    def model(self, start: Start, key: jax.Array, likelihood: str | Likelihood) -> Model:
+        """The untrained model, its ``auto`` likelihood chosen."""
+        names = ("latent_dim", "posterior", "scale", "prior", "activation", "encoder", "decoder")
+        parts = {name: getattr(self, name) for name in names}
+        model = assemble(start, key, **parts, hidden=tuple(self.hidden), likelihood=likelihood)
+        return self.inference_part().prepare(model)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every setting as a plain value; what is an object, and so has no name, as None."""
+        return {name: _plain(getattr(self, name)) for name in FIELDS}
+
+    @property
+    def nameless(self) -> tuple[str, ...]:
+        """The settings that are objects: they cannot be saved, and are handed over again at ``load``."""
+        return tuple(name for name in PARTS if not isinstance(getattr(self, name), str | None))
+
+
+FIELDS = tuple(field.name for field in fields(Configuration))
+PARTS = (
+    *("posterior", "scale", "prior", "likelihood", "objective", "inference"),
+    *("encoder", "decoder", "optimizer", "schedule", "average"),
+)
+
+
+def root_key(seed: int) -> jax.Array:
+    """The key of a seed of any size: JAX's own knows 32 bits.
+
+    Raises:
+        ParameterError: the seed is negative.
+    """
+    if seed < 0:
+        raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", seed))
+    key = jax.random.key(seed & 0xFFFFFFFF)
+    while seed := seed >> 32:
+        key = jax.random.fold_in(key, seed & 0xFFFFFFFF)
+    return key
+
+
+def _check_widths(hidden: Any) -> None:
+    if not isinstance(hidden, Sequence | np.ndarray) or isinstance(hidden, str):
+        raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf)", hidden))
+    for width in hidden:
+        positive_int("hidden", width, "VAE")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [int(width) for width in value]
+    return value if isinstance(value, str | int | float | bool | None) else None

@@ -1,0 +1,46 @@
+"""How an epoch is trained: everything that has no arrays, and that a compiled epoch is chosen by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reparam.inference import AMORTIZED, Inference
+from reparam.training.pace import Averaging, Decay, NoAverage, Optimizer, Schedule
+from reparam.training.visits import Visit, visit_by
+
+CONSTANT = Decay("constant")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How rows are visited, and how weights move.
+
+    Args:
+        batch_size: rows per step.
+        inference: how q of a batch is found.
+        optimizer: the gradient's way to an update.
+        schedule: what the learning rate is multiplied by.
+        averaging: of the weights.
+        redraw: draw zeros and ones of grey values at every visit.
+    """
+
+    batch_size: int = 128
+    inference: Inference = AMORTIZED
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = CONSTANT
+    averaging: Averaging = NoAverage()
+    redraw: bool = False
+
+    @property
+    def visit(self) -> Visit:
+        """How q of the rows that are trained on is found."""
+        return visit_by(self.inference)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast to train; ``patience`` counts epochs without a better validation bound, 0 for ever."""
+
+    epochs: int
+    learning_rate: float
+    patience: int = 0
