@@ -19,33 +19,14 @@ import sys
 import time
 from typing import Any
 
-import equinox as eqx
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from reparam import VAE
 from reparam.data import Dataset, load
-from reparam.training import Record
 
 Schedule = tuple[tuple[float, int], ...]
 SCHEDULE = "3e-3:600,1e-3:600,3e-4:300"
-
-
-class MeanModel:
-    """The mean of the models of the epochs that it is shown."""
-
-    def __init__(self) -> None:
-        self.sum: Any = None
-        self.epochs = 0
-
-    def add(self, record: Record) -> None:
-        weights, self.rest = eqx.partition(record.state.model, eqx.is_inexact_array)
-        self.sum = weights if self.sum is None else jax.tree.map(jax.numpy.add, self.sum, weights)
-        self.epochs += 1
-
-    def model(self) -> Any:
-        return eqx.combine(jax.tree.map(lambda total: total / self.epochs, self.sum), self.rest)
 
 
 def closed_form(x: NDArray[Any], latents: int) -> tuple[float, float]:
@@ -63,23 +44,23 @@ def parse_schedule(text: str) -> Schedule:
     return tuple((float(rate), int(epochs)) for rate, epochs in (stage.split(":") for stage in text.split(",")))
 
 
-def train(vae: VAE, data: Dataset, schedule: Schedule) -> VAE:
-    """Train at falling rates, each stage going on where the last one stopped; keep the mean of the last."""
-    vae.prepare(data)
-    done = 0
-    for rate, epochs in schedule:
-        done += epochs
-        mean = MeanModel()
-        vae.set_params(learning_rate=rate, epochs=done).fit_dataset(data, report=mean.add, resume=True)
-    vae.model_ = mean.model()
-    return vae
+def falling(schedule: Schedule) -> dict[str, Any]:
+    """The settings of training at falling rates that keeps the mean of the weights over the last stage."""
+    rate = schedule[0][0]
+    stages = ",".join(f"{epochs},{stage / rate:.17g}" for stage, epochs in schedule)
+    return {
+        "learning_rate": rate,
+        "schedule": f"stages:{stages}",
+        "epochs": sum(epochs for _, epochs in schedule),
+        "average": f"last:{schedule[-1][1]}",
+    }
 
 
 def measure(data: Dataset, latents: int, schedule: Schedule, **settings: Any) -> dict[str, Any]:
     """Train and compare, nats per datum in the model's units."""
     started = time.perf_counter()
-    vae = VAE(latent_dim=latents, hidden=(), likelihood="gaussian", bound_samples=100, **settings)
-    found = train(vae, data, schedule).evaluate(data)
+    vae = VAE(latent_dim=latents, hidden=(), likelihood="gaussian", bound_samples=100, **falling(schedule), **settings)
+    found = vae.fit_dataset(data).evaluate(data)
     bound, variance = closed_form(np.asarray(data.schema.apply(data.rows), np.float64), latents)
     noise = found.observation_noise
     return {

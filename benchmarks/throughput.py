@@ -35,7 +35,7 @@ def reparam_epochs(x: np.ndarray) -> Epoch:
     from reparam.data import Schema
     from reparam.model import build_model
     from reparam.objectives import ELBO
-    from reparam.training import Record, Settings, fit, initial_state
+    from reparam.training import Recipe, Record, Rows, Settings, Task, fit, initial_state
 
     schema = Schema("binary", (28, 28), "uint8", None, 0.0, 1.0, "x")
     model = build_model(
@@ -46,7 +46,8 @@ def reparam_epochs(x: np.ndarray) -> Epoch:
         hidden=(HIDDEN,),
     )
     state = initial_state(model, jax.random.key(1))
-    records: Iterator[Record] = fit(state, jnp.asarray(x), schema, ELBO(), Settings(10**6, BATCH, RATE))
+    task = Task(Rows(jnp.asarray(x), schema), None, ELBO(), Recipe(BATCH), Settings(10**6, RATE))
+    records: Iterator[Record] = fit(state, task)
     return lambda: -next(records).training.bound
 
 

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import warnings
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pandas as pd
 import pytest
 from sklearn.base import clone
@@ -14,7 +18,12 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import reparam
+import reparam.data
+from reparam.data import split
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError, SupportError, UnknownNameError
+from reparam.estimator.configuration import PURPOSES
+from reparam.objectives import ELBO
+from reparam.probability.posteriors import LowRank
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 X = DIGITS[:200, 2:62] / 16
@@ -132,18 +141,176 @@ def test_saved_and_loaded_runs_agree_to_the_bit(fitted, tmp_path):
     assert loaded.history_ == fitted.history_
 
 
-def test_a_loaded_run_trains_on_as_if_it_had_never_stopped(tmp_path):
-    from reparam.data import from_array
+VARIANTS = {
+    "amortized": {},
+    "held out": {"early_stopping": True},
+    "optimal noise": {"likelihood": "gaussian:optimal"},
+    "mean field": {"inference": "mean_field:2", "early_stopping": True},
+    "semi-amortized": {"inference": "semi_amortized:2"},
+    "flow": {"posterior": "flow:1,8,4"},
+    "averaged": {"average": "ema:0.9", "schedule": "stages:1,1,1,0.5", "optimizer": "adamw:0.01", "clip_norm": 1.0},
+    "redrawn": {"binarize": "dynamic", "early_stopping": True},
+}
 
-    data = from_array(X, name="X")
-    parameters = {"early_stopping": True, "latent_dim": 3}
-    whole = small(epochs=4, **parameters).fit_dataset(data)
-    half = small(epochs=2, **parameters).fit_dataset(data)
-    resumed = reparam.load(half.save(tmp_path / "half")).set_params(epochs=4).fit_dataset(data, resume=True)
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_training_that_goes_on_ends_with_the_same_bytes(variant, tmp_path):
+    parameters = {"latent_dim": 3, **VARIANTS[variant]}
+    whole = small(epochs=3, **parameters).fit(X)
+    half = small(epochs=2, **parameters).fit(X)
+    resumed = reparam.load(half.save(tmp_path / "half")).set_params(epochs=3, warm_start=True).fit(X)
     whole.save(tmp_path / "whole")
     resumed.save(tmp_path / "resumed")
-    for name in ("model.safetensors", "state.safetensors", "metrics.jsonl"):
+    for name in ("model.safetensors", "state.safetensors", "metrics.jsonl", "config.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes(), name
+
+
+def test_warm_start_goes_on_with_the_same_rows_and_the_same_model_only(fitted, tmp_path):
+    again = reparam.load(fitted.save(tmp_path / "run")).set_params(warm_start=True, epochs=4)
+    with pytest.raises(DataError, match="its values differ"):
+        again.fit(X[:100])
+    again = reparam.load(tmp_path / "run").set_params(warm_start=True, scale="softplus")
+    with pytest.raises(ParameterError, match="cannot change scale from 'log_variance' to 'softplus'"):
+        again.fit(X)
+    assert small(warm_start=True, epochs=1).fit(X).set_params(epochs=2).fit(X).n_iter_ == 2
+    assert small(epochs=1).fit(X).set_params(epochs=2).fit(X[:100]).n_iter_ == 2  # without it, a fit begins anew
+
+
+def test_what_is_fitted_does_not_follow_its_parameters(tmp_path):
+    vae = small(epochs=1).fit(X)
+    codes, scores = vae.transform(X[:20]), vae.score_samples(X[:20])
+    vae.set_params(random_state=7, bound_samples=3, inference="mean_field", latent_dim=5, posterior="full", beta=3.0)
+    assert np.array_equal(vae.transform(X[:20]), codes)
+    assert np.array_equal(vae.score_samples(X[:20]), scores)
+    assert np.array_equal(reparam.load(vae.save(tmp_path / "run")).transform(X[:20]), codes)
+
+
+def test_a_fit_that_fails_or_is_interrupted_leaves_nothing_fitted(monkeypatch):
+    vae = small(epochs=1).fit(X)
+    with pytest.raises(SupportError):
+        vae.set_params(likelihood="bernoulli").fit(X * 2)
+    with pytest.raises(NotFittedError):
+        vae.transform(X)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reparam.estimator.vae.told", interrupt)
+    vae = small(epochs=3, verbose=1)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(X)
+    assert not hasattr(vae, "model_")
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(vae, {"beta": [1.0]}, cv=2).fit(X)
+
+
+def test_verbose_prints_some_epochs(capsys):
+    small(epochs=4, verbose=2).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["epoch 2/4", "epoch 4/4"]
+
+
+def test_seeds_of_any_size_are_seeds():
+    codes = [small(epochs=1, random_state=seed).fit(X).transform(X[:5]) for seed in (1, 2**32 + 1, 2**70 + 1)]
+    assert not np.array_equal(codes[0], codes[1])
+    assert not np.array_equal(codes[1], codes[2])
+    with pytest.raises(ParameterError, match="random_state"):
+        small(random_state=-1).fit(X)
+
+
+def test_every_purpose_has_noise_of_its_own():
+    configuration = small().configuration()
+    keys = [jax.random.key_data(configuration.key(purpose)).tobytes() for purpose in PURPOSES]
+    assert len({*keys, jax.random.key_data(jax.random.key(0)).tobytes()}) == len(PURPOSES) + 1
+
+
+def test_columns_of_a_frame_are_those_of_the_file_or_refused(tmp_path):
+    frame = pd.DataFrame(X[:, :6], columns=list("abcdef"))
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    vae = small(epochs=1).fit_dataset(reparam.data.load(str(tmp_path / "x.csv")))
+    assert np.array_equal(vae.transform(frame), vae.transform(reparam.data.load(str(tmp_path / "x.csv"))))
+    with pytest.raises(ValueError, match="feature names"):
+        vae.transform(frame[list("fedcba")])
+
+
+def test_units_do_not_change_the_model():
+    """The same table in other units: the same codes, and densities that differ by the Jacobian, ln 1000 per column."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(150, 2)) @ rng.normal(size=(2, 4)) + 0.1 * rng.normal(size=(150, 4))
+    for likelihood, factor in (
+        ("gaussian", 1e3),
+        ("gaussian:per_dimension", np.array([1e3, 1.0, 1e-4, 7.0])),
+        ("student_t", 1e-3),
+    ):
+        fits = [small(likelihood=likelihood).fit(rows) for rows in (table, table * factor + 1e4 * factor)]
+        codes = [vae.transform(rows) for vae, rows in zip(fits, (table, table * factor + 1e4 * factor), strict=True)]
+        np.testing.assert_allclose(codes[0], codes[1], atol=2e-4)
+        volume = float(np.sum(np.log(np.broadcast_to(factor, 4))))
+        bounds = [vae.history_[-1]["bound"] for vae in fits]
+        assert bounds[1] == pytest.approx(bounds[0] - volume, abs=2e-3)
+        scores = [vae.score(rows) for vae, rows in zip(fits, (table, table * factor + 1e4 * factor), strict=True)]
+        assert scores[1] == pytest.approx(scores[0] - volume, abs=2e-2)
+
+
+def test_held_out_rows_are_not_looked_at():
+    """The shift and scale of the rows are those of the training rows alone."""
+    spoilt = X.copy()
+    train, held_out = split(200, 0.1, 0)
+    spoilt[held_out] *= 1.0 + 1e-3
+    one, other = (small(epochs=1, early_stopping=True).fit(rows) for rows in (X, spoilt))
+    assert one.schema_.shift == other.schema_.shift == tuple(X[train].mean(axis=0).tolist())
+    assert one.schema_.scale == other.schema_.scale
+
+
+def test_parts_may_be_objects(tmp_path):
+    by_name = small(latent_dim=3, posterior="low_rank:2", optimizer="adam:1e-7").fit(X)
+    objects = {"posterior": LowRank(3, 2), "objective": ELBO(), "optimizer": optax.adam(1.0, eps=1e-7)}
+    by_object = small(latent_dim=3, **objects).fit(X)
+    np.testing.assert_allclose(by_object.transform(X), by_name.transform(X), atol=1e-6)
+    place = by_object.save(tmp_path / "run")
+    with pytest.raises(ParameterError, match="objective, optimizer, posterior had no name.*reparam.load"):
+        reparam.load(place)
+    assert np.array_equal(reparam.load(place, **objects).transform(X), by_object.transform(X))
+    with pytest.raises(ParameterError, match="was saved by name"):
+        reparam.load(by_name.save(tmp_path / "named"), posterior=LowRank(3, 2))
+    with pytest.raises(ParameterError, match="latent_dim is 4, but the latent_dim of the model is 3"):
+        small(latent_dim=3, posterior=LowRank(4, 2)).fit(X)
+
+
+class Own(eqx.Module):
+    """A network of one's own: sizes are fixed by its weights."""
+
+    weight: jax.Array
+
+    def __call__(self, x):
+        return jnp.tanh(x @ self.weight)
+
+
+def test_networks_may_be_ones_own(tmp_path):
+    encoder, decoder = Own(jnp.ones((60, 4)) / 60), Own(jnp.ones((2, 60)) / 2)
+    vae = clone(small(encoder=encoder, decoder=decoder)).fit(X)
+    assert isinstance(vae.model_.encoder, Own)
+    assert np.abs(vae.model_.encoder.weight - encoder.weight).max() > 0, "it is trained"
+    loaded = reparam.load(vae.save(tmp_path / "run"), encoder=encoder, decoder=decoder)
+    assert np.array_equal(loaded.transform(X), vae.transform(X))
+    with pytest.raises(ParameterError, match=r"'encoder' must map an array \(..., 60\) to \(..., 4\)"):
+        small(encoder=Own(jnp.ones((60, 3)))).fit(X)
+
+
+@pytest.mark.parametrize("binarize", ["fixed", "dynamic", "threshold"])
+def test_grey_values_are_binarised(binarize):
+    vae = small(epochs=1, binarize=binarize).fit(X)
+    assert vae.likelihood_ == "bernoulli"
+    rows, schema = vae.fitted_.stored(X)
+    assert set(np.unique(rows)) == {0, 1}
+    if binarize == "threshold":
+        np.testing.assert_array_equal(rows, X > 0.5)
+    else:
+        z = (rows.sum() - X.sum()) / np.sqrt((X * (1 - X)).sum())
+        assert abs(z) < 5  # false alarm 6e-7, fixed seed
+    assert schema.log_volume == 0
+    with pytest.raises(DataError, match=r"cannot be binarised.*\[0, 1\]"):
+        small(binarize=binarize).fit(X * 2)
 
 
 def test_auto_looks_at_the_data_and_says_why():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.ppca import closed_form, measure, train
+from benchmarks.ppca import closed_form, falling, measure
 
 from reparam import VAE
 from reparam.data import from_array, load
@@ -52,6 +52,6 @@ def test_collapse_is_predicted_by_the_spectrum(oil, variance, beta, active):
     spectrum = np.linalg.eigvalsh(np.cov(oil.rows.T.astype(np.float64), bias=True))
     assert np.sum(spectrum > beta * variance) == active
     likelihood = f"gaussian:fixed:{variance**0.5}"
-    vae = VAE(latent_dim=8, hidden=(), likelihood=likelihood, beta=beta, batch_size=100)
-    means = train(vae, oil, LONG).transform(oil.rows)  # near βσ² a latent dies slowly
+    vae = VAE(latent_dim=8, hidden=(), likelihood=likelihood, beta=beta, batch_size=100, **falling(LONG))
+    means = vae.fit_dataset(oil).transform(oil.rows)  # near βσ² a latent dies slowly
     assert np.sum(np.var(means, axis=0) > 0.01) == active
