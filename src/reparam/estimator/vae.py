@@ -53,7 +53,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ``likelihood_reason_`` what it chose and why.
         objective: what is maximised: ``elbo``, or ``elbo:5`` for five draws; ``iwae:50``, ``free_bits:0.5``, ``mmd``, …
         estimator: of its gradient: ``pathwise``, ``stl``, ``dreg``, ``score_function``, ``vimco``.
-        beta: weight of the divergence in the surrogate; the reported bound is the ELBO all the same.
+        beta: coefficient of the divergence in the surrogate, None for the objective's own: 1, of ``beta_tcvae`` 6; the
+            reported bound is the ELBO all the same.
         warmup: of that weight: ``none``, ``linear:10`` over ten epochs, ``cyclic:10``, ``linear:500,steps``.
         inference: how q is found: ``amortized``, by an encoder; ``mean_field:5``, a free q for each row, five steps of
             it at each visit and no encoder; ``semi_amortized:5``, an encoder and five steps from where it points.
@@ -89,7 +90,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         likelihood: str = "auto",
         objective: str = "elbo",
         estimator: str = "pathwise",
-        beta: float = 1.0,
+        beta: float | None = None,
         warmup: str = "none",
         inference: str = "amortized",
         hidden: Sequence[int] = (400,),
@@ -268,7 +269,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
             positive_int(name, getattr(self, name), "VAE")
         real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
-        real_number("beta", self.beta, "VAE", least=0.0)
+        if self.beta is not None:
+            real_number("beta", self.beta, "VAE", least=0.0)
         if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
             raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
         if not isinstance(self.hidden, Sequence | np.ndarray) or isinstance(self.hidden, str):
@@ -364,7 +366,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self._key("evaluate", random_state),
             self.bound_samples,
             raw=np.asarray(found.raw),
-            beta=self.beta,
+            beta=1.0 if self.beta is None else self.beta,
             not_converged=int(np.sum(~found.converged)),
             report=report,
         )

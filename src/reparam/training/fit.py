@@ -113,5 +113,5 @@ def fit(
                 )
             )
         state = advance(state, model, moments, None if validation is None else validation.bound)
-        weights = objective.at(state.epoch * steps - 1, steps).weights()
+        weights = objective.at(state.epoch * steps - 1, steps).coefficients()
         yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state, weights)

@@ -83,7 +83,7 @@ def fit_mean_field(
         train = advance(train, model, moments, None if validation is None else validation.bound)
         best_raw = (local.raw, held_out.raw) if int(train.stale_epochs) == 0 else state.best_raw
         state = MeanFieldState(train, local, held_out, best_raw)
-        weights = objective.at(train.epoch * steps - 1, steps).weights()
+        weights = objective.at(train.epoch * steps - 1, steps).coefficients()
         yield Record(int(train.epoch), training, validation, time.perf_counter() - started, state, weights)
 
 
