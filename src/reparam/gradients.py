@@ -15,19 +15,20 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
-from reparam.errors import ParameterError, UnknownNameError
+from reparam.errors import ParameterError
 from reparam.model import Model
 from reparam.objectives import Objective, build_objective
-from reparam.objectives.draws import detached
-from reparam.probability.reparameterization import draw_noise, reparameterize
-from reparam.specification import lookup, positive_int, requirement
+from reparam.objectives.draws import Draws, draw_with_log_prob
+from reparam.objectives.estimators import ESTIMATORS, check_estimator, mean_of_draws
+from reparam.probability.reparameterization import draw_noise
+from reparam.specification import lookup, positive_int, requirement, underscored
 
 Params = TypeVar("Params")
 
 NOT_OF_A_FUNCTION = {
-    "stl": "f(z) contains no ln q(z) whose score could be dropped",
-    "dreg": "f(z) is no average of importance weights",
-    "vimco": "f(z) is no average of importance weights",
+    "stl": "f(z) contains no ln q(z) whose score could be dropped; choose 'pathwise' or 'score_function'",
+    "dreg": "f(z) is no average of importance weights; choose 'pathwise' or 'score_function'",
+    "vimco": "f(z) is no average of importance weights; choose 'pathwise' or 'score_function'",
 }
 
 
@@ -45,6 +46,9 @@ def estimate_gradient(  # noqa: PLR0917 - the order in which the mathematics is 
     :math:`\frac1S \sum_s (f(z_s) - b_s) \nabla_\phi \ln q(z_s; \phi)`, where :math:`b_s` is the mean of f over the
     other draws, and 0 for a single one.
 
+    Noise whose law has parameters of its own, as Student's t has, is differentiated by ``pathwise`` implicitly
+    (Figurnov et al. 2018).
+
     Args:
         f: of one draw, in the shape of the distribution (batch and event), a number; differentiable for ``pathwise``.
         make_distribution: φ → q(z; φ), one that :func:`reparameterize` knows.
@@ -57,7 +61,8 @@ def estimate_gradient(  # noqa: PLR0917 - the order in which the mathematics is 
         The estimate, in the structure and shapes of ``params``.
 
     Raises:
-        ParameterError: ``num_samples`` is no positive int, or the estimator is not one of a function of z alone.
+        ParameterError: ``num_samples`` is no positive int, f gives more than one number, or the estimator is not one of
+            a function of z alone.
 
     Source: Kingma & Welling (2014), Section 2.4; Williams (1992); Mohamed et al. (2020) compare the two.
 
@@ -67,32 +72,34 @@ def estimate_gradient(  # noqa: PLR0917 - the order in which the mathematics is 
     >>> abs(jnp.mean(jax.vmap(gradient)(jax.random.split(jax.random.key(0), 100))).item() - 6.0) < 0.1
     True
     """
-    if estimator in NOT_OF_A_FUNCTION:
-        raise ParameterError(
-            f"estimate_gradient cannot use estimator {estimator!r}: {NOT_OF_A_FUNCTION[estimator]}. "
-            f"Choose one of {', '.join(FUNCTION_ESTIMATORS)}, or train an objective with it."
-        )
-    if estimator not in FUNCTION_ESTIMATORS:
-        raise UnknownNameError("estimator", estimator, FUNCTION_ESTIMATORS)
+    chosen = ESTIMATORS[check_estimator(estimator, "estimate_gradient", NOT_OF_A_FUNCTION)]
     count = positive_int("num_samples", num_samples, "estimate_gradient")
-    surrogate = FUNCTION_ESTIMATORS[estimator]
-    gradient: Params = jax.grad(lambda params: surrogate(f, make_distribution(params), key, count))(params)
+
+    def evaluate(_: None, sampler: Distribution, density: Distribution | None = None) -> Draws:
+        z, log_q = draw_with_log_prob(sampler, draw_noise(sampler, key, (count,)), density)
+        values = _one_number_each(f, z)[:, None]
+        return Draws(values, jnp.zeros_like(values), jnp.sum(log_q.reshape(count, -1), axis=1, keepdims=True))
+
+    def surrogate(params: Params) -> Array:
+        return chosen(F_OF_Z, evaluate, None, make_distribution(params))[0][0]
+
+    gradient: Params = jax.grad(surrogate)(params)
     return gradient
 
 
-def _pathwise(f: Callable[[Array], Array], q: Distribution, key: PRNGKeyArray, count: int) -> Array:
-    return jnp.mean(jax.vmap(f)(reparameterize(q, draw_noise(q, key, (count,)))))
+F_OF_Z = mean_of_draws(lambda draws: draws.log_likelihood)
+"""f stands where an objective has ln p(x|z)."""
 
 
-def _score_function(f: Callable[[Array], Array], q: Distribution, key: PRNGKeyArray, count: int) -> Array:
-    z = reparameterize(detached(q), draw_noise(q, key, (count,)))
-    values = jax.lax.stop_gradient(jax.vmap(f)(z))
-    baseline = (jnp.sum(values) - values) / (count - 1) if count > 1 else jnp.zeros(1)
-    log_q = jnp.sum(q.log_prob(z).reshape(count, -1), axis=-1)
-    return jnp.mean((values - baseline) * log_q)
-
-
-FUNCTION_ESTIMATORS = {"pathwise": _pathwise, "score_function": _score_function}
+def _one_number_each(f: Callable[[Array], Array], z: Array) -> Array:
+    """F of S draws (S, ...), shape (S,)."""
+    values = jax.vmap(f)(z)
+    if jnp.shape(values) != z.shape[:1]:
+        raise ParameterError(
+            "estimate_gradient needs an f that gives one number for a draw of z, of shape (). "
+            f"Got shape {jnp.shape(values)[1:]} for z of shape {z.shape[1:]}: sum it, or take one entry."
+        )
+    return jnp.asarray(values)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def compare_gradients(
         ParameterError: a name is unknown, or an estimator cannot serve the objective.
     """
     defaults, _ = lookup("objective", COMPARED, objective)
-    chosen = defaults if estimators is None else tuple(name.replace("-", "_") for name in estimators)
+    chosen = defaults if estimators is None else tuple(underscored(name) for name in estimators)
     return tuple(
         measure_gradient(model, x, key, objective=objective, estimator=estimator, samples=count, repeats=repeats)
         for estimator in chosen
@@ -204,7 +211,7 @@ def _gradient_pairs(model: Model, x: Array, keys: PRNGKeyArray, objective: Objec
         return jax.tree.map(lambda a, b: a + b[0] + b[1], total, both), 0.5 * _squared_norms(difference)
 
     total, half_squares = jax.lax.scan(pair, jax.tree.map(jnp.zeros_like, trained), keys)
-    return _squared_norms(jax.tree.map(lambda leaf: leaf / keys.size, total)), half_squares
+    return _squared_norms(jax.tree.map(lambda leaf: leaf / (2 * len(keys)), total)), half_squares
 
 
 def _squared_norms(gradient: Any) -> Array:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from reparam.errors import ParameterError, UnknownNameError
 
 Part = TypeVar("Part")
 
+NAME = re.compile(r"[A-Za-z][\w-]*")
+
 
 def parse(specification: str) -> tuple[str, tuple[int | float | str, ...]]:
-    """Split ``name:argument,argument`` into the name and its arguments; hyphens and underscores are one.
+    """Split ``name:argument,argument`` into the name and its arguments; in names hyphens and underscores are one.
 
     >>> parse("low-rank:2")
     ('low_rank', (2,))
-    >>> parse("gaussian:fixed:0.1")
-    ('gaussian', ('fixed:0.1',))
+    >>> parse("gaussian:fixed:1e-3"), parse("gaussian:per-dimension")
+    (('gaussian', ('fixed:1e-3',)), ('gaussian', ('per_dimension',)))
     """
     name, _, rest = specification.partition(":")
-    arguments = tuple(_number(word.strip()) for word in rest.split(",")) if rest else ()
-    return name.strip().replace("-", "_"), arguments
+    arguments = tuple(_argument(word.strip()) for word in rest.split(",")) if rest else ()
+    return underscored(name.strip()), arguments
+
+
+def underscored(name: str) -> str:
+    """A name as Python spells it.
+
+    >>> underscored("score-function")
+    'score_function'
+    """
+    return name.replace("-", "_")
 
 
 def lookup(kind: str, registry: Mapping[str, Part], specification: str) -> tuple[Part, tuple[Any, ...]]:
@@ -44,17 +57,69 @@ def lookup(kind: str, registry: Mapping[str, Part], specification: str) -> tuple
     return registry[name], arguments
 
 
-def build(kind: str, registry: Mapping[str, Any], specification: str, *first: Any, **named: Any) -> Any:
-    """Construct the part that a specification names: ``registry[name](*first, *arguments, **named)``.
+def build(kind: str, registry: Mapping[str, Any], part: Any, *first: Any, **named: Any) -> Any:
+    """The part that a name stands for, or the part itself.
+
+    Args:
+        kind: what the part is, for an error text.
+        registry: names and what constructs their parts.
+        part: a name with its arguments, or an object of the kind that the registry's entries make.
+        *first: what every part of the registry takes first.
+        **named: what every part of the registry takes by name.
+
+    Raises:
+        ParameterError: as :func:`construct` and :func:`as_it_is` do.
+
+    >>> from fractions import Fraction
+    >>> build("number", {"ratio": Fraction}, "ratio:1,2"), build("number", {"ratio": Fraction}, Fraction(1, 3))
+    (Fraction(1, 2), Fraction(1, 3))
+    """
+    if isinstance(part, str):
+        return construct(kind, registry, part, *first, **named)
+    return as_it_is(kind, registry, part)
+
+
+def construct(kind: str, registry: Mapping[str, Any], specification: str, *first: Any, **named: Any) -> Any:
+    """The part that a specification names, ``registry[name](*first, *arguments, **named)``.
 
     Raises:
         ParameterError: the name is unknown, or the part does not take these arguments.
     """
     constructor, arguments = lookup(kind, registry, specification)
+    signature = inspect.signature(constructor)
     try:
-        return constructor(*first, *arguments, **named)
+        signature.bind(*first, *arguments, **named)
     except TypeError as error:
-        raise ParameterError(f"{kind} {specification!r} does not take these arguments: {error}.") from error
+        taken = ", ".join(
+            str(parameter.replace(annotation=inspect.Parameter.empty))
+            for parameter in list(signature.parameters.values())[len(first) :]
+            if parameter.name not in named and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        )
+        raise ParameterError(
+            f"{kind} {specification!r} does not take these arguments: {error}. "
+            f"{parse(specification)[0]!r} takes {taken or 'none'}."
+        ) from None
+    return constructor(*first, *arguments, **named)
+
+
+def as_it_is(kind: str, registry: Mapping[str, Any], part: Part) -> Part:
+    """The object itself, if it is of the kind that the registry's entries make.
+
+    Raises:
+        ParameterError: it is not.
+
+    >>> from fractions import Fraction
+    >>> as_it_is("part", {"ratio": Fraction}, 0.5)
+    Traceback (most recent call last):
+    ...
+    reparam.errors.ParameterError: The 'part' parameter must be a name such as 'ratio' or a Fraction. Got 0.5 instead.
+    """
+    base = _common_base(registry)
+    if not isinstance(part, base):
+        article = "an" if base.__name__[0] in "AEIOU" else "a"
+        names = f"a name such as {next(iter(registry))!r} or {article} {base.__name__}"
+        raise ParameterError(f"The {kind!r} parameter must be {names}. Got {part!r} instead.")
+    return part
 
 
 def positive_int(name: str, value: object, owner: str = "the posterior") -> int:
@@ -86,10 +151,22 @@ def requirement(name: str, owner: str, required: str, value: object) -> str:
     return f"The {name!r} parameter of {owner} must be {required}. Got {value!r} instead."
 
 
-def _number(word: str) -> int | float | str:
+def _argument(word: str) -> int | float | str:
     for kind in (int, float):
         try:
             return kind(word)
         except ValueError:
             continue
-    return word
+    return ":".join(underscored(part) if NAME.fullmatch(part) else part for part in word.split(":"))
+
+
+def _common_base(registry: Mapping[str, Any]) -> type:
+    """The nearest class of which every entry makes an instance."""
+    first, *others = (_made(entry) for entry in registry.values())
+    return next(base for base in first.__mro__ if all(issubclass(other, base) for other in others))
+
+
+def _made(entry: Any) -> type:
+    """What an entry of a registry makes: a class itself, a function what it says it returns."""
+    made: type = entry if isinstance(entry, type) else get_type_hints(entry)["return"]
+    return made

@@ -16,7 +16,7 @@ from reparam.errors import ParameterError, ReparamWarning, UnknownNameError
 from reparam.gradients import measure_gradient
 from reparam.objectives import ELBO, IWAE, build_objective
 from reparam.objectives.estimators import Target, arithmetic_mean, geometric_mean, score_function
-from reparam.objectives.importance import combined, grouped, log_mean, power_mean
+from reparam.objectives.importance import Average
 from reparam.probability.reparameterization import draw_noise, reparameterize
 
 NOISE = 0.8
@@ -174,7 +174,7 @@ def test_for_every_posterior_stl_and_dreg_follow_their_papers(posterior):
 
 @pytest.mark.parametrize(
     "mean",
-    [log_mean(), power_mean(0.6), power_mean(-1.5), power_mean(0.0), grouped(2, log_mean()), combined(0.3, log_mean())],
+    [Average(), Average(power=0.6), Average(power=-1.5), Average(power=0.0), Average(2), Average(mix=0.3)],
 )
 def test_the_curvature_is_the_diagonal_of_the_second_derivative(mean):
     log_w = jax.random.normal(jax.random.key(0), (4, 1))
@@ -187,7 +187,7 @@ def test_the_score_is_weighted_by_what_its_draw_adds_beyond_the_others(others):
     """A surrogate with the learning signals of a loop (Mnih & Rezende 2016)."""
     x, eps = jnp.array([[1.3]]), jax.random.normal(jax.random.key(0), (4, 1, 1))
     q = MODEL.encode(x)
-    mean = log_mean()
+    mean = Average()
     target = Target(lambda d: d.log_likelihood + d.log_prior - d.log_q, mean.value, mean.curvature, others)
     gradient = quick_jit(jax.grad(lambda loc: score_function(target, MODEL, x, eps, located(q, loc))[0][0]))(q.loc)
     log_w = np.asarray(log_weight(leaves(MODEL), eps[:, 0, 0]), np.float64)

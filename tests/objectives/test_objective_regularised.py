@@ -166,12 +166,12 @@ def test_rows_of_weight_zero_change_nothing(name):
 )
 def test_a_warm_up_multiplies_the_weight_by_its_schedule(warmup, step, weight):
     objective = build_objective("elbo", beta=4.0, warmup=warmup)
-    assert abs(objective.at(jnp.array(step), steps_per_epoch=10).weights()["beta"] - weight) < 1e-6
+    assert abs(objective.at(jnp.array(step), steps_per_epoch=10).coefficients()["beta"] - weight) < 1e-6
 
 
 def test_a_warm_up_varies_the_weight_that_is_named_and_no_other():
     objective = build_objective("mmd:8", beta=0.5, warmup="linear:4,steps,mmd_weight").at(jnp.array(1), 10)
-    assert objective.weights() == {"beta": 0.5, "mmd_weight": 2.0}
+    assert objective.coefficients() == {"beta": 0.5, "mmd_weight": 2.0}
 
 
 def test_a_warm_up_changes_the_surrogate_of_its_step_and_never_the_bound():

@@ -42,7 +42,9 @@ def train(
     ] = None,
     objective: Annotated[str | None, setting("What is maximised: elbo, iwae:50, …", "elbo")] = None,
     estimator: Annotated[str | None, setting("Of its gradient: pathwise, stl, dreg, …", "pathwise")] = None,
-    beta: Annotated[float | None, setting("Weight of the KL in training; the bound is told at 1.", "1.0")] = None,
+    beta: Annotated[
+        float | None, setting("Coefficient of the KL in training; the bound is told at 1.", "1, of beta-tcvae 6")
+    ] = None,
     warmup: Annotated[str | None, setting("Of that weight: none, linear:10, cyclic:10, …", "none")] = None,
     inference: Annotated[str | None, setting("How q is found.", "amortized")] = None,
     hidden: Annotated[

@@ -44,7 +44,7 @@ class Configuration:
     likelihood: str | Likelihood = "auto"
     objective: str | Objective = "elbo"
     estimator: str = "pathwise"
-    beta: float = 1.0
+    beta: float | None = None
     warmup: str = "none"
     inference: str | Inference = "amortized"
     hidden: Sequence[int] = (400,)
@@ -71,7 +71,8 @@ class Configuration:
         for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
             positive_int(name, getattr(self, name), "VAE")
         real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
-        real_number("beta", self.beta, "VAE", least=0.0)
+        if self.beta is not None:
+            real_number("beta", self.beta, "VAE", least=0.0)
         if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
             raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
         for name, known in (("standardize", STANDARDIZATIONS), ("binarize", BINARIZATIONS)):
@@ -106,7 +107,7 @@ class Configuration:
     def objective_part(self) -> Objective:
         """What is maximised."""
         if isinstance(self.objective, Objective):
-            if (self.estimator, self.beta, self.warmup) != ("pathwise", 1.0, "none"):
+            if (self.estimator, self.beta, self.warmup) != ("pathwise", None, "none"):
                 raise ParameterError(
                     "An objective that comes as an object has its own estimator, beta and warm-up: "
                     "leave 'estimator', 'beta' and 'warmup' as they are."

@@ -125,7 +125,7 @@ class FittedUse:
             self.fitted_.configuration.key("evaluate", random_state),
             self._samples(samples),
             raw=np.asarray(found.raw),
-            beta=self.fitted_.configuration.beta,
+            beta=self.fitted_.configuration.objective_part().coefficients()["beta"],
             not_converged=int(np.sum(~found.converged)),
             report=report,
         )

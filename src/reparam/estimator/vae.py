@@ -43,7 +43,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             ``likelihood_reason_`` what it chose and why.
         objective: what is maximised: ``elbo``, or ``elbo:5`` for five draws; ``iwae:50``, ``free_bits:0.5``, ``mmd``, …
         estimator: of its gradient: ``pathwise``, ``stl``, ``dreg``, ``score_function``, ``vimco``.
-        beta: weight of the divergence in the surrogate; the reported bound is the ELBO all the same.
+        beta: coefficient of the divergence in the surrogate, by default the objective's own, which is 1 for all but
+            ``beta_tcvae``; the reported bound is the ELBO all the same.
         warmup: of that weight: ``none``, ``linear:10`` over ten epochs, ``cyclic:10``, ``linear:500,steps``.
         inference: how q is found: ``amortized``, by an encoder; ``mean_field:5``, a free q for each row, five steps of
             it at each visit and no encoder; ``semi_amortized:5``, an encoder and five steps from where it points.
@@ -92,7 +93,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         likelihood: str | Likelihood = Configuration.likelihood,
         objective: str | Objective = Configuration.objective,
         estimator: str = Configuration.estimator,
-        beta: float = Configuration.beta,
+        beta: float | None = Configuration.beta,
         warmup: str = Configuration.warmup,
         inference: str | Inference = Configuration.inference,
         hidden: Sequence[int] = Configuration.hidden,

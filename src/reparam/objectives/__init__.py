@@ -1,21 +1,24 @@
 r"""Objectives: (model, x, key) → the bound in nats, the surrogate to differentiate, and its terms.
 
 The ``bound`` is an estimate of a lower bound on ln p(x) for each datum, and is what a report may quote. The
-``surrogate`` is what training maximises: a weight other than 1, or another gradient estimator, changes it and leaves
-the bound alone.
+``surrogate`` is what training maximises: a coefficient other than 1, or another gradient estimator, changes it and
+leaves the bound alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from reparam.errors import ParameterError
 from reparam.objectives.base import Objective, Terms, kl_per_dimension
 from reparam.objectives.elbo import ELBO
 from reparam.objectives.estimators import ESTIMATORS
-from reparam.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, Renyi
+from reparam.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, ImportanceWeighted, Renyi
 from reparam.objectives.regularised import MMD, BetaTCVAE, FreeBits
 from reparam.objectives.warmup import Warmup, warmed
 from reparam.specification import build
 
-OBJECTIVES: dict[str, type[Objective]] = {
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "elbo": ELBO,
     "iwae": IWAE,
     "miwae": MIWAE,
@@ -38,6 +41,7 @@ __all__ = [
     "PIWAE",
     "BetaTCVAE",
     "FreeBits",
+    "ImportanceWeighted",
     "Objective",
     "Renyi",
     "Terms",
@@ -48,20 +52,31 @@ __all__ = [
 
 
 def build_objective(
-    objective: str = "elbo", *, estimator: str = "pathwise", beta: float = 1.0, warmup: str = "none"
+    objective: str | Objective = "elbo",
+    *,
+    estimator: str = "pathwise",
+    beta: float | None = None,
+    warmup: str = "none",
 ) -> Objective:
     """An objective by names, as the estimator, the command line and a configuration give them.
 
     Args:
-        objective: a name in ``OBJECTIVES``, with arguments behind a colon: ``elbo:5``, ``iwae:50``, ``piwae:8,8``.
+        objective: a name in ``OBJECTIVES``, with arguments behind a colon: ``elbo:5``, ``iwae:50``, ``piwae:8,8``; or
+            an objective, which has a β and an estimator of its own.
         estimator: a name in ``ESTIMATORS``.
-        beta: weight of the divergence in the surrogate.
+        beta: coefficient of the divergence in the surrogate; None for the objective's own, 1 and of ``beta_tcvae`` 6.
         warmup: ``none``, or ``linear`` or ``cyclic`` with a length in epochs: ``linear:10``, ``linear:500,steps``.
 
     Raises:
         ParameterError: a name is unknown, an argument outside its domain, or the two cannot go together.
 
-    >>> build_objective("iwae:50", estimator="dreg")
-    IWAE(beta=1.0, estimator='dreg', samples=50)
+    >>> build_objective("elbo:5", beta=4.0)
+    ELBO(samples=5, form='auto', beta=4.0, estimator='pathwise')
     """
-    return warmed(build("objective", OBJECTIVES, objective, beta=beta, estimator=estimator), warmup)
+    if isinstance(objective, Objective) and not (estimator == "pathwise" and beta is None):
+        raise ParameterError(
+            f"The objective is given as an object, with its own estimator and beta. Got estimator={estimator!r}, "
+            f"beta={beta!r} beside it: give them to {objective!r}, or name the objective."
+        )
+    own = {} if beta is None else {"beta": beta}
+    return warmed(build("objective", OBJECTIVES, objective, estimator=estimator, **own), warmup)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.errors import DataError
 from reparam.model import Model
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.divergences import kl_diagonal_normal_terms
+from reparam.specification import real_number
 
 
 class Terms(NamedTuple):
@@ -27,12 +33,13 @@ class Terms(NamedTuple):
 class Objective(eqx.Module):
     """A way to train; concrete objectives are final.
 
-    Every constructor takes ``(..., beta=1.0, estimator="pathwise")``: the weight of the divergence in the surrogate,
-    and a name in ``ESTIMATORS``. Raises ParameterError where an argument lies outside its domain, or the estimator
-    cannot serve the objective.
+    Every constructor takes ``(..., beta=1.0, estimator="pathwise")``: the coefficient of the divergence in the
+    surrogate, and a name in ``ESTIMATORS``. Raises ParameterError where an argument lies outside its domain, or the
+    estimator cannot serve the objective. Coefficients are arrays: with another value nothing is compiled anew.
     """
 
-    weight_names: ClassVar[tuple[str, ...]] = ("beta",)
+    cold_coefficients: ClassVar[Mapping[str, float]] = {"beta": 0.0}
+    """What the surrogate's terms are multiplied by, and where a warm-up of it starts."""
 
     def __call__(
         self,
@@ -51,9 +58,15 @@ class Objective(eqx.Module):
             key: the noise.
             q: q(z|x) of the batch where it does not come from the encoder.
             weight: of each datum, shape (B,), 1 or 0 for padding: it matters where a term is one of the whole batch.
+
+        Raises:
+            DataError: there is no datum, or x has another shape.
         """
+        if x.ndim != 2 or not len(x):
+            raise DataError(f"An objective takes one datum or more, x of shape (B, P) with B ≥ 1. Got shape {x.shape}.")
         q = model.encode(x) if q is None else q
-        return self.terms(model, x, key, q, jnp.ones(len(x)) if weight is None else weight)
+        terms = self.terms(model, x, key, q, jnp.ones(len(x)) if weight is None else weight)
+        return terms._replace(surrogate=terms.surrogate.astype(terms.bound.dtype))  # coefficients have no say in it
 
     @abstractmethod
     def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
@@ -63,9 +76,22 @@ class Objective(eqx.Module):
         """The objective as it stands at a step of training, counted from 0: only a warm-up changes with it."""
         return self
 
-    def weights(self) -> dict[str, float]:
-        """What the surrogate's terms are multiplied by, by name; the bound knows no weight."""
-        return {name: float(getattr(self, name)) for name in self.weight_names}
+    def coefficients(self) -> dict[str, float]:
+        """What the surrogate's terms are multiplied by, by name; in the bound all of it is 1."""
+        return {name: _shortest(getattr(self, name)) for name in self.cold_coefficients}
+
+    def __repr__(self) -> str:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return f"{type(self).__name__}({', '.join(f'{name}={_readable(value)}' for name, value in values)})"
+
+
+def nonnegative(name: str, value: float, objective: str) -> Array:
+    """A number of an objective as an array, in the precision of whatever it will multiply.
+
+    Raises:
+        ParameterError: it is none, or negative.
+    """
+    return jnp.asarray(real_number(name, value, f"objective {objective!r}", least=0.0))
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Array | None:
@@ -86,3 +112,14 @@ def gaussian_marginals(q: Distribution) -> LocationScale:
 
 def _has_gaussian_marginals(q: Distribution) -> bool:
     return q.base == "normal" if isinstance(q, LocationScale) else hasattr(q, "covariance_matrix")
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        return repr(_shortest(value))
+    return repr(value)
+
+
+def _shortest(number: Array) -> float:
+    """The number with no more digits than its precision needs: 0.1, not 0.10000000149."""
+    return float(str(np.asarray(number)))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
-from jaxtyping import Array
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 from reparam.model import Model
-from reparam.probability.reparameterization import reparameterize_with_log_prob
+from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
 Tree = TypeVar("Tree")
 
-CHUNK_VALUES = 2**25
-"""How many numbers the decoder's output may have at once: 128 MiB in single precision."""
+CHUNK_BYTES = 2**31
+"""How many bytes the draws that are evaluated at once may form on their way from z to log densities: 2 GiB.
+
+Every number between is counted, those too that a compiled program never stores: it uses a quarter or less.
+"""
 
 
 class Draws(NamedTuple):
@@ -27,33 +31,45 @@ class Draws(NamedTuple):
 
 
 def evaluate_draws(
-    model: Model, x: Array, eps: Array, sampler: Distribution, density: Distribution | None = None
+    model: Model,
+    sampler: Distribution,
+    density: Distribution | None = None,
+    *,
+    x: Array,
+    key: PRNGKeyArray,
+    count: int,
 ) -> Draws:
-    """What the model says of z = g(sampler, eps).
+    """What the model says of K draws z = g(sampler, ε).
 
     More draws than memory holds are taken chunk after chunk, and once more in the backward pass; the noise, and so the
-    result, is the same.
+    result, is the same. The least that is taken at once is one draw for each datum.
 
     Args:
         model: p(x, z).
-        x: data, shape (B, P).
-        eps: noise of the sampler, shape (K, B, noise size).
         sampler: q(z|x), through which gradients reach z.
         density: q(z|x) again, through which gradients reach ln q(z|x); by default the sampler.
+        x: data, shape (B, P).
+        key: the noise.
+        count: K.
     """
     p = model.prior_distribution()
+    eps = draw_noise(sampler, key, (count,))
 
     def draws(eps: Array) -> Draws:
-        z, log_q = reparameterize_with_log_prob(sampler, eps)
-        if density is not None:
-            log_q = with_gradient_of(density.log_prob(z), log_q)
+        z, log_q = draw_with_log_prob(sampler, eps, density)
         return Draws(model.decode(z).log_prob(x), p.log_prob(z), log_q)
 
-    chunk = max(1, CHUNK_VALUES // x.size)
-    if eps.shape[0] <= chunk:
+    chunk = count if count == 1 else max(1, CHUNK_BYTES // _bytes(jax.make_jaxpr(draws)(eps[:1]).jaxpr))
+    if count <= chunk:
         return draws(eps)
     chunked: Draws = jax.lax.map(jax.checkpoint(draws), eps, batch_size=chunk)
     return chunked
+
+
+def draw_with_log_prob(sampler: Distribution, eps: Array, density: Distribution | None) -> tuple[Array, Array]:
+    """z = g(sampler, ε) and ln q(z), the latter differentiated through ``density`` where there is one."""
+    z, log_q = reparameterize_with_log_prob(sampler, eps)
+    return z, log_q if density is None else with_gradient_of(density.log_prob(z), log_q)
 
 
 def with_gradient_of(differentiated: Array, value: Array) -> Array:
@@ -65,3 +81,17 @@ def detached(tree: Tree) -> Tree:
     """The same distribution, model or array as a constant: no gradient reaches its parameters."""
     stopped: Tree = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
     return stopped
+
+
+def _bytes(jaxpr: Jaxpr) -> int:
+    """Of all numbers that a computation forms, the turns of its loops included where their number is known."""
+    return sum(_bytes_of_equation(equation) for equation in jaxpr.eqns)
+
+
+def _bytes_of_equation(equation: jax.extend.core.JaxprEqn) -> int:
+    parameters = jax.tree.leaves(list(equation.params.values()))
+    inner = [p.jaxpr if isinstance(p, ClosedJaxpr) else p for p in parameters if isinstance(p, ClosedJaxpr | Jaxpr)]
+    if inner:
+        return int(equation.params.get("length", 1)) * sum(_bytes(jaxpr) for jaxpr in inner)
+    formed: list[Any] = [variable.aval for variable in equation.outvars]
+    return sum(array.size * array.dtype.itemsize for array in formed)

@@ -11,12 +11,11 @@ from numpyro.distributions import Distribution
 
 from reparam.errors import NoClosedFormError, UnknownNameError
 from reparam.model import Model
-from reparam.objectives.base import Objective, Terms
-from reparam.objectives.draws import Draws
-from reparam.objectives.estimators import ESTIMATORS, Target, check_estimator, geometric_mean
+from reparam.objectives.base import Objective, Terms, nonnegative
+from reparam.objectives.draws import Draws, evaluate_draws
+from reparam.objectives.estimators import ESTIMATORS, check_estimator, mean_of_draws
 from reparam.probability.divergences import has_closed_form, kl_divergence
-from reparam.probability.reparameterization import draw_noise
-from reparam.specification import positive_int, real_number
+from reparam.specification import positive_int
 
 FORMS = ("auto", "analytic", "monte_carlo", "entropy")
 
@@ -38,7 +37,7 @@ class ELBO(Objective):
     Args:
         samples: draws of z per datum.
         form: as above.
-        beta: weight of the divergence in the surrogate.
+        beta: coefficient of the divergence in the surrogate.
         estimator: ``pathwise``, ``score_function`` or ``stl``.
 
     Raises:
@@ -46,21 +45,20 @@ class ELBO(Objective):
 
     Source: Kingma & Welling (2014), Equations 2 and 10.
 
-    >>> ELBO(5, beta=4.0).weights()
+    >>> ELBO(5, beta=4.0).coefficients()
     {'beta': 4.0}
     """
 
     samples: int = eqx.field(static=True)
     form: str = eqx.field(static=True)
-    beta: float
+    beta: Array
     estimator: str = eqx.field(static=True)
 
     def __init__(self, samples: int = 1, form: str = "auto", *, beta: float = 1.0, estimator: str = "pathwise"):
-        form = str(form).replace("-", "_")
         if form not in FORMS:
             raise UnknownNameError("form of the ELBO", form, FORMS)
         self.samples = positive_int("samples", samples, "objective 'elbo'")
-        self.beta = real_number("beta", beta, "objective 'elbo'", least=0.0)
+        self.beta = nonnegative("beta", beta, "elbo")
         self.form = form
         self.estimator = check_estimator(estimator, f"objective 'elbo' in the form {form!r}", _refused(form))
 
@@ -68,8 +66,9 @@ class ELBO(Objective):
         """Reconstruction by ``samples`` draws, and the divergence by the form."""
         p = model.prior_distribution()
         form = self._form(q, p)
-        target = Target(partial(self._log_weights, form), partial(jnp.mean, axis=0), jnp.zeros_like, geometric_mean)
-        drawn, draws = ESTIMATORS[self.estimator](target, model, x, draw_noise(q, key, (self.samples,)), q)
+        evaluate = partial(evaluate_draws, x=x, key=key, count=self.samples)
+        target = mean_of_draws(partial(self._log_weights, form))
+        drawn, draws = ESTIMATORS[self.estimator](target, evaluate, model, q)
         reconstruction = jnp.mean(draws.log_likelihood, axis=0)
         if form == "analytic":
             kl = kl_divergence(q, p)

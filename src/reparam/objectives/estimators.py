@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +30,8 @@ from jaxtyping import Array
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError, UnknownNameError
-from reparam.model import Model
-from reparam.objectives.draws import Draws, detached, evaluate_draws
+from reparam.objectives.draws import Draws, detached
+from reparam.specification import underscored
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Target:
     Attributes:
         log_weights: the draws' ℓ, shape (K, B).
         combine: A, from (K, B) to (B,).
-        curvature: :math:`A_{kk}` times the weight of ln q in ℓ, from (K, B) to (K, B).
+        curvature: :math:`A_{kk}` times the coefficient of ln q in ℓ, from (K, B) to (K, B).
         mean_of_others: of a draw, the ℓ that stands for it in its baseline: from the others' ℓ (K, B) and which they
             are (K, 1), to (B,).
     """
@@ -50,43 +52,55 @@ class Target:
     mean_of_others: Callable[[Array, Array], Array]
 
 
-Estimator = Callable[[Target, Model, Array, Array, Distribution], tuple[Array, Draws]]
+class Evaluate(Protocol):
+    """What a model says of K draws of a sampler, as :func:`evaluate_draws` does; noise and data are settled."""
+
+    def __call__(self, model: Any, sampler: Distribution, density: Distribution | None = None, /) -> Draws:
+        """Differentiate z through ``sampler``, and ln q(z) through ``density`` or, where there is none, the sampler."""
 
 
-def pathwise(target: Target, model: Model, x: Array, eps: Array, q: Distribution) -> tuple[Array, Draws]:
+Estimator = Callable[[Target, Evaluate, Any, Distribution], tuple[Array, Draws]]
+
+
+def mean_of_draws(log_weights: Callable[[Draws], Array]) -> Target:
+    """The target whose A is the plain mean."""
+    return Target(log_weights, partial(jnp.mean, axis=0), jnp.zeros_like, geometric_mean)
+
+
+def pathwise(target: Target, evaluate: Evaluate, model: Any, q: Distribution) -> tuple[Array, Draws]:
     """The reparameterisation trick (Kingma & Welling 2014; Rezende, Mohamed & Wierstra 2014)."""
-    draws = evaluate_draws(model, x, eps, q)
+    draws = evaluate(model, q)
     return target.combine(target.log_weights(draws)), draws
 
 
-def sticking_the_landing(target: Target, model: Model, x: Array, eps: Array, q: Distribution) -> tuple[Array, Draws]:
+def sticking_the_landing(target: Target, evaluate: Evaluate, model: Any, q: Distribution) -> tuple[Array, Draws]:
     """Pathwise with the parameters of ln q held constant: no noise where q is the posterior (Roeder et al. 2017)."""
-    draws = evaluate_draws(model, x, eps, q, density=detached(q))
+    draws = evaluate(model, q, detached(q))
     return target.combine(target.log_weights(draws)), draws
 
 
-def doubly_reparameterised(target: Target, model: Model, x: Array, eps: Array, q: Distribution) -> tuple[Array, Draws]:
+def doubly_reparameterised(target: Target, evaluate: Evaluate, model: Any, q: Distribution) -> tuple[Array, Draws]:
     """Reparameterise the score once more (Tucker et al. 2018, for any A instead of the IWAE's)."""
-    draws = evaluate_draws(model, x, eps, detached(q))
-    path = evaluate_draws(detached(model), x, eps, q, density=detached(q))
+    draws = evaluate(model, detached(q))
+    path = evaluate(detached(model), q, detached(q))
     log_weights = target.log_weights(draws)
     slope = jax.grad(lambda log_weights: jnp.sum(target.combine(log_weights)))(log_weights)
-    coefficient = jax.lax.stop_gradient(slope - target.curvature(log_weights))
-    return target.combine(log_weights) + jnp.sum(coefficient * target.log_weights(path), axis=0), draws
+    share = jax.lax.stop_gradient(slope - target.curvature(log_weights))
+    return target.combine(log_weights) + jnp.sum(share * target.log_weights(path), axis=0), draws
 
 
-def score_function(target: Target, model: Model, x: Array, eps: Array, q: Distribution) -> tuple[Array, Draws]:
+def score_function(target: Target, evaluate: Evaluate, model: Any, q: Distribution) -> tuple[Array, Draws]:
     """REINFORCE (Williams 1992), for K > 1 with the mean of the other draws as each draw's baseline."""
-    draws = evaluate_draws(model, x, eps, detached(q), density=q)
+    draws = evaluate(model, detached(q), q)
     log_weights = target.log_weights(draws)
     value = target.combine(log_weights)
     signal = jax.lax.stop_gradient(value - _baselines(target, jax.lax.stop_gradient(log_weights)))
     return value + jnp.sum(signal * draws.log_q, axis=0), draws
 
 
-def vimco(target: Target, model: Model, x: Array, eps: Array, q: Distribution) -> tuple[Array, Draws]:
+def vimco(target: Target, evaluate: Evaluate, model: Any, q: Distribution) -> tuple[Array, Draws]:
     """The same with the geometric mean of the other draws' weights (Mnih & Rezende 2016)."""
-    return score_function(replace(target, mean_of_others=geometric_mean), model, x, eps, q)
+    return score_function(replace(target, mean_of_others=geometric_mean), evaluate, model, q)
 
 
 ESTIMATORS: dict[str, Estimator] = {
@@ -105,7 +119,7 @@ def check_estimator(name: object, owner: str, refused: Mapping[str, str]) -> str
         UnknownNameError: there is none.
         ParameterError: the reason.
     """
-    known = str(name).replace("-", "_")
+    known = underscored(str(name))
     if known not in ESTIMATORS:
         raise UnknownNameError("estimator", name, ESTIMATORS)
     if known in refused:

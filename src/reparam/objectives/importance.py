@@ -1,319 +1,239 @@
-r"""Objectives of importance weights, :math:`w_k = p(x, z_k)/q(z_k|x)`, always as logarithms."""
+r"""Objectives of importance weights, :math:`w_k = p(x, z_k)/q(z_k|x)`, always as logarithms :math:`\ell_k`.
+
+They are one objective: M groups of K draws, each group averaged, and the mean of the groups. What sets them apart is
+
+==========  ======  ======  ===================================  ================================
+name        M       α       m                                    the decoder's groups
+==========  ======  ======  ===================================  ================================
+``iwae``    1       0       0                                    the same
+``miwae``   given   0       0                                    the same
+``ciwae``   1       0       given                                the same
+``piwae``   given   0       0                                    one of all draws
+``renyi``   1       given   0                                    the same
+==========  ======  ======  ===================================  ================================
+"""
 
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError, ReparamWarning
 from reparam.model import Model
-from reparam.objectives.base import Objective, Terms
+from reparam.objectives.base import Objective, Terms, nonnegative
 from reparam.objectives.draws import Draws, detached, evaluate_draws
 from reparam.objectives.estimators import ESTIMATORS, Target, arithmetic_mean, check_estimator
 from reparam.probability.divergences import has_closed_form, kl_divergence
-from reparam.probability.reparameterization import draw_noise
 from reparam.specification import positive_int, real_number, requirement
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A way to average K weights on the logarithmic scale: the value, (K, B) → (B,), and its second derivatives."""
+class Average:
+    r"""A way to average weights on the logarithmic scale.
 
-    value: Callable[[Array], Array]
-    curvature: Callable[[Array], Array]
+    .. math:: A(\ell) = \frac1M \sum_{g=1}^M \Bigl[m \frac1K \sum_k \ell_{gk} +
+        (1 - m) \frac1r \ln \frac1K \sum_k e^{r \ell_{gk}}\Bigr]
+
+    Args:
+        groups: M, of draws that follow each other.
+        mix: m, the share of the mean of ℓ.
+        power: r ≤ 1; at 0 the power mean is the mean of ℓ.
+    """
+
+    groups: int = 1
+    mix: float = 0.0
+    power: float = 1.0
+
+    def value(self, log_w: Array) -> Array:
+        """A, from (M K, B) to (B,)."""
+        grouped = self._grouped(log_w)
+        each = self.mix * jnp.mean(grouped, axis=1) + (1.0 - self.mix) * power_mean(grouped, self.power)
+        return jnp.mean(each, axis=0)
+
+    def curvature(self, log_w: Array) -> Array:
+        """∂²A/∂ℓₖ² of each draw, shape (M K, B)."""
+        share = jax.nn.softmax(self.power * self._grouped(log_w), axis=1)
+        return ((1.0 - self.mix) * self.power / self.groups * share * (1.0 - share)).reshape(log_w.shape)
+
+    def _grouped(self, log_w: Array) -> Array:
+        return log_w.reshape(self.groups, -1, *log_w.shape[1:])  # (M, K, B)
 
 
 class ImportanceWeighted(Objective):
-    """An objective that averages the weights of its draws; concrete ones say how, and how many."""
-
-    beta: eqx.AbstractVar[float]
-    estimator: eqx.AbstractVar[str]
-
-    @property
-    @abstractmethod
-    def draws(self) -> int:
-        """How many draws of z per datum, in all."""
-
-    @property
-    @abstractmethod
-    def mean(self) -> Mean:
-        """How the draws' weights are averaged."""
-
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
-        """The average of the draws' weights, one target for encoder and decoder."""
-        eps = draw_noise(q, key, (self.draws,))
-        surrogate, draws = ESTIMATORS[self.estimator](_target(self.mean, self.beta), model, x, eps, q)
-        return _terms(self.mean, surrogate, draws, q, model)
-
-
-class IWAE(ImportanceWeighted):
-    r"""The K-sample bound, :math:`E \ln \frac1K \sum_k w_k`, which rises with K to ln p(x); K = 1 is the ELBO.
+    r"""The average of the weights of M groups of K draws: see the table above, and its five names.
 
     Args:
+        name: of the objective, for error texts.
         samples: K.
+        groups: M.
+        decoder_groups: into how many groups the draws fall for the decoder, where not into M: two targets for one set
+            of draws, and the bound that is reported is the decoder's.
+        mix: m in [0, 1].
+        alpha: α ≥ 0, the order of the Rényi divergence; the power mean is of power r = 1 − α.
         beta: power of p(z)/q(z|x) in the surrogate's weights.
-        estimator: a name in ``ESTIMATORS``; ``stl`` is biased for K > 1 (Tucker et al. 2018) and warns.
+        estimator: a name in ``ESTIMATORS``; ``stl`` is biased unless the bound is the ELBO, and warns.
+    """
 
-    Source: Burda, Grosse & Salakhutdinov (2016), Equation 8.
+    name: str = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+    groups: int = eqx.field(static=True)
+    decoder_groups: int = eqx.field(static=True)
+    mix: float = eqx.field(static=True)
+    alpha: float = eqx.field(static=True)
+    beta: Array
+    estimator: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        name: str,
+        samples: int,
+        groups: int = 1,
+        *,
+        decoder_groups: int | None = None,
+        mix: float = 0.0,
+        alpha: float = 0.0,
+        beta: float = 1.0,
+        estimator: str = "pathwise",
+    ):
+        owner = f"objective {name!r}"
+        self.name = name
+        self.samples, self.groups = positive_int("samples", samples, owner), positive_int("groups", groups, owner)
+        self.decoder_groups = self.groups if decoder_groups is None else decoder_groups
+        self.mix, self.alpha = (real_number(*given, owner, least=0.0) for given in (("mix", mix), ("alpha", alpha)))
+        if self.mix > 1.0:
+            raise ParameterError(requirement("mix", owner, "a float in [0, 1]", mix))
+        self.beta = nonnegative("beta", beta, name)
+        self.estimator = self._suitable(estimator)
+
+    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+        """One target for encoder and decoder, or the decoder's at fixed q and z and the encoder's at a fixed model."""
+        evaluate = partial(evaluate_draws, x=x, key=key, count=self.groups * self.samples)
+        estimate = ESTIMATORS[self.estimator]
+        encoders, decoders = (Average(m, self.mix, 1.0 - self.alpha) for m in (self.groups, self.decoder_groups))
+        if encoders == decoders:
+            surrogate, draws = estimate(self._target(encoders), evaluate, model, q)
+        else:
+            encoder, _ = estimate(self._target(encoders), evaluate, detached(model), q)
+            draws = evaluate(model, detached(q))
+            surrogate = encoder + decoders.value(self._log_weights(draws))
+        p = model.prior_distribution()
+        log_ratio = draws.log_prior - draws.log_q
+        kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(-log_ratio, axis=0)
+        bound = decoders.value(draws.log_likelihood + log_ratio)  # its weights are of power 1, whatever β is
+        return Terms(bound, surrogate, jnp.mean(draws.log_likelihood, axis=0), kl)
+
+    def _target(self, average: Average) -> Target:
+        def curvature(log_w: Array) -> Array:
+            return self.beta * average.curvature(log_w)
+
+        return Target(self._log_weights, average.value, curvature, arithmetic_mean)
+
+    def _log_weights(self, draws: Draws) -> Array:
+        return draws.log_likelihood + self.beta * (draws.log_prior - draws.log_q)
+
+    def _suitable(self, estimator: str) -> str:
+        """The estimator, if the draws suffice it."""
+        draws = self.groups * self.samples
+        alone = {"vimco": "its baseline is made of the other draws, and there is only 1; use 'score_function'"}
+        owner = f"objective {self.name!r} of {draws} draws"
+        checked = check_estimator(estimator, owner, alone if draws == 1 else {})
+        if checked == "stl" and self.samples > 1 and self.mix != 1.0 and self.alpha != 1.0:
+            warnings.warn(
+                f"estimator 'stl' is biased for objective {self.name!r} of more than one draw (Tucker et al. 2018): "
+                "choose 'dreg', which is not.",
+                ReparamWarning,
+                stacklevel=3,
+            )
+        return checked
+
+
+def IWAE(samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise") -> ImportanceWeighted:  # noqa: N802
+    r"""The K-sample bound, :math:`E \ln \frac1K \sum_k w_k`, which rises with K to ln p(x); K = 1 is the ELBO.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), Equation 8; Tucker et al. (2018) on ``stl``.
 
     >>> IWAE(50, estimator="dreg").samples
     50
     """
-
-    samples: int = eqx.field(static=True)
-    beta: float
-    estimator: str = eqx.field(static=True)
-
-    def __init__(self, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"):
-        self.samples = positive_int("samples", samples, "objective 'iwae'")
-        self.beta = real_number("beta", beta, "objective 'iwae'", least=0.0)
-        self.estimator = _checked(estimator, "iwae", samples)
-
-    @property
-    def draws(self) -> int:
-        """K."""
-        return self.samples
-
-    @property
-    def mean(self) -> Mean:
-        """ln of the weights' mean."""
-        return log_mean()
+    return ImportanceWeighted("iwae", samples, beta=beta, estimator=estimator)
 
 
-class MIWAE(ImportanceWeighted):
-    r"""The mean of M independent K-sample bounds: less noise in the bound, no better bound.
-
-    Args:
-        groups: M.
-        samples: K, the draws of each group.
-        beta: as in IWAE.
-        estimator: as in IWAE.
+def MIWAE(  # noqa: N802
+    groups: int = 5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
+) -> ImportanceWeighted:
+    """The mean of M independent K-sample bounds: less noise in the bound, no better bound.
 
     Source: Rainforth et al. (2018), Section 5.
 
-    >>> MIWAE(8, 8).weights()
+    >>> MIWAE(8, 8).coefficients()
     {'beta': 1.0}
     """
-
-    groups: int = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
-    beta: float
-    estimator: str = eqx.field(static=True)
-
-    def __init__(self, groups: int = 5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"):
-        self.groups = positive_int("groups", groups, "objective 'miwae'")
-        self.samples = positive_int("samples", samples, "objective 'miwae'")
-        self.beta = real_number("beta", beta, "objective 'miwae'", least=0.0)
-        self.estimator = _checked(estimator, "miwae", groups * samples, linear=samples == 1)
-
-    @property
-    def draws(self) -> int:
-        """M K."""
-        return self.groups * self.samples
-
-    @property
-    def mean(self) -> Mean:
-        """The mean over groups of ln of the weights' mean."""
-        return grouped(self.groups, log_mean())
+    return ImportanceWeighted("miwae", samples, groups, beta=beta, estimator=estimator)
 
 
-class CIWAE(ImportanceWeighted):
+def CIWAE(  # noqa: N802
+    mix: float = 0.5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
+) -> ImportanceWeighted:
     r"""A convex combination, :math:`m\,\mathrm{ELBO} + (1 - m)\,\mathrm{IWAE}_K`, of the same K draws.
-
-    Args:
-        mix: m in [0, 1].
-        samples: K.
-        beta: as in IWAE.
-        estimator: as in IWAE.
 
     Source: Rainforth et al. (2018), Section 5.
 
     >>> CIWAE(0.5, 50).mix
     0.5
     """
-
-    mix: float = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
-    beta: float
-    estimator: str = eqx.field(static=True)
-
-    def __init__(self, mix: float = 0.5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"):
-        self.mix = real_number("mix", mix, "objective 'ciwae'", least=0.0)
-        if self.mix > 1.0:
-            raise ParameterError(requirement("mix", "objective 'ciwae'", "a float in [0, 1]", mix))
-        self.samples = positive_int("samples", samples, "objective 'ciwae'")
-        self.beta = real_number("beta", beta, "objective 'ciwae'", least=0.0)
-        self.estimator = _checked(estimator, "ciwae", samples, linear=mix == 1.0)
-
-    @property
-    def draws(self) -> int:
-        """K."""
-        return self.samples
-
-    @property
-    def mean(self) -> Mean:
-        """The combination, a lower bound as both its parts are."""
-        return combined(self.mix, log_mean())
+    return ImportanceWeighted("ciwae", samples, mix=mix, beta=beta, estimator=estimator)
 
 
-class PIWAE(Objective):
-    r"""Two targets for one set of M K draws: the decoder maximises IWAE of all, the encoder MIWAE of M groups of K.
+def PIWAE(  # noqa: N802
+    groups: int = 5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
+) -> ImportanceWeighted:
+    """Two targets for one set of M K draws: the decoder maximises IWAE of all, the encoder MIWAE of M groups of K.
 
-    The decoder gains from a tight bound; the encoder's gradient drowns in noise as the bound tightens. The bound
-    that is reported is the decoder's.
-
-    Args:
-        groups: M.
-        samples: K, the draws of each group.
-        beta: as in IWAE.
-        estimator: as in IWAE, for the encoder.
+    The decoder gains from a tight bound; the encoder's gradient drowns in noise as the bound tightens. The estimator is
+    the encoder's.
 
     Source: Rainforth et al. (2018), Section 5.
 
-    >>> PIWAE(8, 8).groups
-    8
+    >>> PIWAE(8, 8).decoder_groups
+    1
     """
-
-    groups: int = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
-    beta: float
-    estimator: str = eqx.field(static=True)
-
-    def __init__(self, groups: int = 5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"):
-        self.groups = positive_int("groups", groups, "objective 'piwae'")
-        self.samples = positive_int("samples", samples, "objective 'piwae'")
-        self.beta = real_number("beta", beta, "objective 'piwae'", least=0.0)
-        self.estimator = _checked(estimator, "piwae", groups * samples, linear=samples == 1)
-
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
-        """The decoder's gradient at fixed q and z, the encoder's at a fixed model."""
-        eps = draw_noise(q, key, (self.groups * self.samples,))
-        draws = evaluate_draws(model, x, eps, detached(q))
-        target = _target(grouped(self.groups, log_mean()), self.beta)
-        encoder, _ = ESTIMATORS[self.estimator](target, detached(model), x, eps, q)
-        decoder = log_mean().value(target.log_weights(draws))
-        return _terms(log_mean(), decoder + encoder, draws, q, model)
+    return ImportanceWeighted("piwae", samples, groups, decoder_groups=1, beta=beta, estimator=estimator)
 
 
-class Renyi(ImportanceWeighted):
+def Renyi(  # noqa: N802
+    alpha: float = 0.5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
+) -> ImportanceWeighted:
     r"""The variational Rényi bound, :math:`\frac{1}{1-\alpha} \ln \frac1K \sum_k w_k^{1-\alpha}`.
 
     α → 1 is the ELBO and α = 0 the K-sample bound; between them, and above 1, it is looser than IWAE with the same
     draws. Below 0 it can exceed ln p(x) and is refused.
-
-    Args:
-        alpha: α ≥ 0.
-        samples: K.
-        beta: as in IWAE.
-        estimator: as in IWAE.
 
     Source: Li & Turner (2016), Section 4.
 
     >>> Renyi(0.5, 50).alpha
     0.5
     """
-
-    alpha: float = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
-    beta: float
-    estimator: str = eqx.field(static=True)
-
-    def __init__(self, alpha: float = 0.5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"):
-        self.alpha = real_number("alpha", alpha, "objective 'renyi'", least=0.0)
-        self.samples = positive_int("samples", samples, "objective 'renyi'")
-        self.beta = real_number("beta", beta, "objective 'renyi'", least=0.0)
-        self.estimator = _checked(estimator, "renyi", samples, linear=alpha == 1.0)
-
-    @property
-    def draws(self) -> int:
-        """K."""
-        return self.samples
-
-    @property
-    def mean(self) -> Mean:
-        """ln of the weights' power mean."""
-        return power_mean(1.0 - self.alpha)
+    return ImportanceWeighted("renyi", samples, alpha=alpha, beta=beta, estimator=estimator)
 
 
-def log_mean() -> Mean:
-    r""":math:`\ln \frac1K \sum_k e^{\ell_k}`; its slope is the normalised weight."""
-    return Mean(lambda log_w: logsumexp(log_w, axis=0) - jnp.log(log_w.shape[0]), _softmax_variance)
+def power_mean(log_w: Array, power: float) -> Array:
+    r""":math:`\frac1r \ln \frac1K \sum_k e^{r \ell_k}` over axis 1, (M, K, B) → (M, B); the mean of ℓ as r → 0.
 
-
-def power_mean(power: float) -> Mean:
-    r""":math:`\frac1r \ln \frac1K \sum_k e^{r \ell_k}`, accurate as r → 0, where it is the mean of ℓ."""
+    Where the weights are near each other it is a small difference, and formed as one; where one dominates, that
+    difference would be 1 but for 1/K, and the sum itself keeps the digits.
+    """
     if power == 0.0:
-        return Mean(lambda log_w: jnp.mean(log_w, axis=0), jnp.zeros_like)
-
-    def value(log_w: Array) -> Array:
-        largest = jax.lax.stop_gradient(jnp.max(power * log_w, axis=0) / power)
-        excess = jnp.mean(jnp.expm1(power * (log_w - largest)), axis=0)
-        return largest + jnp.log1p(excess) / power
-
-    return Mean(value, lambda log_w: power * _softmax_variance(power * log_w))
-
-
-def grouped(groups: int, mean: Mean) -> Mean:
-    """The average of ``mean`` over groups of equal size."""
-
-    def split(log_w: Array) -> Array:
-        return jnp.moveaxis(log_w.reshape(groups, -1, *log_w.shape[1:]), 1, 0)  # (K, M, B)
-
-    def curvature(log_w: Array) -> Array:
-        return jnp.moveaxis(mean.curvature(split(log_w)), 0, 1).reshape(log_w.shape) / groups
-
-    return Mean(lambda log_w: jnp.mean(mean.value(split(log_w)), axis=0), curvature)
-
-
-def combined(mix: float, mean: Mean) -> Mean:
-    """``mix`` times the mean of ℓ, and the rest of ``mean``."""
-    return Mean(
-        lambda log_w: mix * jnp.mean(log_w, axis=0) + (1.0 - mix) * mean.value(log_w),
-        lambda log_w: (1.0 - mix) * mean.curvature(log_w),
-    )
-
-
-def _softmax_variance(log_w: Array) -> Array:
-    share = jax.nn.softmax(log_w, axis=0)
-    return share * (1.0 - share)
-
-
-def _target(mean: Mean, beta: float) -> Target:
-    return Target(
-        lambda draws: draws.log_likelihood + beta * (draws.log_prior - draws.log_q),
-        mean.value,
-        lambda log_w: beta * mean.curvature(log_w),
-        arithmetic_mean,
-    )
-
-
-def _terms(mean: Mean, surrogate: Array, draws: Draws, q: Distribution, model: Model) -> Terms:
-    """The bound has weights of 1, whatever the surrogate's are."""
-    p = model.prior_distribution()
-    log_ratio = draws.log_prior - draws.log_q
-    kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(-log_ratio, axis=0)
-    bound = mean.value(draws.log_likelihood + log_ratio)
-    return Terms(bound, surrogate, jnp.mean(draws.log_likelihood, axis=0), kl)
-
-
-def _checked(estimator: str, name: str, draws: int, *, linear: bool = False) -> str:
-    """The estimator, if these draws suffice it; ``linear`` says that the bound is the ELBO."""
-    alone = {"vimco": "its baseline is made of the other draws, and there is only 1; use 'score_function'"}
-    checked = check_estimator(estimator, f"objective {name!r} of {draws} draws", alone if draws == 1 else {})
-    if checked == "stl" and draws > 1 and not linear:
-        warnings.warn(
-            f"estimator 'stl' is biased for objective {name!r} of more than one draw (Tucker et al. 2018): "
-            "choose 'dreg', which is not.",
-            ReparamWarning,
-            stacklevel=3,
-        )
-    return checked
+        return jnp.mean(log_w, axis=1)
+    largest = jax.lax.stop_gradient(jnp.max(power * log_w, axis=1, keepdims=True) / power)
+    excess = power * (log_w - largest)
+    below = jnp.mean(jnp.expm1(excess), axis=1)
+    near = below > -0.5
+    log_mean = jnp.where(near, jnp.log1p(jnp.where(near, below, 0.0)), jnp.log(jnp.mean(jnp.exp(excess), axis=1)))
+    return largest[:, 0] + log_mean / power

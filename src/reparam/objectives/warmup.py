@@ -1,8 +1,9 @@
-"""A weight that grows while training goes on."""
+"""A coefficient of the surrogate that grows while training goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from numpyro.distributions import Distribution
 from reparam.errors import UnknownNameError
 from reparam.model import Model
 from reparam.objectives.base import Objective, Terms
-from reparam.specification import lookup, real_number
+from reparam.specification import construct, real_number
 
 Shape = Callable[[Array], Array]
 
@@ -23,43 +24,52 @@ SHAPES: dict[str, Shape] = {
 
 
 class Warmup(Objective):
-    r"""An objective with one of its weights multiplied by a schedule of training time t, in [0, 1].
+    r"""An objective with one of its coefficients on its way from where the term has no effect, by training time t.
 
-    ``linear``: :math:`\min(t/T, 1)` (Bowman et al. 2016; Sønderby et al. 2016). ``cyclic``: again and again, growing
-    over the first half of each period T and staying over the second (Fu et al. 2019, with R = ½).
+    .. math:: c(t) = c_0 + s(t)\,(c - c_0), \qquad s(t) \in [0, 1]
+
+    :math:`c_0` is 0, of β in ``beta_tcvae`` 1. ``linear``: :math:`s = \min(t/T, 1)` (Bowman et al. 2016; Sønderby et
+    al. 2016). ``cyclic``: again and again, growing over the first half of each period T and staying over the second (Fu
+    et al. 2019, with R = ½). A warm-up of a warm-up varies what the inner one gives: two coefficients, or one twice.
 
     Args:
         objective: what is varied.
         length: T.
-        unit: ``epochs`` or ``steps``; an epoch is as many steps as it has batches, so that the weight grows within it.
-        weight: the name of a weight of the objective: ``beta``, of ``mmd`` also ``mmd_weight``.
+        unit: ``epochs`` or ``steps``; an epoch is as many steps as it has batches, so that c grows within it.
+        coefficient: a name in the objective's ``coefficients()``: ``beta``, of ``mmd`` also ``mmd_weight``.
         shape: ``linear`` or ``cyclic``.
 
     Raises:
         ParameterError: an argument lies outside its domain.
 
     >>> from reparam.objectives import ELBO
-    >>> Warmup(ELBO(beta=4.0), 10).at(jnp.array(50), steps_per_epoch=10).weights()
+    >>> Warmup(ELBO(beta=4.0), 10).at(jnp.array(50), steps_per_epoch=10).coefficients()
     {'beta': 2.0}
     """
 
     objective: Objective
     length: float = eqx.field(static=True)
     unit: str = eqx.field(static=True)
-    weight: str = eqx.field(static=True)
+    coefficient: str = eqx.field(static=True)
     shape: str = eqx.field(static=True)
 
     def __init__(
-        self, objective: Objective, length: float, unit: str = "epochs", weight: str = "beta", *, shape: str = "linear"
+        self,
+        objective: Objective,
+        length: float,
+        unit: str = "epochs",
+        coefficient: str = "beta",
+        *,
+        shape: str = "linear",
     ):
         for kind, value, known in (
             ("unit of a warm-up", unit, ("epochs", "steps")),
-            ("weight", weight, objective.weight_names),
+            ("coefficient", coefficient, objective.coefficients()),
             ("warm-up", shape, SHAPES),
         ):
             if value not in known:
                 raise UnknownNameError(kind, value, known)
-        self.objective, self.unit, self.weight, self.shape = objective, unit, weight, shape
+        self.objective, self.unit, self.coefficient, self.shape = objective, unit, coefficient, shape
         self.length = real_number("length", length, "the warm-up", above=0.0)
 
     def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
@@ -67,20 +77,28 @@ class Warmup(Objective):
         return self.objective.terms(model, x, key, q, weight)
 
     def at(self, step: Array, steps_per_epoch: int) -> Objective:
-        """The objective with its weight of this step."""
+        """The objective with its coefficient of this step."""
         period = self.length * (steps_per_epoch if self.unit == "epochs" else 1)
-        factor = SHAPES[self.shape](step / period)
+        share = SHAPES[self.shape](step / period)
+        objective = self.objective.at(step, steps_per_epoch)
+        cold = objective.cold_coefficients[self.coefficient]
         varied: Objective = eqx.tree_at(
-            lambda o: getattr(o, self.weight), self.objective, replace_fn=lambda w: w * factor
+            lambda o: getattr(o, self.coefficient), objective, replace_fn=lambda warm: cold + share * (warm - cold)
         )
         return varied
 
-    def weights(self) -> dict[str, float]:
-        """The weights once they are warm."""
-        return self.objective.weights()
+    def coefficients(self) -> dict[str, float]:
+        """The coefficients once they are warm."""
+        return self.objective.coefficients()
 
 
 def warmed(objective: Objective, specification: str) -> Objective:
     """The objective in the warm-up that is named: ``none``, ``linear:10``, ``cyclic:500,steps,mmd_weight``."""
-    name, arguments = lookup("warmup", {"none": "none", **{shape: shape for shape in SHAPES}}, specification)
-    return objective if name == "none" else Warmup(objective, *arguments, shape=name)
+    varied: Objective = construct("warmup", WARMUPS, specification, objective)
+    return varied
+
+
+WARMUPS: dict[str, Callable[..., Objective]] = {
+    "none": lambda objective: objective,
+    **{shape: partial(Warmup, shape=shape) for shape in SHAPES},
+}

@@ -99,7 +99,7 @@ def fit(state: TrainState, task: Task) -> Iterator[Record]:
                 f"the bound on held-out rows was not finite in any of {int(state.epoch)} epochs, so no weights can be "
                 "chosen by it. Hold out none (early_stopping=False), or choose another posterior or likelihood."
             )
-        coefficients = task.objective.at(jnp.asarray(last), task.steps_per_epoch).weights()
+        coefficients = task.objective.at(jnp.asarray(last), task.steps_per_epoch).coefficients()
         yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state, coefficients)
 
 

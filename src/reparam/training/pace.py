@@ -149,10 +149,25 @@ class Stages(Schedule):
         return jnp.array(self.stages[1::2])[stage]
 
 
+def constant(warmup: int = 0) -> Schedule:
+    """One rate, after so many steps of warm-up."""
+    return Decay("constant", warmup)
+
+
+def linear(warmup: int = 0, floor: float = 0.0) -> Schedule:
+    """A rate that falls in a straight line."""
+    return Decay("linear", warmup, floor)
+
+
+def cosine(warmup: int = 0, floor: float = 0.0) -> Schedule:
+    """A rate that falls along half a cosine."""
+    return Decay("cosine", warmup, floor)
+
+
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "constant": lambda warmup=0: Decay("constant", warmup),
-    "linear": lambda warmup=0, floor=0.0: Decay("linear", warmup, floor),
-    "cosine": lambda warmup=0, floor=0.0: Decay("cosine", warmup, floor),
+    "constant": constant,
+    "linear": linear,
+    "cosine": cosine,
     "stages": Stages,
 }
 
