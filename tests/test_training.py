@@ -141,10 +141,7 @@ def measured(model, rows, key, batch_size):
 
 def test_sums_are_exact_whatever_the_batch_size():
     model = small_model()
-    metrics = [
-        measured(model, X, jax.random.key(1), batch_size)
-        for batch_size in (7, 16, 50)
-    ]
+    metrics = [measured(model, X, jax.random.key(1), batch_size) for batch_size in (7, 16, 50)]
     assert len({round(m.kl, 5) for m in metrics}) == 1
     for m in metrics:
         assert abs(m.bound - (m.reconstruction - m.kl)) < 1e-4

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from reparam.data import arrays, from_array
+from reparam.data import from_array, moments
 from reparam.errors import DataError, ParameterError
 
 GREY = np.uint8([[[0, 255], [3, 4]], [[5, 6], [7, 8]]])
@@ -28,8 +28,8 @@ STORED = [  # array, stored dtype, event shape, scale, units
     (GREY.astype("u8"), "int32", (2, 2), 1.0, "x"),
     (GREY.astype("f2"), "float32", (2, 2), 1.0, "x"),
     (GREY.astype(">f4"), "float32", (2, 2), 1.0, "x"),
-    (GREY.astype("f8"), "float32", (2, 2), 1.0, "x"),
-    (GREY.astype(np.longdouble), "float32", (2, 2), 1.0, "x"),
+    (GREY.astype("f8"), "float64", (2, 2), 1.0, "x"),
+    (GREY.astype(np.longdouble), "float64", (2, 2), 1.0, "x"),
 ]
 
 
@@ -72,7 +72,7 @@ REFUSED = [
     (np.array([[2**31]]), "int32"),
     (np.array([[-(2**31) - 1]]), "int32"),
     (np.array([[2**63]], np.uint64), "int32"),
-    (np.array([[0.0, 1e39]]), "row 0, column 1, is infinite in float32"),
+    (np.array([[0.0, 1e39]]), "row 0, column 1, is infinite, or beyond 3.4e38"),
     (np.array([[0.0], [-1e300]]), "row 1, column 0, is infinite"),
     (np.float32([[0, 1], [np.inf, 0]]), "1 of 4 values.* row 1, column 0, is infinite"),
     (np.float32([[0, 1], [0, np.nan], [np.nan, 0]]), r"2 of 6 values.* row 1, column 1, is missing \(NaN\)"),
@@ -98,7 +98,7 @@ def test_the_ends_of_int32_and_of_float32_are_kept() -> None:
 
 @pytest.mark.parametrize("row", [0, 6, 7, 8, 29])
 def test_the_first_bad_value_is_found_across_blocks(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "BLOCK_VALUES", 14)  # 7 rows a block
+    monkeypatch.setattr("reparam.data.statistics.BLOCK_VALUES", 14)  # 7 rows a block
     array = np.zeros((30, 2))
     array[row, 1] = array[29, 1] = np.nan
     with pytest.raises(DataError, match=f"{1 + (row != 29)} of 60 .*row {row}, column 1 \\('b'\\)"):
@@ -135,22 +135,26 @@ def test_names_and_labels_must_be_as_many_as_columns_and_rows() -> None:
         from_array(np.zeros((3, 2)), labels=[1, 2])
 
 
-def test_standardized_columns_have_mean_0_and_deviation_1_and_constant_ones_scale_1() -> None:
-    rows = np.random.default_rng(0).normal([5, -300, 0.1], [2, 0.01, 0], (500, 3))
-    data = from_array(rows, standardize=True)
-    values = data.schema.apply(data.rows)
-    assert data.schema.units == "(x − mean)/std"
-    assert data.schema.scale[2] == 1.0  # type: ignore[index]
-    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-3)
-    np.testing.assert_allclose(values.std(axis=0), [1, 1, 0], atol=1e-3)
-    np.testing.assert_array_equal(data.rows, rows.astype(np.float32))
+def test_rows_are_shifted_and_scaled_in_double_precision() -> None:
+    """Unix seconds one apart lie 128 s apart in single precision, and 12345678.9 ± 1e-4 is one number there."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([1.7e9 + np.arange(500), 12345678.9 + 1e-4 * rng.normal(size=500)], axis=1)
+    mean, std = moments(rows)
+    schema = from_array(rows).schema.standardized(tuple(mean.tolist()), tuple(std.tolist()))
+    values = schema.stored(rows)
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-4)  # of doubles that lie 2e-5 deviations apart
+    np.testing.assert_allclose(values.std(axis=0), 1, rtol=1e-6)
+    np.testing.assert_allclose(schema.invert(values), rows, rtol=1e-15, atol=3e-5)
+    np.testing.assert_array_equal(schema.on_device.apply(values), values)
 
 
-@given(st.floats(-(2.0**99), 2.0**99, width=32), st.integers(1, 3000))
-def test_a_constant_column_becomes_0_whatever_its_value(value: float, rows: int) -> None:
-    data = from_array(np.full((rows, 1), value), standardize=True)
-    assert data.schema.scale == (1.0,)
-    assert not data.schema.apply(data.rows).any()
+def test_densities_are_told_in_units_whatever_the_model_sees() -> None:
+    schema = from_array(np.array([[0, 255], [3, 4]], np.uint8)).schema
+    assert schema.log_volume == 0  # x/255 is both what is seen and what is told
+    seen = schema.standardized((1.0, 2.0), (510.0, 255.0))
+    assert seen.log_volume == pytest.approx(np.log(2))
+    assert seen.on_device.log_volume == pytest.approx(seen.log_volume)
 
 
 @given(
@@ -159,13 +163,13 @@ def test_a_constant_column_becomes_0_whatever_its_value(value: float, rows: int)
 )
 def test_moments_agree_with_numpy_whatever_the_blocks(rows: np.ndarray, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "BLOCK_VALUES", size)
-        mean, std = arrays.moments(rows)
+        patch.setattr("reparam.data.statistics.BLOCK_VALUES", size)
+        mean, std = moments(rows)
     np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-9, atol=1e-6)
     np.testing.assert_allclose(std, rows.std(axis=0), rtol=1e-9, atol=1e-6)
 
 
 def test_moments_leave_out_missing_values() -> None:
-    mean, std = arrays.moments(np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan]]))
+    mean, std = moments(np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan]]))
     np.testing.assert_array_equal(mean, [2, 0])
     np.testing.assert_array_equal(std, [1, 0])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from reparam.data import arrays, from_array, inspect, load, split
+from reparam.data import from_array, inspect, load, split
 from reparam.errors import DataError, ParameterError
 
 FACTS = [  # array, binary, counts, unit interval
@@ -30,7 +30,7 @@ def test_what_the_values_are(array: np.ndarray, binary: bool, counts: bool, unit
 
 
 def test_a_fraction_in_the_last_block_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "BLOCK_VALUES", 4)
+    monkeypatch.setattr("reparam.data.statistics.BLOCK_VALUES", 4)
     array = np.zeros((21, 2))
     assert inspect(from_array(array)).binary
     array[-1, -1] = 0.5
@@ -53,13 +53,6 @@ def test_the_columns_of_a_table() -> None:
 
 def test_columns_without_names_are_called_by_position() -> None:
     assert [column.name for column in inspect(from_array(np.eye(2))).columns] == ["column_0", "column_1"]
-
-
-def test_standardized_values_are_judged_as_the_model_sees_them() -> None:
-    summary = inspect(from_array(np.array([[0.0], [4.0]]), standardize=True))
-    assert (summary.minimum, summary.maximum) == (0, 4)
-    assert (summary.model_minimum, summary.model_maximum) == (-1, 1)
-    assert not summary.counts
 
 
 def test_digits() -> None:

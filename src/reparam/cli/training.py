@@ -16,8 +16,7 @@ from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source
 from reparam.data import Dataset
 from reparam.errors import ParameterError
-from reparam.estimator import Configuration, Fitted, load
-from reparam.estimator import fitting, keeping
+from reparam.estimator import Configuration, Fitted, fitting, keeping, load
 from reparam.runs import check_place
 
 SAVE_SECONDS = 30.0
@@ -85,14 +84,12 @@ def run(job: Job, *, as_json: bool) -> None:
         answer(document)
 
 
-def _train(
-    job: Job, shown: AbstractContextManager[Show], interrupted: Callable[[], bool]
-) -> tuple[Fitted, str]:
+def _train(job: Job, shown: AbstractContextManager[Show], interrupted: Callable[[], bool]) -> tuple[Fitted, str]:
     """What is fitted at the end, and what ended it; the run is saved now and then on the way."""
     reached, saved = job.fitted, time.monotonic()
     try:
         with shown as show:
-            for reached, record in fitting.train(job.fitted, job.dataset):  # noqa: B020 - the newest is what is kept
+            for reached, record in fitting.train(job.fitted, job.dataset):
                 show(record)
                 if interrupted():
                     return reached, "interrupted"

@@ -1,7 +1,7 @@
 """Sources (names, arrays, tables, images) → datasets; results → files."""
 
 from reparam.data.arrays import from_array
-from reparam.data.blocks import blocks, moments
+from reparam.data.statistics import blocks, moments
 from reparam.data.inspection import Column, Summary, inspect
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sources import NAMES, conform, load

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.blocks import blocks
+from reparam.data.statistics import blocks
 from reparam.data.schema import Dataset, Schema
 from reparam.errors import DataError, ParameterError
 
@@ -163,7 +163,9 @@ def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, 
     """Raise the DataError that says how many values are not finite, and where the first stands."""
     if rows.dtype.kind != "f":
         return
-    count, row, column = _count_and_locate(rows, lambda block: ~(np.abs(block) <= LARGEST) & ~(allow_missing & np.isnan(block)))
+    count, row, column = _count_and_locate(
+        rows, lambda block: ~(np.abs(block) <= LARGEST) & ~(allow_missing & np.isnan(block))
+    )
     if count == 0:
         return
     value = rows[row, column]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import column_name
-from reparam.data.blocks import blocks, moments
+from reparam.data.statistics import blocks, moments
 from reparam.data.schema import Dataset
 
 

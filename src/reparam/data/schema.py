@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.blocks import blocks
+from reparam.data.statistics import blocks
 from reparam.errors import RunError
 
 Array = Any  # a NumPy or a JAX array; this floor imports no JAX

@@ -81,7 +81,9 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
         schema = standardization(schema, likelihood, mean, std)
     start = _start(configuration, schema, data.rows, train, (mean, std))
     model = configuration.model(start, configuration.key("model"), likelihood)
-    started = Fitted(configuration, schema, likelihood, reason, _first_state(configuration, model, data), (), sha256(data))
+    started = Fitted(
+        configuration, schema, likelihood, reason, _first_state(configuration, model, data), (), sha256(data)
+    )
     check_support(started, data.rows)
     return started
 

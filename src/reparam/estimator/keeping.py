@@ -94,25 +94,25 @@ def _described(path: str | Path, run: runs.Run, parts: Mapping[str, Any]) -> tup
         likelihood = parts.get("likelihood", run.config["likelihood"])
         _ = run.config["likelihood_reason"]
     except (KeyError, TypeError, ParameterError, DataError) as error:
-        if isinstance(error, NotHandedOver):
+        if isinstance(error, HandOverError):
             raise
         raise RunError(f"{path}/{runs.CONFIG}: cannot be understood ({error}). The run is damaged.") from error
     return configuration, schema, likelihood
 
 
-class NotHandedOver(ParameterError):
+class HandOverError(ParameterError):
     """A run whose parts were objects needs them again."""
 
 
 def _check_handed_over(path: str | Path, needed: tuple[str, ...], parts: Mapping[str, Any]) -> None:
     missing, superfluous = sorted(set(needed) - set(parts)), sorted(set(parts) - set(needed))
     if missing:
-        raise NotHandedOver(
+        raise HandOverError(
             f"{path}: {', '.join(missing)} had no name when the run was trained, so only weights were saved. Hand the "
             f"same over: reparam.load({str(path)!r}, {', '.join(f'{name}=…' for name in missing)})."
         )
     if superfluous:
-        raise NotHandedOver(f"{path}: {', '.join(superfluous)} was saved by name and cannot be handed over.")
+        raise HandOverError(f"{path}: {', '.join(superfluous)} was saved by name and cannot be handed over.")
 
 
 def _skeleton(configuration: Configuration, schema: Schema, likelihood: Any, run: runs.Run) -> TrainState:

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, from_array
@@ -25,7 +26,7 @@ from reparam.model import Model
 from reparam.specification import positive_int, real_number
 
 
-class FittedUse:
+class FittedUse(TransformerMixin):
     """The methods of a fitted estimator; they read :attr:`fitted_` and no parameter, which may have changed since.
 
     Densities and bounds are in nats per row, of the data's own units (``schema_.units``). A row that is scored,

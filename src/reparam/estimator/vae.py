@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -28,7 +28,7 @@ from reparam.training import Record, TrainState
 from reparam.training.pace import Averaging, Schedule
 
 
-class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
     """A variational autoencoder as a scikit-learn transformer: rows in, latent codes out.
 
     A part is a name, with arguments behind a colon, or an object: ``posterior="low_rank:2"`` is

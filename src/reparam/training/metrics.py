@@ -83,7 +83,7 @@ def posterior_mean(q: Distribution) -> Array | None:
 def reduce_sums(sums: Sums) -> Metrics:
     """Means over all batches of an epoch, whose sums lie along the first axis."""
     totals = Sums(*(np.sum(np.asarray(part, np.float64), axis=0) for part in sums))
-    rows = totals.rows
+    rows = totals.rows if totals.rows else np.nan  # where every row is without density, no mean exists
     variance = totals.mean_square / rows - (totals.mean / rows) ** 2
     return Metrics(
         bound=float(totals.bound / rows) if totals.without_density <= WITHOUT_DENSITY_AT_MOST * rows else -np.inf,

@@ -8,7 +8,7 @@ from reparam.inference import AMORTIZED, Inference
 from reparam.training.pace import Averaging, Decay, NoAverage, Optimizer, Schedule
 from reparam.training.visits import Visit, visit_by
 
-CONSTANT = Decay("constant")
+ADAM, CONSTANT, NEWEST = Optimizer(), Decay("constant"), NoAverage()
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Recipe:
 
     batch_size: int = 128
     inference: Inference = AMORTIZED
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = ADAM
     schedule: Schedule = CONSTANT
-    averaging: Averaging = NoAverage()
+    averaging: Averaging = NEWEST
     redraw: bool = False
 
     @property

@@ -65,7 +65,11 @@ def advance(state: TrainState, validation_bound: float | None) -> TrainState:
     better = validation_bound is None or validation_bound > float(state.best_bound)
     raw = None if state.local is None or state.held_out is None else (state.local.raw, state.held_out.raw)
     best = (state.candidate, raw) if better else (state.best_model, state.best_raw)
-    bound = state.best_bound if validation_bound is None or not better else jnp.asarray(validation_bound, state.best_bound.dtype)
+    bound = (
+        state.best_bound
+        if validation_bound is None or not better
+        else jnp.asarray(validation_bound, state.best_bound.dtype)
+    )
     stale = jnp.zeros_like(state.stale_epochs) if better else state.stale_epochs + 1
     return eqx.tree_at(
         lambda s: (s.epoch, s.best_model, s.best_raw, s.best_bound, s.stale_epochs),
