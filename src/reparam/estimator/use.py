@@ -204,8 +204,8 @@ class FittedUse(TransformerMixin):
             raise AttributeError("row_raw_ exists with inference='mean_field' only: an encoder keeps no q of any row.")
         train, held_out = map(np.asarray, self.fitted_.state.best_raw)
         raw = np.concatenate([train, held_out])
-        numbers = split_rows(self.fitted_.configuration, len(raw))
-        return raw if numbers[1] is None else raw[np.argsort(np.concatenate(numbers))]
+        train_rows, held_out_rows = split_rows(self.fitted_.configuration, len(raw))
+        return raw if held_out_rows is None else raw[np.argsort(np.concatenate([train_rows, held_out_rows]))]
 
     def _stored(self, X: Any) -> tuple[NDArray[Any], Schema]:
         """Rows checked against what was fitted, as a device keeps them; a dataset has been conformed to it."""

@@ -161,8 +161,11 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
             DataError: the data cannot be used, or ``warm_start`` finds other rows than before.
             TrainingError: the bound or a weight left the finite numbers.
         """
-        before: Fitted | None = getattr(self, "fitted_", None) if self.warm_start else None
-        vars(self).pop("fitted_", None)  # an interrupted or failed fit leaves nothing that looks fitted
+        before: Fitted | None = getattr(self, "fitted_", None)
+        if before is not None:
+            del self.fitted_  # an interrupted or failed fit leaves nothing that looks fitted
+        if not self.warm_start:
+            before = None
         configuration = self.configuration(before)
         fitted = fitting.begin(configuration, data) if before is None else fitting.resume(before, configuration, data)
         for reached, record in fitting.train(fitted, data):

@@ -143,7 +143,14 @@ def _validate(state: TrainState, task: Task) -> tuple[TrainState, Metrics | None
         return state, None
     now = task.objective.at((state.epoch + 1) * task.steps_per_epoch - 1, task.steps_per_epoch)
     stored, schema = task.held_out
-    key, how = validation_key(state), {"objective": now, "schema": schema, "recipe": task.recipe}
-    followed, sums = evaluate_epoch(state.candidate, state.held_out, stored, key, **how)
+    followed, sums = evaluate_epoch(
+        state.candidate,
+        state.held_out,
+        stored,
+        validation_key(state),
+        objective=now,
+        schema=schema,
+        recipe=task.recipe,
+    )
     after: TrainState = eqx.tree_at(lambda s: s.held_out, state, followed, is_leaf=lambda leaf: leaf is None)
     return after, reduce_sums(sums).in_units(schema.log_volume)

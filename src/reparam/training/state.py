@@ -71,12 +71,13 @@ def advance(state: TrainState, validation_bound: float | None) -> TrainState:
         else jnp.asarray(validation_bound, state.best_bound.dtype)
     )
     stale = jnp.zeros_like(state.stale_epochs) if better else state.stale_epochs + 1
-    return eqx.tree_at(
+    after: TrainState = eqx.tree_at(
         lambda s: (s.epoch, s.best_model, s.best_raw, s.best_bound, s.stale_epochs),
         state,
         (state.epoch + 1, *best, bound, stale),
         is_leaf=lambda leaf: leaf is None,
     )
+    return after
 
 
 def epoch_keys(state: TrainState) -> tuple[PRNGKeyArray, PRNGKeyArray]:
