@@ -16,9 +16,10 @@ from reparam.probability.reparameterization import draw_noise, reparameterize_wi
 Tree = TypeVar("Tree")
 
 CHUNK_BYTES = 2**31
-"""How many bytes the draws that are evaluated at once may form on their way from z to log densities: 2 GiB.
+"""How much memory the draws that are evaluated at once, and their gradients, may take: 2 GiB.
 
-Every number between is counted, those too that a compiled program never stores: it uses a quarter or less.
+Every number that is formed between z and the log densities is counted, and once more for the backward pass; a compiled
+program stores few of them, and takes an eighth or less where the likelihood is most of the work.
 """
 
 
@@ -59,7 +60,7 @@ def evaluate_draws(
         z, log_q = draw_with_log_prob(sampler, eps, density)
         return Draws(model.decode(z).log_prob(x), p.log_prob(z), log_q)
 
-    chunk = count if count == 1 else max(1, CHUNK_BYTES // _bytes(jax.make_jaxpr(draws)(eps[:1]).jaxpr))
+    chunk = count if count == 1 else max(1, CHUNK_BYTES // (2 * _bytes(jax.make_jaxpr(draws)(eps[:1]).jaxpr)))
     if count <= chunk:
         return draws(eps)
     chunked: Draws = jax.lax.map(jax.checkpoint(draws), eps, batch_size=chunk)

@@ -54,7 +54,9 @@ class Average:
     def value(self, log_w: Array) -> Array:
         """A, from (M K, B) to (B,)."""
         grouped = self._grouped(log_w)
-        each = self.mix * jnp.mean(grouped, axis=1) + (1.0 - self.mix) * power_mean(grouped, self.power)
+        each = power_mean(grouped, self.power)
+        if self.mix:  # a share of 0 of what may be infinite is no number
+            each = self.mix * jnp.mean(grouped, axis=1) + (1.0 - self.mix) * each
         return jnp.mean(each, axis=0)
 
     def curvature(self, log_w: Array) -> Array:
@@ -232,6 +234,7 @@ def power_mean(log_w: Array, power: float) -> Array:
     if power == 0.0:
         return jnp.mean(log_w, axis=1)
     largest = jax.lax.stop_gradient(jnp.max(power * log_w, axis=1, keepdims=True) / power)
+    largest = jnp.where(jnp.isfinite(largest), largest, 0.0)
     excess = power * (log_w - largest)
     below = jnp.mean(jnp.expm1(excess), axis=1)
     near = below > -0.5
