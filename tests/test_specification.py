@@ -63,7 +63,10 @@ def test_a_part_may_be_an_object():
 
 @pytest.mark.parametrize("part", [3, None, Full, IWAE(3)])
 def test_an_object_of_another_kind_is_refused_with_what_is_accepted(part):
-    with pytest.raises(ParameterError, match="'posterior' parameter must be a name such as 'diagonal' or a Posterior"):
+    with pytest.raises(
+        ParameterError,
+        match="'posterior' parameter must be a name such as 'diagonal', or an object of the class Posterior",
+    ):
         build("posterior", reparam.POSTERIORS, part, 2)
 
 

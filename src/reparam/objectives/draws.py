@@ -70,12 +70,10 @@ def evaluate_draws(
 def draw_with_log_prob(sampler: Distribution, eps: Array, density: Distribution | None) -> tuple[Array, Array]:
     """z = g(sampler, ε) and ln q(z), the latter differentiated through ``density`` where there is one."""
     z, log_q = reparameterize_with_log_prob(sampler, eps)
-    return z, log_q if density is None else with_gradient_of(density.log_prob(z), log_q)
-
-
-def with_gradient_of(differentiated: Array, value: Array) -> Array:
-    """The second's value with the first's gradient: they are equal but for rounding."""
-    return differentiated + jax.lax.stop_gradient(value - differentiated)
+    if density is None:
+        return z, log_q
+    differentiated = density.log_prob(z)  # the same value but for rounding
+    return z, differentiated + jax.lax.stop_gradient(log_q - differentiated)
 
 
 def detached(tree: Tree) -> Tree:
