@@ -170,11 +170,8 @@ def measure_gradient(
         raise ParameterError(requirement("repeats", "measure_gradient", "an even int in [4, inf)", repeats))
     built = build_objective(f"{objective}:{positive_int('samples', samples, 'measure_gradient')}", estimator=estimator)
     keys = jax.random.split(key, (repeats // 2, 2))
-    squared_norms, half_squares = _gradient_pairs(model, x, keys, built)
-    encoder, decoder = (
-        _part(float(squared), np.asarray(halves, np.float64), repeats)
-        for squared, halves in zip(squared_norms, half_squares.T, strict=True)
-    )
+    squared_norms, half_squares = (np.asarray(found, np.float64) for found in _gradient_pairs(model, x, keys, built))
+    encoder, decoder = map(_part, squared_norms.tolist(), half_squares.T)
     return GradientQuality(objective, estimator, samples, len(x), repeats, encoder, decoder)
 
 
@@ -207,9 +204,9 @@ def _squared_norms(gradient: Any) -> Array:
     return jnp.stack([sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(part)), jnp.zeros(())) for part in parts])
 
 
-def _part(squared_norm: float, half_squares: NDArray[np.float64], repeats: int) -> PartGradient:
+def _part(squared_norm: float, half_squares: NDArray[np.float64]) -> PartGradient:
     variance = float(np.mean(half_squares))
-    norm = math.sqrt(max(0.0, squared_norm - variance / repeats))
+    norm = math.sqrt(max(0.0, squared_norm - variance / (2 * len(half_squares))))
     return PartGradient(
         norm=norm,
         variance=variance,

@@ -83,8 +83,8 @@ def construct(kind: str, registry: Mapping[str, Any], specification: str, *first
     try:
         signature.bind(*first, *arguments, **named)
     except TypeError as error:
-        open_to_all = list(signature.parameters.values())[len(first) :]
-        taken = [f"{p.replace(annotation=p.empty)}" for p in open_to_all if p.kind is p.POSITIONAL_OR_KEYWORD]
+        own = list(signature.parameters.values())[len(first) :]
+        taken = [f"{p.replace(annotation=p.empty)}" for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
         raise ParameterError(
             f"{kind} {specification!r} does not take these arguments: {error}. "
             f"{parse(specification)[0]!r} takes {', '.join(taken) or 'none'}."

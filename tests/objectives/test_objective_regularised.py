@@ -182,6 +182,11 @@ def test_the_total_correlation_is_weighed_unless_told_otherwise_and_never_reward
         assert np.allclose(terms.bound - terms.surrogate, coefficient * correlation, atol=1e-3)
 
 
+def test_the_estimator_leaves_the_coefficient_to_the_objective():
+    vae = reparam.VAE(2, hidden=(), epochs=1, objective="beta_tcvae").fit(np.random.default_rng(0).normal(size=(40, 4)))
+    assert vae.history_[0]["weights"] == {"beta": 6.0}
+
+
 def test_a_warm_up_of_a_warm_up_varies_both_coefficients():
     both = Warmup(Warmup(MMD(8.0, beta=4.0), 4, "steps", "mmd_weight"), 2, "steps", shape="cyclic")
     assert both.coefficients() == {"beta": 4.0, "mmd_weight": 8.0}

@@ -105,7 +105,8 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Array | None:
     For a diagonal q these sum to KL(q‖p); for a correlated one what is missing is its total correlation.
     """
     standard = isinstance(p, LocationScale) and p.base == "normal"
-    if not standard or not _has_gaussian_marginals(q):
+    gaussian = q.base == "normal" if isinstance(q, LocationScale) else hasattr(q, "covariance_matrix")
+    if not (standard and gaussian):
         return None
     return kl_diagonal_normal_terms(gaussian_marginals(q), p)
 
@@ -113,10 +114,6 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Array | None:
 def gaussian_marginals(q: Distribution) -> LocationScale:
     """The marginals of each latent of a Gaussian, or a diagonal q as it is."""
     return q if isinstance(q, LocationScale) else LocationScale(q.mean, jnp.sqrt(q.variance))
-
-
-def _has_gaussian_marginals(q: Distribution) -> bool:
-    return q.base == "normal" if isinstance(q, LocationScale) else hasattr(q, "covariance_matrix")
 
 
 def _shortest(number: Array) -> Any:

@@ -84,13 +84,11 @@ def detached(tree: Tree) -> Tree:
 
 def _bytes(jaxpr: Jaxpr) -> int:
     """Of all numbers that a computation forms, the turns of its loops included where their number is known."""
-    return sum(_bytes_of_equation(equation) for equation in jaxpr.eqns)
-
-
-def _bytes_of_equation(equation: jax.extend.core.JaxprEqn) -> int:
-    parameters = jax.tree.leaves(list(equation.params.values()))
-    inner = [p.jaxpr if isinstance(p, ClosedJaxpr) else p for p in parameters if isinstance(p, ClosedJaxpr | Jaxpr)]
-    if inner:
-        return int(equation.params.get("length", 1)) * sum(_bytes(jaxpr) for jaxpr in inner)
-    formed: list[Any] = [variable.aval for variable in equation.outvars]
-    return sum(array.size * array.dtype.itemsize for array in formed)
+    total = 0
+    for equation in jaxpr.eqns:
+        parameters = jax.tree.leaves(list(equation.params.values()))
+        inner = [p.jaxpr if isinstance(p, ClosedJaxpr) else p for p in parameters if isinstance(p, ClosedJaxpr | Jaxpr)]
+        formed: list[Any] = [] if inner else [variable.aval for variable in equation.outvars]
+        total += int(equation.params.get("length", 1)) * sum(map(_bytes, inner))
+        total += sum(array.size * array.dtype.itemsize for array in formed)
+    return total

@@ -52,9 +52,7 @@ class Target:
     mean_of_others: Callable[[Array, Array], Array]
 
 
-Evaluate = Callable[..., Draws]
-"""(model, sampler, density = sampler) → what the model says of K draws, as :func:`evaluate_draws` with the rest settled."""
-
+Evaluate = Callable[..., Draws]  # of (model, sampler, density = sampler): evaluate_draws with the rest settled
 Estimator = Callable[[Target, Evaluate, Any, Distribution], tuple[Array, Draws]]
 
 

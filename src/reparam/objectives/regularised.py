@@ -26,10 +26,7 @@ MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Regularised(Objective):
-    """The ELBO with a term of the whole batch beside it; concrete ones say what the surrogate is.
-
-    The term is a function of z alone, which only the reparameterisation differentiates: no other estimator will do.
-    """
+    """The ELBO with a term of the whole batch beside it; concrete ones say what the surrogate is."""
 
     samples: int = eqx.field(static=True)
     beta: Array
@@ -88,19 +85,16 @@ class FreeBits(Regularised):
 
     def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
         """KL, and what each mean divergence lacks of λ: together the larger of the two."""
-        divergences = terms.kl[:, None] if self.per == "total" else self._per_dimension(q, model)
-        means = weight @ divergences / jnp.sum(weight)  # padding left out
-        lacking = jnp.sum(jax.nn.relu(self.level - means))
-        return terms.reconstruction - self.beta * (terms.kl + lacking)
-
-    def _per_dimension(self, q: Distribution, model: Model) -> Array:
-        divergences = kl_per_dimension(q, model.prior_distribution())
+        divergences: Array | None = terms.kl[:, None]
+        if self.per == "dimension":
+            divergences = kl_per_dimension(q, model.prior_distribution())
         if divergences is None:
             raise ParameterError(
                 f"free bits per dimension need a Gaussian q(z|x) and a standard normal prior. Got q {type(q).__name__} "
                 f"and prior {type(model.prior).__name__}: choose 'free_bits:λ,total'."
             )
-        return divergences
+        means = weight @ divergences / jnp.sum(weight)  # padding left out
+        return terms.reconstruction - self.beta * (terms.kl + jnp.sum(jax.nn.relu(self.level - means)))
 
 
 class BetaTCVAE(Regularised):
