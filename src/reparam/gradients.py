@@ -25,11 +25,9 @@ from reparam.specification import lookup, positive_int, requirement, underscored
 
 Params = TypeVar("Params")
 
-NOT_OF_A_FUNCTION = {
-    "stl": "f(z) contains no ln q(z) whose score could be dropped; choose 'pathwise' or 'score_function'",
-    "dreg": "f(z) is no average of importance weights; choose 'pathwise' or 'score_function'",
-    "vimco": "f(z) is no average of importance weights; choose 'pathwise' or 'score_function'",
-}
+NOT_OF_A_FUNCTION = dict.fromkeys(
+    ("stl", "dreg", "vimco"), "f(z) has no ln q(z) in it, as their targets have; choose 'pathwise' or 'score_function'"
+)
 
 
 def estimate_gradient(  # noqa: PLR0917 - the order in which the mathematics is said
@@ -77,29 +75,18 @@ def estimate_gradient(  # noqa: PLR0917 - the order in which the mathematics is 
 
     def evaluate(_: None, sampler: Distribution, density: Distribution | None = None) -> Draws:
         z, log_q = draw_with_log_prob(sampler, draw_noise(sampler, key, (count,)), density)
-        values = _one_number_each(f, z)[:, None]
-        return Draws(values, jnp.zeros_like(values), jnp.sum(log_q.reshape(count, -1), axis=1, keepdims=True))
+        values = jax.vmap(f)(z)
+        if jnp.shape(values) != (count,):
+            raise ParameterError(
+                "estimate_gradient needs an f that gives one number for a draw of z, of shape (). "
+                f"Got shape {jnp.shape(values)[1:]} for z of shape {z.shape[1:]}: sum it, or take one entry."
+            )
+        column = jnp.reshape(values, (count, 1))
+        return Draws(column, jnp.zeros_like(column), jnp.sum(log_q.reshape(count, -1), axis=1, keepdims=True))
 
-    def surrogate(params: Params) -> Array:
-        return chosen(F_OF_Z, evaluate, None, make_distribution(params))[0][0]
-
-    gradient: Params = jax.grad(surrogate)(params)
+    target = mean_of_draws(lambda draws: draws.log_likelihood)  # f stands where an objective has ln p(x|z)
+    gradient: Params = jax.grad(lambda params: chosen(target, evaluate, None, make_distribution(params))[0][0])(params)
     return gradient
-
-
-F_OF_Z = mean_of_draws(lambda draws: draws.log_likelihood)
-"""f stands where an objective has ln p(x|z)."""
-
-
-def _one_number_each(f: Callable[[Array], Array], z: Array) -> Array:
-    """F of S draws (S, ...), shape (S,)."""
-    values = jax.vmap(f)(z)
-    if jnp.shape(values) != z.shape[:1]:
-        raise ParameterError(
-            "estimate_gradient needs an f that gives one number for a draw of z, of shape (). "
-            f"Got shape {jnp.shape(values)[1:]} for z of shape {z.shape[1:]}: sum it, or take one entry."
-        )
-    return jnp.asarray(values)
 
 
 @dataclass(frozen=True)
@@ -183,11 +170,8 @@ def measure_gradient(
         raise ParameterError(requirement("repeats", "measure_gradient", "an even int in [4, inf)", repeats))
     built = build_objective(f"{objective}:{positive_int('samples', samples, 'measure_gradient')}", estimator=estimator)
     keys = jax.random.split(key, (repeats // 2, 2))
-    squared_norms, half_squares = _gradient_pairs(model, x, keys, built)
-    encoder, decoder = (
-        _part(float(squared), np.asarray(halves, np.float64), repeats)
-        for squared, halves in zip(squared_norms, half_squares.T, strict=True)
-    )
+    squared_norms, half_squares = (np.asarray(found, np.float64) for found in _gradient_pairs(model, x, keys, built))
+    encoder, decoder = map(_part, squared_norms.tolist(), half_squares.T)
     return GradientQuality(objective, estimator, samples, len(x), repeats, encoder, decoder)
 
 
@@ -220,9 +204,9 @@ def _squared_norms(gradient: Any) -> Array:
     return jnp.stack([sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(part)), jnp.zeros(())) for part in parts])
 
 
-def _part(squared_norm: float, half_squares: NDArray[np.float64], repeats: int) -> PartGradient:
+def _part(squared_norm: float, half_squares: NDArray[np.float64]) -> PartGradient:
     variance = float(np.mean(half_squares))
-    norm = math.sqrt(max(0.0, squared_norm - variance / repeats))
+    norm = math.sqrt(max(0.0, squared_norm - variance / (2 * len(half_squares))))
     return PartGradient(
         norm=norm,
         variance=variance,

@@ -30,11 +30,7 @@ def parse(specification: str) -> tuple[str, tuple[int | float | str, ...]]:
 
 
 def underscored(name: str) -> str:
-    """A name as Python spells it.
-
-    >>> underscored("score-function")
-    'score_function'
-    """
+    """A name as Python spells it."""
     return name.replace("-", "_")
 
 
@@ -58,17 +54,10 @@ def lookup(kind: str, registry: Mapping[str, Part], specification: str) -> tuple
 
 
 def build(kind: str, registry: Mapping[str, Any], part: Any, *first: Any, **named: Any) -> Any:
-    """The part that a name stands for, or the part itself.
-
-    Args:
-        kind: what the part is, for an error text.
-        registry: names and what constructs their parts.
-        part: a name with its arguments, or an object of the kind that the registry's entries make.
-        *first: what every part of the registry takes first.
-        **named: what every part of the registry takes by name.
+    """The part that a name stands for, as :func:`construct` makes it, or the part itself.
 
     Raises:
-        ParameterError: as :func:`construct` and :func:`as_it_is` do.
+        ParameterError: as there, or the part is no object of the kind that the registry's entries make.
 
     >>> from fractions import Fraction
     >>> build("number", {"ratio": Fraction}, "ratio:1,2"), build("number", {"ratio": Fraction}, Fraction(1, 3))
@@ -76,7 +65,11 @@ def build(kind: str, registry: Mapping[str, Any], part: Any, *first: Any, **name
     """
     if isinstance(part, str):
         return construct(kind, registry, part, *first, **named)
-    return as_it_is(kind, registry, part)
+    base = _common_base(registry)
+    if not isinstance(part, base):
+        names = f"a name such as {next(iter(registry))!r}, or an object of the class {base.__name__}"
+        raise ParameterError(f"The {kind!r} parameter must be {names}. Got {part!r} instead.")
+    return part
 
 
 def construct(kind: str, registry: Mapping[str, Any], specification: str, *first: Any, **named: Any) -> Any:
@@ -90,36 +83,13 @@ def construct(kind: str, registry: Mapping[str, Any], specification: str, *first
     try:
         signature.bind(*first, *arguments, **named)
     except TypeError as error:
-        taken = ", ".join(
-            str(parameter.replace(annotation=inspect.Parameter.empty))
-            for parameter in list(signature.parameters.values())[len(first) :]
-            if parameter.name not in named and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-        )
+        own = list(signature.parameters.values())[len(first) :]
+        taken = [f"{p.replace(annotation=p.empty)}" for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
         raise ParameterError(
             f"{kind} {specification!r} does not take these arguments: {error}. "
-            f"{parse(specification)[0]!r} takes {taken or 'none'}."
+            f"{parse(specification)[0]!r} takes {', '.join(taken) or 'none'}."
         ) from None
     return constructor(*first, *arguments, **named)
-
-
-def as_it_is(kind: str, registry: Mapping[str, Any], part: Part) -> Part:
-    """The object itself, if it is of the kind that the registry's entries make.
-
-    Raises:
-        ParameterError: it is not.
-
-    >>> from fractions import Fraction
-    >>> as_it_is("part", {"ratio": Fraction}, 0.5)
-    Traceback (most recent call last):
-    ...
-    reparam.errors.ParameterError: The 'part' parameter must be a name such as 'ratio' or a Fraction. Got 0.5 instead.
-    """
-    base = _common_base(registry)
-    if not isinstance(part, base):
-        article = "an" if base.__name__[0] in "AEIOU" else "a"
-        names = f"a name such as {next(iter(registry))!r} or {article} {base.__name__}"
-        raise ParameterError(f"The {kind!r} parameter must be {names}. Got {part!r} instead.")
-    return part
 
 
 def positive_int(name: str, value: object, owner: str = "the posterior") -> int:
@@ -161,12 +131,6 @@ def _argument(word: str) -> int | float | str:
 
 
 def _common_base(registry: Mapping[str, Any]) -> type:
-    """The nearest class of which every entry makes an instance."""
-    first, *others = (_made(entry) for entry in registry.values())
-    return next(base for base in first.__mro__ if all(issubclass(other, base) for other in others))
-
-
-def _made(entry: Any) -> type:
-    """What an entry of a registry makes: a class itself, a function what it says it returns."""
-    made: type = entry if isinstance(entry, type) else get_type_hints(entry)["return"]
-    return made
+    """The nearest class of which every entry, a class or a function that says what it returns, makes an instance."""
+    made = [entry if isinstance(entry, type) else get_type_hints(entry)["return"] for entry in registry.values()]
+    return next(base for base in made[0].__mro__ if all(issubclass(other, base) for other in made))

@@ -7,9 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gaussian_models import denoiser, evaluate, gradient_of, linear_model, log_evidence, quick_jit
+from gaussian_models import denoiser, evaluate, gradient_of, linear_model, log_evidence, quick_jit, surrogate_gradient
 
-from reparam.objectives import CIWAE, ELBO, IWAE, MIWAE, OBJECTIVES, PIWAE, Renyi, build_objective, draws
+from reparam.model import build_model
+from reparam.objectives import (
+    CIWAE,
+    ELBO,
+    IWAE,
+    MIWAE,
+    MMD,
+    OBJECTIVES,
+    PIWAE,
+    FreeBits,
+    Renyi,
+    Warmup,
+    build_objective,
+    draws,
+)
 from reparam.objectives.importance import Average
 
 DIMENSION = 20
@@ -144,6 +158,18 @@ def test_the_logarithm_of_the_mean_weight_is_right_where_one_dominates():
     assert jnp.allclose(Average().value(jnp.array([[0.0], [1e4]])), 1e4 - jnp.log(2.0))
 
 
+@pytest.mark.parametrize("power", [1.0, 0.5, 0.1])
+def test_one_of_many_weights_that_dominates_loses_no_digits(power):
+    """Of K = 5,000 the mean is e^{ℓ}/K: (1/r) ln (1/K) beside ℓ, to single precision."""
+    log_weights = jnp.full((5000, 1), -2000.0).at[7].set(3.0)
+    assert abs(float(Average(power=power).value(log_weights)[0]) - (3.0 - np.log(5000) / power)) < 1e-5 / power
+
+
+def test_a_draw_that_explains_nothing_has_weight_zero():
+    log_weights = jnp.array([[1.0, -jnp.inf], [-jnp.inf, -jnp.inf]])
+    assert np.allclose(Average().value(log_weights), [1.0 - np.log(2.0), -np.inf])
+
+
 @pytest.mark.parametrize("estimator", ["pathwise", "dreg", "score_function", "vimco"])
 def test_gradients_are_finite_where_one_draw_dominates(estimator):
     """A decoder that explains x so sharply that log weights differ by more than 1e4."""
@@ -175,16 +201,60 @@ def test_draws_in_chunks_give_the_same_bound_and_gradient(monkeypatch, name, est
     whole = found()
     calls = []
     monkeypatch.setattr(jax, "checkpoint", lambda f, checkpoint=jax.checkpoint: calls.append(f) or checkpoint(f))
-    monkeypatch.setattr(draws, "CHUNK_BYTES", bytes_of_three)
+    monkeypatch.setattr(draws, "_bytes", lambda _: 1)
+    monkeypatch.setattr(draws, "CHUNK_BYTES", 2 * 3)
     chunked = found()
     assert calls  # it is indeed taken in chunks
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(chunked), strict=True):
         assert jnp.allclose(a, b, rtol=2e-5, atol=2e-5)
 
 
-def test_fifty_draws_of_mnist_sized_data_are_one_compiled_call():
-    from reparam.model import build_model
+@pytest.mark.parametrize(
+    "objective", [ELBO(3, "monte_carlo"), IWAE(7), PIWAE(2, 3), Renyi(0.5, 4), FreeBits(), MMD()], ids=repr
+)
+def test_in_double_precision_everything_is_double(objective):
+    """And in single precision the surrogate too is single, whatever a coefficient is."""
+    x = np.asarray(X, np.float64)
+    with jax.enable_x64(True):
+        model = denoiser(DIMENSION)
+        warm = Warmup(objective, 10).at(jnp.array(3), 7)
+        terms = warm(model, jnp.asarray(x), jax.random.key(0))
+        assert {term.dtype for term in terms} == {jnp.dtype(jnp.float64)}
+        if not isinstance(objective, FreeBits | MMD):
+            assert np.allclose(terms.bound, log_evidence(x), atol=1e-11)
+    single = Warmup(objective, 10).at(jnp.array(3), 7)(denoiser(DIMENSION), X, jax.random.key(0))
+    assert {term.dtype for term in single} == {jnp.dtype(jnp.float32)}
 
+
+class Wide(eqx.Module):
+    """A decoder of one's own, with many numbers between z and the one that it gives."""
+
+    weight: jax.Array
+
+    def __call__(self, z):
+        return jnp.mean(jnp.tanh(z @ self.weight), axis=-1, keepdims=True)
+
+
+def wide_model():
+    model = linear_model(2, 1)
+    return eqx.tree_at(lambda model: model.decoder, model, Wide(jnp.ones((2, 2**16)))), jnp.zeros((16, 1))
+
+
+def model_of_levels():
+    x = jnp.zeros((64, 3072))
+    key = jax.random.key(0, impl="rbg")
+    return build_model(x, key, latent_dim=2, likelihood="discretized_logistic:10", hidden=()), x
+
+
+@pytest.mark.parametrize("make", [wide_model, model_of_levels])
+def test_memory_follows_what_decoder_and_likelihood_form_and_not_the_size_of_the_data(make):
+    """By XLA's own account of the compiled gradient, which is never run; all 512 draws at once would need 30 GB."""
+    model, x = make()
+    lowered = quick_jit(surrogate_gradient).lower(IWAE(512), model, x, jax.random.key(0))
+    assert lowered.compile().compiled.memory_analysis().temp_size_in_bytes < draws.CHUNK_BYTES
+
+
+def test_fifty_draws_of_mnist_sized_data_are_one_compiled_call():
     x = jax.random.bernoulli(jax.random.key(0), 0.2, (8, 784)).astype(jnp.float32)
     model = build_model(x, jax.random.key(0), latent_dim=20, likelihood="bernoulli", hidden=(400,))
     traces = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ from gaussian_models import denoiser, gradient_of, leaves, linear_model, quick_j
 from reparam.errors import ParameterError, ReparamWarning, UnknownNameError
 from reparam.gradients import measure_gradient
 from reparam.objectives import ELBO, IWAE, build_objective
+from reparam.objectives.draws import evaluate_draws
 from reparam.objectives.estimators import Target, arithmetic_mean, geometric_mean, score_function
 from reparam.objectives.importance import Average
 from reparam.probability.reparameterization import draw_noise, reparameterize
@@ -185,11 +186,13 @@ def test_the_curvature_is_the_diagonal_of_the_second_derivative(mean):
 @pytest.mark.parametrize("others", [geometric_mean, arithmetic_mean])
 def test_the_score_is_weighted_by_what_its_draw_adds_beyond_the_others(others):
     """A surrogate with the learning signals of a loop (Mnih & Rezende 2016)."""
-    x, eps = jnp.array([[1.3]]), jax.random.normal(jax.random.key(0), (4, 1, 1))
+    x, key = jnp.array([[1.3]]), jax.random.key(0)
     q = MODEL.encode(x)
+    eps = draw_noise(q, key, (4,))
     mean = Average()
     target = Target(lambda d: d.log_likelihood + d.log_prior - d.log_q, mean.value, mean.curvature, others)
-    gradient = quick_jit(jax.grad(lambda loc: score_function(target, MODEL, x, eps, located(q, loc))[0][0]))(q.loc)
+    evaluate = partial(evaluate_draws, x=x, key=key, count=4)
+    gradient = quick_jit(jax.grad(lambda loc: score_function(target, evaluate, MODEL, located(q, loc))[0][0]))(q.loc)
     log_w = np.asarray(log_weight(leaves(MODEL), eps[:, 0, 0]), np.float64)
     wanted = 0.0
     share = np.exp(log_w - log_w.max())
@@ -268,7 +271,7 @@ def test_arguments_outside_their_domain_are_refused(name):
         ({"objective": "free_bits:1,totl"}, "per"),
         ({"warmup": "liner:3"}, "warmup"),
         ({"warmup": "linear:3,epoch"}, "unit"),
-        ({"warmup": "linear:3,epochs,beeta"}, "weight"),
+        ({"warmup": "linear:3,epochs,beeta"}, "coefficient"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(settings, unknown):

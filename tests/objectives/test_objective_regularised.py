@@ -1,4 +1,4 @@
-"""Terms of the whole batch, and weights that change with time."""
+"""Terms of the whole batch, and coefficients that change with time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import scipy.stats
 from gaussian_models import evaluate, gradient_of, linear_model, quick_jit
 
 import reparam
-from reparam.errors import ParameterError
+from reparam.errors import DataError, ParameterError
 from reparam.objectives import ELBO, MMD, BetaTCVAE, FreeBits, Warmup, build_objective
 from reparam.objectives.regularised import gaussian, inverse_multiquadratic, squared_mmd, total_correlation
 from reparam.probability.divergences import kl_divergence
@@ -64,7 +64,7 @@ def test_free_bits_of_a_correlated_posterior_pay_its_total_correlation_in_full()
     terms = evaluate(FreeBits(level), CORRELATED, X, KEY)
     wanted = np.maximum(level, marginal.mean(axis=0)).sum() + correlation.mean()
     assert abs(float(jnp.mean(terms.reconstruction - terms.surrogate)) - wanted) < 1e-3
-    with pytest.raises(ParameterError, match="free_bits:1,total"):
+    with pytest.raises(ParameterError, match="free_bits:λ,total"):
         FreeBits(1.0)(linear_model(2, 5, posterior="flow:1,4,2"), X, KEY)
 
 
@@ -151,7 +151,7 @@ def test_rows_of_weight_zero_change_nothing(name):
 
 
 @pytest.mark.parametrize(
-    ("warmup", "step", "weight"),
+    ("warmup", "step", "coefficient"),
     [
         ("linear:10", 0, 0.0),
         ("linear:10", 50, 2.0),
@@ -164,12 +164,70 @@ def test_rows_of_weight_zero_change_nothing(name):
         ("none", 0, 4.0),
     ],
 )
-def test_a_warm_up_multiplies_the_weight_by_its_schedule(warmup, step, weight):
+def test_a_warm_up_multiplies_the_coefficient_by_its_schedule(warmup, step, coefficient):
     objective = build_objective("elbo", beta=4.0, warmup=warmup)
-    assert abs(objective.at(jnp.array(step), steps_per_epoch=10).coefficients()["beta"] - weight) < 1e-6
+    assert abs(objective.at(jnp.array(step), steps_per_epoch=10).coefficients()["beta"] - coefficient) < 1e-6
 
 
-def test_a_warm_up_varies_the_weight_that_is_named_and_no_other():
+def test_the_total_correlation_is_weighed_unless_told_otherwise_and_never_rewarded():
+    """β − 1 multiplies it: 5 where nothing is said, from 0 upwards in a warm-up."""
+    warm = build_objective("beta_tcvae", warmup="linear:10,steps")
+    assert warm.coefficients() == {"beta": 6.0}
+    found = [evaluate(warm.at(jnp.array(step), 1), MODEL, X, KEY) for step in (0, 5, 10)]
+    assert jnp.allclose(found[0].surrogate, found[0].bound, rtol=1e-6)
+    q = MODEL.encode(X)
+    z = reparameterize(q, draw_noise(q, KEY, (1,)))[0]
+    correlation = aggregate_correlation(q, np.asarray(z, np.float64), size=1)
+    for terms, coefficient in zip(found, (0.0, 2.5, 5.0), strict=True):
+        assert np.allclose(terms.bound - terms.surrogate, coefficient * correlation, atol=1e-3)
+
+
+def test_the_estimator_leaves_the_coefficient_to_the_objective():
+    vae = reparam.VAE(2, hidden=(), epochs=1, objective="beta_tcvae").fit(np.random.default_rng(0).normal(size=(40, 4)))
+    assert vae.history_[0]["weights"] == {"beta": 6.0}
+
+
+def test_a_warm_up_of_a_warm_up_varies_both_coefficients():
+    both = Warmup(Warmup(MMD(8.0, beta=4.0), 4, "steps", "mmd_weight"), 2, "steps", shape="cyclic")
+    assert both.coefficients() == {"beta": 4.0, "mmd_weight": 8.0}
+    assert both.at(jnp.array(1), 10).coefficients() == {"beta": 4.0, "mmd_weight": 2.0}
+    assert both.at(jnp.array(4), 10).coefficients() == {"beta": 0.0, "mmd_weight": 8.0}
+
+
+@pytest.mark.parametrize("warmup", ["linear", "linear:1,steps,beta,more", "none:3"])
+def test_a_warm_up_says_what_it_takes(warmup):
+    with pytest.raises(ParameterError, match=f"warmup '{warmup}' does not take these arguments.*takes"):
+        build_objective(warmup=warmup)
+
+
+def test_other_coefficients_compile_nothing_anew():
+    traces = []
+
+    @eqx.filter_jit
+    def surrogate(objective):
+        traces.append(objective)
+        return objective(MODEL, X, KEY).surrogate
+
+    for name, other in (("elbo", {}), ("iwae:2", {}), ("mmd:3", {"objective": "mmd:4"}), ("free_bits:1", {})):
+        traces.clear()
+        first = surrogate(build_objective(name, beta=1.0))
+        second = surrogate(build_objective(**{"objective": name, "beta": 0.3, **other}))
+        assert len(traces) == 1, name
+        assert not np.allclose(first, second)
+
+
+def test_coefficients_are_told_as_they_were_given():
+    assert build_objective("mmd:0.1", beta=0.7).coefficients() == {"beta": 0.7, "mmd_weight": 0.1}
+    assert repr(ELBO(beta=0.1)) == "ELBO(samples=1, form='auto', beta=0.1, estimator='pathwise')"
+
+
+@pytest.mark.parametrize("x", [jnp.zeros((0, 5)), jnp.zeros(5)])
+def test_a_batch_without_data_is_refused_in_one_line(x):
+    with pytest.raises(DataError, match=r"one datum or more.*Got shape"):
+        ELBO()(MODEL, x, KEY)
+
+
+def test_a_warm_up_varies_the_coefficient_that_is_named_and_no_other():
     objective = build_objective("mmd:8", beta=0.5, warmup="linear:4,steps,mmd_weight").at(jnp.array(1), 10)
     assert objective.coefficients() == {"beta": 0.5, "mmd_weight": 2.0}
 

@@ -89,11 +89,7 @@ def _told(part: PartGradient) -> str:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """``1,5,25`` as numbers.
-
-    Raises:
-        ParameterError: they are none.
-    """
+    """``1,5,25`` as numbers."""
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError:

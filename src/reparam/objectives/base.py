@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import equinox as eqx
 import jax
@@ -81,8 +80,14 @@ class Objective(eqx.Module):
         return {name: _shortest(getattr(self, name)) for name in self.cold_coefficients}
 
     def __repr__(self) -> str:
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return f"{type(self).__name__}({', '.join(f'{name}={_readable(value)}' for name, value in values)})"
+        return eqx.tree_pformat(jax.tree.map(_shortest, self), width=10_000)  # in one line
+
+
+class Common(TypedDict, total=False):
+    """What the constructors of objectives share."""
+
+    beta: float
+    estimator: str
 
 
 def nonnegative(name: str, value: float, objective: str) -> Array:
@@ -100,7 +105,8 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Array | None:
     For a diagonal q these sum to KL(q‖p); for a correlated one what is missing is its total correlation.
     """
     standard = isinstance(p, LocationScale) and p.base == "normal"
-    if not standard or not _has_gaussian_marginals(q):
+    gaussian = q.base == "normal" if isinstance(q, LocationScale) else hasattr(q, "covariance_matrix")
+    if not (standard and gaussian):
         return None
     return kl_diagonal_normal_terms(gaussian_marginals(q), p)
 
@@ -110,16 +116,6 @@ def gaussian_marginals(q: Distribution) -> LocationScale:
     return q if isinstance(q, LocationScale) else LocationScale(q.mean, jnp.sqrt(q.variance))
 
 
-def _has_gaussian_marginals(q: Distribution) -> bool:
-    return q.base == "normal" if isinstance(q, LocationScale) else hasattr(q, "covariance_matrix")
-
-
-def _readable(value: object) -> str:
-    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
-        return repr(_shortest(value))
-    return repr(value)
-
-
-def _shortest(number: Array) -> float:
-    """The number with no more digits than its precision needs: 0.1, not 0.10000000149."""
-    return float(str(np.asarray(number)))
+def _shortest(number: Array) -> Any:
+    """The number with no more digits than its precision needs, 0.1 and not 0.10000000149; a tracer as it is."""
+    return number if isinstance(number, jax.core.Tracer) else float(str(np.asarray(number)))

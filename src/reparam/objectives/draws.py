@@ -16,9 +16,10 @@ from reparam.probability.reparameterization import draw_noise, reparameterize_wi
 Tree = TypeVar("Tree")
 
 CHUNK_BYTES = 2**31
-"""How many bytes the draws that are evaluated at once may form on their way from z to log densities: 2 GiB.
+"""How much memory the draws that are evaluated at once, and their gradients, may take: 2 GiB.
 
-Every number between is counted, those too that a compiled program never stores: it uses a quarter or less.
+Every number that is formed between z and the log densities is counted, and once more for the backward pass; a compiled
+program stores few of them, and takes an eighth or less where the likelihood is most of the work.
 """
 
 
@@ -59,7 +60,7 @@ def evaluate_draws(
         z, log_q = draw_with_log_prob(sampler, eps, density)
         return Draws(model.decode(z).log_prob(x), p.log_prob(z), log_q)
 
-    chunk = count if count == 1 else max(1, CHUNK_BYTES // _bytes(jax.make_jaxpr(draws)(eps[:1]).jaxpr))
+    chunk = count if count == 1 else max(1, CHUNK_BYTES // (2 * _bytes(jax.make_jaxpr(draws)(eps[:1]).jaxpr)))
     if count <= chunk:
         return draws(eps)
     chunked: Draws = jax.lax.map(jax.checkpoint(draws), eps, batch_size=chunk)
@@ -69,12 +70,10 @@ def evaluate_draws(
 def draw_with_log_prob(sampler: Distribution, eps: Array, density: Distribution | None) -> tuple[Array, Array]:
     """z = g(sampler, ε) and ln q(z), the latter differentiated through ``density`` where there is one."""
     z, log_q = reparameterize_with_log_prob(sampler, eps)
-    return z, log_q if density is None else with_gradient_of(density.log_prob(z), log_q)
-
-
-def with_gradient_of(differentiated: Array, value: Array) -> Array:
-    """The second's value with the first's gradient: they are equal but for rounding."""
-    return differentiated + jax.lax.stop_gradient(value - differentiated)
+    if density is None:
+        return z, log_q
+    differentiated = density.log_prob(z)  # the same value but for rounding
+    return z, differentiated + jax.lax.stop_gradient(log_q - differentiated)
 
 
 def detached(tree: Tree) -> Tree:
@@ -85,13 +84,11 @@ def detached(tree: Tree) -> Tree:
 
 def _bytes(jaxpr: Jaxpr) -> int:
     """Of all numbers that a computation forms, the turns of its loops included where their number is known."""
-    return sum(_bytes_of_equation(equation) for equation in jaxpr.eqns)
-
-
-def _bytes_of_equation(equation: jax.extend.core.JaxprEqn) -> int:
-    parameters = jax.tree.leaves(list(equation.params.values()))
-    inner = [p.jaxpr if isinstance(p, ClosedJaxpr) else p for p in parameters if isinstance(p, ClosedJaxpr | Jaxpr)]
-    if inner:
-        return int(equation.params.get("length", 1)) * sum(_bytes(jaxpr) for jaxpr in inner)
-    formed: list[Any] = [variable.aval for variable in equation.outvars]
-    return sum(array.size * array.dtype.itemsize for array in formed)
+    total = 0
+    for equation in jaxpr.eqns:
+        parameters = jax.tree.leaves(list(equation.params.values()))
+        inner = [p.jaxpr if isinstance(p, ClosedJaxpr) else p for p in parameters if isinstance(p, ClosedJaxpr | Jaxpr)]
+        formed: list[Any] = [] if inner else [variable.aval for variable in equation.outvars]
+        total += int(equation.params.get("length", 1)) * sum(map(_bytes, inner))
+        total += sum(array.size * array.dtype.itemsize for array in formed)
+    return total

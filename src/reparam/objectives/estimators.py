@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,13 +52,7 @@ class Target:
     mean_of_others: Callable[[Array, Array], Array]
 
 
-class Evaluate(Protocol):
-    """What a model says of K draws of a sampler, as :func:`evaluate_draws` does; noise and data are settled."""
-
-    def __call__(self, model: Any, sampler: Distribution, density: Distribution | None = None, /) -> Draws:
-        """Differentiate z through ``sampler``, and ln q(z) through ``density`` or, where there is none, the sampler."""
-
-
+Evaluate = Callable[..., Draws]  # of (model, sampler, density = sampler): evaluate_draws with the rest settled
 Estimator = Callable[[Target, Evaluate, Any, Distribution], tuple[Array, Draws]]
 
 

@@ -1,16 +1,6 @@
 r"""Objectives of importance weights, :math:`w_k = p(x, z_k)/q(z_k|x)`, always as logarithms :math:`\ell_k`.
 
-They are one objective: M groups of K draws, each group averaged, and the mean of the groups. What sets them apart is
-
-==========  ======  ======  ===================================  ================================
-name        M       α       m                                    the decoder's groups
-==========  ======  ======  ===================================  ================================
-``iwae``    1       0       0                                    the same
-``miwae``   given   0       0                                    the same
-``ciwae``   1       0       given                                the same
-``piwae``   given   0       0                                    one of all draws
-``renyi``   1       given   0                                    the same
-==========  ======  ======  ===================================  ================================
+They are one objective: M groups of K draws, each group averaged, and the mean of the groups; five names say how.
 """
 
 from __future__ import annotations
@@ -18,6 +8,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import partial
+from typing import Unpack
 
 import equinox as eqx
 import jax
@@ -27,7 +18,7 @@ from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError, ReparamWarning
 from reparam.model import Model
-from reparam.objectives.base import Objective, Terms, nonnegative
+from reparam.objectives.base import Common, Objective, Terms, nonnegative
 from reparam.objectives.draws import Draws, detached, evaluate_draws
 from reparam.objectives.estimators import ESTIMATORS, Target, arithmetic_mean, check_estimator
 from reparam.probability.divergences import has_closed_form, kl_divergence
@@ -54,7 +45,9 @@ class Average:
     def value(self, log_w: Array) -> Array:
         """A, from (M K, B) to (B,)."""
         grouped = self._grouped(log_w)
-        each = self.mix * jnp.mean(grouped, axis=1) + (1.0 - self.mix) * power_mean(grouped, self.power)
+        each = power_mean(grouped, self.power)
+        if self.mix:  # a share of 0 of what may be infinite is no number
+            each = self.mix * jnp.mean(grouped, axis=1) + (1.0 - self.mix) * each
         return jnp.mean(each, axis=0)
 
     def curvature(self, log_w: Array) -> Array:
@@ -67,26 +60,21 @@ class Average:
 
 
 class ImportanceWeighted(Objective):
-    r"""The average of the weights of M groups of K draws: see the table above, and its five names.
+    """The average of the weights of all draws; the bound that is reported is the decoder's.
 
     Args:
         name: of the objective, for error texts.
-        samples: K.
-        groups: M.
-        decoder_groups: into how many groups the draws fall for the decoder, where not into M: two targets for one set
-            of draws, and the bound that is reported is the decoder's.
-        mix: m in [0, 1].
-        alpha: α ≥ 0, the order of the Rényi divergence; the power mean is of power r = 1 − α.
+        samples: K, the draws of each group.
+        average: what is maximised.
+        decoders: what the decoder maximises instead, with the same draws: two targets.
         beta: power of p(z)/q(z|x) in the surrogate's weights.
-        estimator: a name in ``ESTIMATORS``; ``stl`` is biased unless the bound is the ELBO, and warns.
+        estimator: a name in ``ESTIMATORS``; ``stl`` is biased unless the average is the ELBO, and warns.
     """
 
     name: str = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
-    groups: int = eqx.field(static=True)
-    decoder_groups: int = eqx.field(static=True)
-    mix: float = eqx.field(static=True)
-    alpha: float = eqx.field(static=True)
+    draws: int = eqx.field(static=True)
+    encoders: Average = eqx.field(static=True)
+    decoders: Average = eqx.field(static=True)
     beta: Array
     estimator: str = eqx.field(static=True)
 
@@ -94,57 +82,48 @@ class ImportanceWeighted(Objective):
         self,
         name: str,
         samples: int,
-        groups: int = 1,
+        average: Average,
+        decoders: Average | None = None,
         *,
-        decoder_groups: int | None = None,
-        mix: float = 0.0,
-        alpha: float = 0.0,
         beta: float = 1.0,
         estimator: str = "pathwise",
     ):
-        owner = f"objective {name!r}"
-        self.name = name
-        self.samples, self.groups = positive_int("samples", samples, owner), positive_int("groups", groups, owner)
-        self.decoder_groups = self.groups if decoder_groups is None else decoder_groups
-        self.mix, self.alpha = (real_number(*given, owner, least=0.0) for given in (("mix", mix), ("alpha", alpha)))
-        if self.mix > 1.0:
-            raise ParameterError(requirement("mix", owner, "a float in [0, 1]", mix))
+        self.name, self.draws = name, average.groups * positive_int("samples", samples, f"objective {name!r}")
+        self.encoders, self.decoders = average, average if decoders is None else decoders
         self.beta = nonnegative("beta", beta, name)
-        self.estimator = self._suitable(estimator)
+        self.estimator = self._suitable(estimator, linear=samples == 1 or average.mix == 1.0 or average.power == 0.0)
 
     def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
         """One target for encoder and decoder, or the decoder's at fixed q and z and the encoder's at a fixed model."""
-        evaluate = partial(evaluate_draws, x=x, key=key, count=self.groups * self.samples)
-        estimate = ESTIMATORS[self.estimator]
-        encoders, decoders = (Average(m, self.mix, 1.0 - self.alpha) for m in (self.groups, self.decoder_groups))
-        if encoders == decoders:
-            surrogate, draws = estimate(self._target(encoders), evaluate, model, q)
+        evaluate = partial(evaluate_draws, x=x, key=key, count=self.draws)
+        estimate, target = ESTIMATORS[self.estimator], self._target()
+        if self.encoders == self.decoders:
+            surrogate, draws = estimate(target, evaluate, model, q)
         else:
-            encoder, _ = estimate(self._target(encoders), evaluate, detached(model), q)
+            encoder, _ = estimate(target, evaluate, detached(model), q)
             draws = evaluate(model, detached(q))
-            surrogate = encoder + decoders.value(self._log_weights(draws))
+            surrogate = encoder + self.decoders.value(target.log_weights(draws))
         p = model.prior_distribution()
         log_ratio = draws.log_prior - draws.log_q
         kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(-log_ratio, axis=0)
-        bound = decoders.value(draws.log_likelihood + log_ratio)  # its weights are of power 1, whatever β is
+        bound = self.decoders.value(draws.log_likelihood + log_ratio)  # its weights are of power 1, whatever β is
         return Terms(bound, surrogate, jnp.mean(draws.log_likelihood, axis=0), kl)
 
-    def _target(self, average: Average) -> Target:
+    def _target(self) -> Target:
+        def log_weights(draws: Draws) -> Array:
+            return draws.log_likelihood + self.beta * (draws.log_prior - draws.log_q)
+
         def curvature(log_w: Array) -> Array:
-            return self.beta * average.curvature(log_w)
+            return self.beta * self.encoders.curvature(log_w)
 
-        return Target(self._log_weights, average.value, curvature, arithmetic_mean)
+        return Target(log_weights, self.encoders.value, curvature, arithmetic_mean)
 
-    def _log_weights(self, draws: Draws) -> Array:
-        return draws.log_likelihood + self.beta * (draws.log_prior - draws.log_q)
-
-    def _suitable(self, estimator: str) -> str:
-        """The estimator, if the draws suffice it."""
-        draws = self.groups * self.samples
+    def _suitable(self, estimator: str, *, linear: bool) -> str:
+        """The estimator, if the draws suffice it; ``linear`` says that the average is the ELBO."""
         alone = {"vimco": "its baseline is made of the other draws, and there is only 1; use 'score_function'"}
-        owner = f"objective {self.name!r} of {draws} draws"
-        checked = check_estimator(estimator, owner, alone if draws == 1 else {})
-        if checked == "stl" and self.samples > 1 and self.mix != 1.0 and self.alpha != 1.0:
+        owner = f"objective {self.name!r} of {self.draws} draws"
+        checked = check_estimator(estimator, owner, alone if self.draws == 1 else {})
+        if checked == "stl" and not linear:
             warnings.warn(
                 f"estimator 'stl' is biased for objective {self.name!r} of more than one draw (Tucker et al. 2018): "
                 "choose 'dreg', which is not.",
@@ -154,73 +133,65 @@ class ImportanceWeighted(Objective):
         return checked
 
 
-def IWAE(samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise") -> ImportanceWeighted:  # noqa: N802
+def IWAE(samples: int = 5, **common: Unpack[Common]) -> ImportanceWeighted:  # noqa: N802
     r"""The K-sample bound, :math:`E \ln \frac1K \sum_k w_k`, which rises with K to ln p(x); K = 1 is the ELBO.
 
     Source: Burda, Grosse & Salakhutdinov (2016), Equation 8; Tucker et al. (2018) on ``stl``.
 
-    >>> IWAE(50, estimator="dreg").samples
+    >>> IWAE(50, estimator="dreg").draws
     50
     """
-    return ImportanceWeighted("iwae", samples, beta=beta, estimator=estimator)
+    return ImportanceWeighted("iwae", samples, Average(), **common)
 
 
-def MIWAE(  # noqa: N802
-    groups: int = 5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
-) -> ImportanceWeighted:
+def MIWAE(groups: int = 5, samples: int = 5, **common: Unpack[Common]) -> ImportanceWeighted:  # noqa: N802
     """The mean of M independent K-sample bounds: less noise in the bound, no better bound.
 
     Source: Rainforth et al. (2018), Section 5.
 
-    >>> MIWAE(8, 8).coefficients()
-    {'beta': 1.0}
+    >>> MIWAE(8, 5).draws
+    40
     """
-    return ImportanceWeighted("miwae", samples, groups, beta=beta, estimator=estimator)
+    return ImportanceWeighted("miwae", samples, Average(positive_int("groups", groups, "objective 'miwae'")), **common)
 
 
-def CIWAE(  # noqa: N802
-    mix: float = 0.5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
-) -> ImportanceWeighted:
+def CIWAE(mix: float = 0.5, samples: int = 5, **common: Unpack[Common]) -> ImportanceWeighted:  # noqa: N802
     r"""A convex combination, :math:`m\,\mathrm{ELBO} + (1 - m)\,\mathrm{IWAE}_K`, of the same K draws.
 
     Source: Rainforth et al. (2018), Section 5.
 
-    >>> CIWAE(0.5, 50).mix
-    0.5
+    >>> CIWAE(0.2, 50).coefficients()
+    {'beta': 1.0}
     """
-    return ImportanceWeighted("ciwae", samples, mix=mix, beta=beta, estimator=estimator)
+    if real_number("mix", mix, "objective 'ciwae'", least=0.0) > 1.0:
+        raise ParameterError(requirement("mix", "objective 'ciwae'", "a float in [0, 1]", mix))
+    return ImportanceWeighted("ciwae", samples, Average(mix=float(mix)), **common)
 
 
-def PIWAE(  # noqa: N802
-    groups: int = 5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
-) -> ImportanceWeighted:
+def PIWAE(groups: int = 5, samples: int = 5, **common: Unpack[Common]) -> ImportanceWeighted:  # noqa: N802
     """Two targets for one set of M K draws: the decoder maximises IWAE of all, the encoder MIWAE of M groups of K.
 
     The decoder gains from a tight bound; the encoder's gradient drowns in noise as the bound tightens. The estimator is
-    the encoder's.
+    the encoder's. Source: Rainforth et al. (2018), Section 5.
 
-    Source: Rainforth et al. (2018), Section 5.
-
-    >>> PIWAE(8, 8).decoder_groups
-    1
+    >>> PIWAE(8, 5).draws
+    40
     """
-    return ImportanceWeighted("piwae", samples, groups, decoder_groups=1, beta=beta, estimator=estimator)
+    encoders = Average(positive_int("groups", groups, "objective 'piwae'"))
+    return ImportanceWeighted("piwae", samples, encoders, Average(), **common)
 
 
-def Renyi(  # noqa: N802
-    alpha: float = 0.5, samples: int = 5, *, beta: float = 1.0, estimator: str = "pathwise"
-) -> ImportanceWeighted:
+def Renyi(alpha: float = 0.5, samples: int = 5, **common: Unpack[Common]) -> ImportanceWeighted:  # noqa: N802
     r"""The variational Rényi bound, :math:`\frac{1}{1-\alpha} \ln \frac1K \sum_k w_k^{1-\alpha}`.
 
     α → 1 is the ELBO and α = 0 the K-sample bound; between them, and above 1, it is looser than IWAE with the same
-    draws. Below 0 it can exceed ln p(x) and is refused.
+    draws. Below 0 it can exceed ln p(x) and is refused. Source: Li & Turner (2016), Section 4.
 
-    Source: Li & Turner (2016), Section 4.
-
-    >>> Renyi(0.5, 50).alpha
-    0.5
+    >>> Renyi(0.5, 50, beta=2.0).coefficients()
+    {'beta': 2.0}
     """
-    return ImportanceWeighted("renyi", samples, alpha=alpha, beta=beta, estimator=estimator)
+    order = real_number("alpha", alpha, "objective 'renyi'", least=0.0)
+    return ImportanceWeighted("renyi", samples, Average(power=1.0 - order), **common)
 
 
 def power_mean(log_w: Array, power: float) -> Array:
@@ -232,6 +203,7 @@ def power_mean(log_w: Array, power: float) -> Array:
     if power == 0.0:
         return jnp.mean(log_w, axis=1)
     largest = jax.lax.stop_gradient(jnp.max(power * log_w, axis=1, keepdims=True) / power)
+    largest = jnp.where(jnp.isfinite(largest), largest, 0.0)
     excess = power * (log_w - largest)
     below = jnp.mean(jnp.expm1(excess), axis=1)
     near = below > -0.5

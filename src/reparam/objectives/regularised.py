@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import equinox as eqx
 import jax
@@ -14,7 +15,7 @@ from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.model import Model
-from reparam.objectives.base import Objective, Terms, gaussian_marginals, kl_per_dimension, nonnegative
+from reparam.objectives.base import Common, Objective, Terms, gaussian_marginals, kl_per_dimension, nonnegative
 from reparam.objectives.elbo import ELBO
 from reparam.objectives.estimators import ESTIMATORS, check_estimator
 from reparam.probability.distributions.location_scale import LocationScale
@@ -24,7 +25,34 @@ from reparam.specification import positive_int
 MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class FreeBits(Objective):
+class Regularised(Objective):
+    """The ELBO with a term of the whole batch beside it; concrete ones say what the surrogate is."""
+
+    samples: int = eqx.field(static=True)
+    beta: Array
+    estimator: str = eqx.field(static=True)
+
+    def __init__(self, name: str, samples: int, *, beta: float = 1.0, estimator: str = "pathwise"):
+        reason = (
+            "its batch term is a function of z alone, which only the reparameterisation differentiates; use 'pathwise'"
+        )
+        self.samples = positive_int("samples", samples, f"objective {name!r}")
+        self.beta = nonnegative("beta", beta, name)
+        self.estimator = check_estimator(
+            estimator, f"objective {name!r}", {e: reason for e in ESTIMATORS if e != "pathwise"}
+        )
+
+    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+        """The ELBO's, with another surrogate."""
+        terms = ELBO(self.samples).terms(model, x, key, q, weight)
+        return terms._replace(surrogate=self.surrogate(terms, model, key, q, weight))
+
+    @abstractmethod
+    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
+        """What is differentiated, (B,); ``key`` gives the draws that reconstruct."""
+
+
+class FreeBits(Regularised):
     r"""No reward for a divergence below λ: :math:`E_q \ln p(x|z) - \beta \sum_d \max(\lambda, \overline{KL_d})`.
 
     The divergence is averaged over the batch first, then held from below; so a latent may be used for some data and not
@@ -43,49 +71,33 @@ class FreeBits(Objective):
     Source: Kingma et al. (2016), free bits of the appendix.
 
     >>> FreeBits(2.0, "total")
-    FreeBits(level=2.0, per='total', samples=1, beta=1.0, estimator='pathwise')
+    FreeBits(samples=1, beta=1.0, estimator='pathwise', level=2.0, per='total')
     """
 
     level: Array
     per: str = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
-    beta: Array
-    estimator: str = eqx.field(static=True)
 
-    def __init__(
-        self,
-        level: float = 0.1,
-        per: str = "dimension",
-        samples: int = 1,
-        *,
-        beta: float = 1.0,
-        estimator: str = "pathwise",
-    ):
+    def __init__(self, level: float = 0.1, per: str = "dimension", samples: int = 1, **common: Unpack[Common]):
         if per not in ("dimension", "total"):
             raise UnknownNameError("'per' of free bits", per, ("dimension", "total"))
         self.level, self.per = nonnegative("level", level, "free_bits"), per
-        self.samples = positive_int("samples", samples, "objective 'free_bits'")
-        self.beta = nonnegative("beta", beta, "free_bits")
-        self.estimator = _only_pathwise(estimator, "free_bits")
+        super().__init__("free_bits", samples, **common)
 
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
         """KL, and what each mean divergence lacks of λ: together the larger of the two."""
-        terms = ELBO(self.samples).terms(model, x, key, q, weight)
-        divergences = terms.kl[:, None] if self.per == "total" else self._per_dimension(q, model)
-        lacking = jnp.sum(jax.nn.relu(self.level - batch_mean(divergences, weight)))
-        return terms._replace(surrogate=terms.reconstruction - self.beta * (terms.kl + lacking))
-
-    def _per_dimension(self, q: Distribution, model: Model) -> Array:
-        divergences = kl_per_dimension(q, model.prior_distribution())
+        divergences: Array | None = terms.kl[:, None]
+        if self.per == "dimension":
+            divergences = kl_per_dimension(q, model.prior_distribution())
         if divergences is None:
             raise ParameterError(
                 f"free bits per dimension need a Gaussian q(z|x) and a standard normal prior. Got q {type(q).__name__} "
                 f"and prior {type(model.prior).__name__}: choose 'free_bits:λ,total'."
             )
-        return divergences
+        means = weight @ divergences / jnp.sum(weight)  # padding left out
+        return terms.reconstruction - self.beta * (terms.kl + jnp.sum(jax.nn.relu(self.level - means)))
 
 
-class BetaTCVAE(Objective):
+class BetaTCVAE(Regularised):
     r"""The ELBO with β on the total correlation of the aggregate posterior alone.
 
     .. math:: \mathrm{ELBO} - (\beta - 1)\, KL\Bigl(\bar q(z) \Big\| \prod_d \bar q(z_d)\Bigr), \qquad
@@ -112,25 +124,17 @@ class BetaTCVAE(Objective):
 
     cold_coefficients: ClassVar[Mapping[str, float]] = {"beta": 1.0}
 
-    samples: int = eqx.field(static=True)
-    beta: Array
-    estimator: str = eqx.field(static=True)
-
     def __init__(self, samples: int = 1, *, beta: float = 6.0, estimator: str = "pathwise"):
-        self.samples = positive_int("samples", samples, "objective 'beta_tcvae'")
-        self.beta = nonnegative("beta", beta, "beta_tcvae")
-        self.estimator = _only_pathwise(estimator, "beta_tcvae")
+        super().__init__("beta_tcvae", samples, beta=beta, estimator=estimator)
 
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
         """The draws that reconstruct are those whose correlation is measured."""
-        terms = ELBO(self.samples).terms(model, x, key, q, weight)
         z = reparameterize(q, draw_noise(q, key, (self.samples,)))
         correlation = jnp.mean(jax.vmap(lambda z: total_correlation(q, z, weight))(z), axis=0)
-        surrogate = terms.reconstruction - terms.kl - (self.beta - 1.0) * correlation
-        return terms._replace(surrogate=surrogate)
+        return terms.bound - (self.beta - 1.0) * correlation
 
 
-class MMD(Objective):
+class MMD(Regularised):
     r"""The ELBO and a kernel's distance of the aggregate posterior from the prior.
 
     .. math:: E_q \ln p(x|z) - \beta\, KL(q(z|x)\|p(z)) - \lambda\, \mathrm{MMD}^2(\bar q(z), p(z))
@@ -154,40 +158,26 @@ class MMD(Objective):
 
     mmd_weight: Array
     kernel: str = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
-    beta: Array
-    estimator: str = eqx.field(static=True)
 
     def __init__(
         self,
         mmd_weight: float = 10.0,
         kernel: str = "inverse_multiquadratic",
         samples: int = 1,
-        *,
-        beta: float = 1.0,
-        estimator: str = "pathwise",
+        **common: Unpack[Common],
     ):
         if kernel not in KERNELS:
             raise UnknownNameError("kernel", kernel, KERNELS)
         self.mmd_weight, self.kernel = nonnegative("mmd_weight", mmd_weight, "mmd"), kernel
-        self.samples = positive_int("samples", samples, "objective 'mmd'")
-        self.beta = nonnegative("beta", beta, "mmd")
-        self.estimator = _only_pathwise(estimator, "mmd")
+        super().__init__("mmd", samples, **common)
 
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
         """As many draws of the prior as of q."""
-        terms = ELBO(self.samples).terms(model, x, key, q, weight)
         z = reparameterize(q, draw_noise(q, key, (self.samples,)))  # (S, B, K)
         prior_draws = model.prior_distribution().sample(jax.random.fold_in(key, 1), z.shape[:2])
         kernel = KERNELS[self.kernel]
         distances = jax.vmap(lambda z, y: squared_mmd(kernel, z, jax.lax.stop_gradient(y), weight))(z, prior_draws)
-        surrogate = terms.reconstruction - self.beta * terms.kl - self.mmd_weight * jnp.mean(distances)
-        return terms._replace(surrogate=surrogate)
-
-
-def batch_mean(values: Array, weight: Array) -> Array:
-    """The mean over a batch of (B, ...), padding left out."""
-    return weight @ values / jnp.sum(weight)
+        return terms.reconstruction - self.beta * terms.kl - self.mmd_weight * jnp.mean(distances)
 
 
 def total_correlation(q: Distribution, z: Array, weight: Array) -> Array:
@@ -235,8 +225,3 @@ def squared_mmd(kernel: Kernel, z: Array, y: Array, weight: Array) -> Array:
         return jnp.sum(pairs * kernel(a[:, None, :], b[None, :, :])) / count
 
     return mean(z, z) + mean(y, y) - 2.0 * mean(z, y)
-
-
-def _only_pathwise(estimator: str, name: str) -> str:
-    reason = "its batch term is a function of z alone, which only the reparameterisation differentiates; use 'pathwise'"
-    return check_estimator(estimator, f"objective {name!r}", {e: reason for e in ESTIMATORS if e != "pathwise"})

@@ -49,28 +49,19 @@ class Warmup(Objective):
 
     objective: Objective
     length: float = eqx.field(static=True)
-    unit: str = eqx.field(static=True)
-    coefficient: str = eqx.field(static=True)
-    shape: str = eqx.field(static=True)
+    unit: str = eqx.field(static=True, default="epochs")
+    coefficient: str = eqx.field(static=True, default="beta")
+    shape: str = eqx.field(static=True, default="linear", kw_only=True)
 
-    def __init__(
-        self,
-        objective: Objective,
-        length: float,
-        unit: str = "epochs",
-        coefficient: str = "beta",
-        *,
-        shape: str = "linear",
-    ):
+    def __check_init__(self) -> None:
         for kind, value, known in (
-            ("unit of a warm-up", unit, ("epochs", "steps")),
-            ("coefficient", coefficient, objective.coefficients()),
-            ("warm-up", shape, SHAPES),
+            ("unit of a warm-up", self.unit, ("epochs", "steps")),
+            ("coefficient", self.coefficient, self.objective.coefficients()),
+            ("warm-up", self.shape, SHAPES),
         ):
             if value not in known:
                 raise UnknownNameError(kind, value, known)
-        self.objective, self.unit, self.coefficient, self.shape = objective, unit, coefficient, shape
-        self.length = real_number("length", length, "the warm-up", above=0.0)
+        real_number("length", self.length, "the warm-up", above=0.0)
 
     def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
         """The objective as it is once it is warm."""

@@ -36,7 +36,7 @@ def gradient_quality(results: Sequence[GradientQuality], *, title: str = "Gradie
 
 def _lines(axes: Axes, results: Sequence[GradientQuality], part: str, quantity: str, title: str) -> None:
     """One line per estimator over the number of draws; a signal that is lost in its noise has no mark."""
-    for place, estimator in enumerate(_names(results)):
+    for place, estimator in enumerate(dict.fromkeys(r.estimator for r in results)):  # as they were measured
         own = sorted((r for r in results if r.estimator == estimator), key=lambda r: r.samples)
         draws = [r.samples for r in own]
         values = np.array([getattr(getattr(r, part), quantity) or np.nan for r in own], np.float64)
@@ -80,8 +80,3 @@ def _logarithmic(axes: Axes) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _names(results: Sequence[GradientQuality]) -> list[str]:
-    """The estimators, in the order in which they were measured."""
-    return list(dict.fromkeys(r.estimator for r in results))
