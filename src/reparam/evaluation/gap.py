@@ -123,9 +123,7 @@ def measure_gap(
     other = None if richer is None else of.in_family(richer, found.raw)
     annealed = None if annealing is None else of.annealed(annealing, found.raw)
     means, best = _means(trained, local, None if other is None else other.elbo, annealed)
-    not_converged = int(np.sum(~found.converged))
-    family_not_converged = 0 if other is None else int(np.sum(~other.converged))
-    return Gap(
+    gap = Gap(
         rows=len(rows),
         samples=samples,
         family=family,
@@ -133,15 +131,15 @@ def measure_gap(
         bound_by_samples=growth(trained, samples),
         local_bound_by_samples=growth(local, samples),
         log_prob_by=best,
-        not_converged=not_converged,
-        family_not_converged=family_not_converged,
+        not_converged=int(np.sum(~found.converged)),
+        family_not_converged=0 if other is None else int(np.sum(~other.converged)),
         seconds_per_row=of.costs(raw),
-        warnings=(
-            *_warnings(family, len(rows), means, (not_converged, family_not_converged)),
-            *not_finite(elbo=trained.elbo, bound=trained.bound, local_elbo=local.elbo, local_bound=local.bound),
-            *not_finite(annealed_bound=annealed, family_elbo=None if other is None else other.elbo),
+        warnings=not_finite(
+            elbo=trained.elbo, local_elbo=local.elbo, bound=trained.bound, local_bound=local.bound, annealed=annealed
         ),
     )
+    worse = None if other is None else mean_of(_minus(local.elbo, other.elbo))
+    return replace(gap, warnings=(*_warnings(gap, worse), *gap.warnings))
 
 
 @dataclass(frozen=True)
@@ -209,22 +207,28 @@ def _means(
     bounds |= {} if annealed is None else {"annealed_bound": annealed}
     best = max(bounds, key=lambda name: np.nan_to_num(mean_of(bounds[name]).value, nan=-np.inf))
     log_prob = bounds[best]
-    with np.errstate(invalid="ignore"):  # where both are −∞, the difference is unknown and told
-        differences = {
-            "amortization_gap": local.elbo - trained.elbo,
-            "approximation_gap": log_prob - local.elbo,
-            "inference_gap": log_prob - trained.elbo,
-            "family_approximation_gap": None if family_elbo is None else log_prob - family_elbo,
-        }
+    differences = {
+        "amortization_gap": _minus(local.elbo, trained.elbo),
+        "approximation_gap": _minus(log_prob, local.elbo),
+        "inference_gap": _minus(log_prob, trained.elbo),
+        "family_approximation_gap": None if family_elbo is None else _minus(log_prob, family_elbo),
+    }
     rows = {"annealed_bound": None, "family_elbo": None, **bounds, **differences}
     rows |= {"amortized_elbo": trained.elbo, "log_prob": log_prob}
     return {name: None if values is None else mean_of(values) for name, values in rows.items()}, best
 
 
-def _warnings(family: str | None, rows: int, means: dict[str, Any], not_converged: tuple[int, int]) -> Iterator[str]:
-    """Searches that did not end well."""
-    for where, count in zip(("", f" in the family {family}"), not_converged, strict=True):
+def _minus(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Row by row; where both are −∞ the difference is unknown, NaN, and the rows are told."""
+    with np.errstate(invalid="ignore"):
+        difference: NDArray[Any] = one - other
+    return difference
+
+
+def _warnings(gap: Gap, worse: Estimate | None) -> Iterator[str]:
+    """Searches that did not end well; ``worse`` is how far the other family's best lies below that of the own."""
+    for where, count in (("", gap.not_converged), (f" in the family {gap.family}", gap.family_not_converged)):
         if count:
-            yield f"the search for q{where} had not converged on {count} of {rows} rows."
-    if family is not None and means["family_elbo"].value < means["local_elbo"].value:
-        yield f"the search in the family {family} found nothing better than the run's own family."
+            yield f"the search for q{where} had not converged on {count} of {gap.rows} rows."
+    if worse is not None and worse.standard_error is not None and worse.value > 2 * worse.standard_error:
+        yield f"the search in the family {gap.family} found nothing better than the run's own family."
