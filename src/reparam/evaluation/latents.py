@@ -11,10 +11,9 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
-from numpyro.distributions import Distribution
 
 from reparam.data import Schema
-from reparam.evaluation.rows import map_rows, no_numbers, row_keys, row_numbers
+from reparam.evaluation.rows import map_rows, no_numbers, row_keys, row_numbers, rows_at_once
 from reparam.evaluation.weights import encoded
 from reparam.model import Model
 from reparam.probability.posteriors import Posterior
@@ -32,9 +31,11 @@ def posterior_moments(
     """
     raw = encoded(model, rows, schema) if raw is None else raw
     family = model.posterior
-    numbers = no_numbers(rows) if has_moments(family, raw) else row_numbers(rows, occurrences=False)
+    closed = has_moments(family, raw)
+    numbers = no_numbers(rows) if closed else row_numbers(rows, occurrences=False)
+    chunk = rows_at_once(raw.shape[1]) if closed else None
     found: tuple[NDArray[Any], NDArray[Any]] = map_rows(
-        lambda raw, numbers: _moments(family, raw, numbers, key), raw, numbers
+        lambda raw, numbers: _moments(family, raw, numbers, key), raw, numbers, chunk=chunk
     )
     return found
 
@@ -75,7 +76,7 @@ def draw_data(model: Model, z: NDArray[Any] | Array, key: PRNGKeyArray) -> NDArr
 def has_moments(family: Posterior, raw: NDArray[Any] | Array) -> bool:
     """Whether the mean of q is a closed form."""
     try:
-        jax.eval_shape(lambda raw: _closed_moments(family.distribution(raw)), raw[:1])
+        jax.eval_shape(lambda raw: _closed_moments(family, raw), raw[:1])
     except NotImplementedError:
         return False
     return True
@@ -84,13 +85,15 @@ def has_moments(family: Posterior, raw: NDArray[Any] | Array) -> bool:
 def moments(family: Posterior, raw: Array, keys: PRNGKeyArray) -> tuple[Array, Array]:
     """Mean and standard deviation of q, both (N, K), of raw vectors (N, R); a key for each row's draws."""
     if has_moments(family, raw):
-        return _closed_moments(family.distribution(raw))
+        return _closed_moments(family, raw)
     of_row = family.distribution
     draws = jax.vmap(lambda raw, key: of_row(raw).sample(key, (MOMENT_SAMPLES,)))(raw, keys)
     return jnp.mean(draws, axis=1), jnp.std(draws, axis=1, ddof=1)
 
 
-def _closed_moments(q: Distribution) -> tuple[Array, Array]:
+@eqx.filter_jit
+def _closed_moments(family: Posterior, raw: Array) -> tuple[Array, Array]:
+    q = family.distribution(raw)
     return jnp.asarray(q.mean), jnp.sqrt(q.variance)
 
 

@@ -55,7 +55,7 @@ def find_rows(
     """
 
     def find(chunk: Array, numbers: Array) -> Found:
-        return _found(inference, model, chunk, row_keys(key, numbers), schema)
+        return _found(inference, model, chunk, numbers, key, schema=schema)
 
     found: Found
     if inference.samples == 0:
@@ -143,8 +143,10 @@ def searched_at_once(model: Model, samples: int) -> int:
 
 
 @eqx.filter_jit
-def _found(inference: Inference, model: Model, rows: Array, keys: PRNGKeyArray, schema: Schema) -> Found:
-    return inference.find(model, schema.apply(rows), keys)
+def _found(
+    inference: Inference, model: Model, rows: Array, numbers: Array, key: PRNGKeyArray, *, schema: Schema
+) -> Found:
+    return inference.find(model, schema.apply(rows), row_keys(key, numbers))
 
 
 @eqx.filter_jit

@@ -54,7 +54,7 @@ def map_rows(
     total = len(arrays[0])
     if total == 0:
         raise DataError("there are no rows: at least 1 is required.")
-    most = rows_at_once(function, *arrays) if chunk is None else chunk
+    most = rows_at_once(values_per_row(function, *arrays)) if chunk is None else chunk
     results = _results(function, arrays, most, most if one_shape else 1)
     whole: list[NDArray[Any]] = []
     for (start, part), _ in pairwise(chain(results, (None,))):  # type: ignore[misc]  # only the last is None
@@ -92,14 +92,14 @@ def _filled(part: NDArray[Any], size: int) -> Array:
     return jnp.asarray(np.pad(part, padding, mode="edge") if len(part) < size else part)
 
 
-def rows_at_once(function: Callable[..., Any], *rows: NDArray[Any]) -> int:
-    """How many rows to give to a function that passes over them once: a power of four, bounded in rows and memory.
+def rows_at_once(widest: int) -> int:
+    """How many rows to give to a function that makes ``widest`` values of each at a time: a power of four.
 
-    On a CPU 64 MiB of its widest array and 4096 rows, so that a network's weights are read for many rows.
+    On a CPU what 64 MiB of single precision hold, at most 16,384 rows, so that a network's weights are read for many rows.
     """
     on_cpu = jax.default_backend() == "cpu"
-    most_values, most_rows = (2**24, 4**6) if on_cpu else (2**28, 4**8)
-    fitting = max(1, min(most_rows, most_values // values_per_row(function, *rows)))
+    most_values, most_rows = (2**24, 4**7) if on_cpu else (2**28, 4**8)
+    fitting = max(1, min(most_rows, most_values // widest))
     return 1 << 2 * int(math.log(fitting, 4) + 1e-9)
 
 
@@ -170,6 +170,7 @@ def _occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
     return count
 
 
+@jax.jit
 def row_keys(key: PRNGKeyArray, numbers: Array) -> PRNGKeyArray:
     """A key for each row, of its numbers (N, 3)."""
 
