@@ -65,7 +65,7 @@ def exact_model(truth: LinearGaussian, posterior: str = "full") -> Model:
     decoder = eqx.tree_at(
         lambda d: (d.layers[0].weight, d.layers[0].bias),
         model.decoder,
-        (jnp.asarray(truth.weight, jnp.float32), jnp.asarray(truth.centre, jnp.float32)),
+        (jnp.asarray(truth.weight), jnp.asarray(truth.centre)),
     )
     encoder = eqx.tree_at(lambda e: e.layers[0].weight, model.encoder, replace_fn=jnp.zeros_like)
     if posterior == "full":
@@ -76,7 +76,7 @@ def exact_model(truth: LinearGaussian, posterior: str = "full") -> Model:
         encoder = eqx.tree_at(
             lambda e: (e.layers[0].weight, e.layers[0].bias),
             encoder,
-            (jnp.asarray(weight, jnp.float32), jnp.asarray(bias, jnp.float32)),
+            (jnp.asarray(weight), jnp.asarray(bias)),
         )
     return eqx.tree_at(lambda m: (m.encoder, m.decoder), model, (encoder, decoder))
 

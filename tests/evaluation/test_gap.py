@@ -53,7 +53,9 @@ def test_local_elbo_is_the_best_of_the_family(gap):
 
 def test_a_family_that_holds_the_posterior_leaves_no_gap(gap):
     assert gap.family_elbo.value == pytest.approx(TRUTH.log_prob(ROWS).mean(), abs=0.02)
-    assert gap.family_approximation_gap.value == pytest.approx(0.0, abs=0.03)
+    found = gap.family_approximation_gap  # ln p(x) is by the largest of noisy bounds: 4 of its standard errors
+    assert 0.0 < found.standard_error < 0.05
+    assert abs(found.value) < 4 * found.standard_error
 
 
 def test_the_best_estimate_of_the_log_likelihood_is_exact(gap):

@@ -51,7 +51,7 @@ def evaluate(
         chosen, report = thinned(dataset, annealed_rows), rows_done("annealed")
         annealed = vae.anneal(chosen, annealing=Annealing(temperatures=annealing), random_state=seed, report=report)
     save({place.stem: bound_by_samples(found, title=f"{run} on {shown}")}, place.parent)
-    for text in found.warnings:
+    for text in (*found.warnings, *(() if annealed is None else annealed.warnings)):
         warnings.warn(text, ReparamWarning, stacklevel=2)
     if as_json:
         further = {"annealed": None if annealed is None else annealed.to_json(), "plot": str(place)}

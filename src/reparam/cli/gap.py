@@ -59,6 +59,8 @@ def gap(
             random_state=seed,
             report=rows_done(f"{name}, q optimised"),
         )
+        for text in found[name].warnings:
+            warnings.warn(f"{name}: {text}", ReparamWarning, stacklevel=2)
     save({place.stem: inference_gaps(found, title=f"Inference gap of {run}")}, place.parent)
     if as_json:
         answer({"run": str(run), **{name: result.to_json() for name, result in found.items()}, "plot": str(place)})
@@ -86,12 +88,7 @@ def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] |
 
 
 def _told(name: str, found: Gap, inference: str) -> str:
-    """The decomposition as lines, and warnings of searches that did not end well."""
-    for family, count in ((None, found.not_converged), (found.family, found.family_not_converged)):
-        if count:
-            where = "" if family is None else f" in the family {family}"
-            text = f"{name}: the search for q{where} had not converged on {count} of {found.rows} rows."
-            warnings.warn(text, ReparamWarning, stacklevel=2)
+    """The decomposition as lines."""
     encoder = "the encoder" if inference == "amortized" else f"how {inference} finds q"
     figures = [
         ("ln p(x), at least", found.log_prob, found.log_prob_by.replace("_", " ")),
@@ -104,9 +101,6 @@ def _told(name: str, found: Gap, inference: str) -> str:
     if found.family_elbo is not None and found.family_approximation_gap is not None:
         figures.append((f"best ELBO of {found.family}", found.family_elbo, "q optimised for each row"))
         figures.append((f"gap of {found.family}", found.family_approximation_gap, "ln p(x) − that"))
-        if found.family_elbo.value < found.local_elbo.value:
-            text = f"{name}: the search in the family {found.family} found nothing better than the run's own family."
-            warnings.warn(text, ReparamWarning, stacklevel=2)
     lines = [f"{name}, {found.rows} rows; nats per datum ± standard error; {found.samples} draws per row"]
     for label, mean, remark in figures:
         error = "" if mean.standard_error is None else f"± {mean.standard_error:.3f}"

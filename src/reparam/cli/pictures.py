@@ -137,7 +137,7 @@ def _latents(vae: VAE, dataset: Dataset) -> Figure:
 
 def spread(rows: int, count: int) -> NDArray[np.intp]:
     """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
-    return np.unique(np.linspace(0, rows - 1, count).round().astype(np.intp))
+    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))
 
 
 def thinned(dataset: Dataset, count: int) -> Dataset:

@@ -9,7 +9,7 @@ stay unbiased.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,10 +21,10 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data import Schema
-from reparam.evaluation.latents import draw_prior, moments
+from reparam.evaluation.latents import draw_data, draw_prior, moments
 from reparam.evaluation.local import find_rows
-from reparam.evaluation.results import Mean, mean_of
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys
+from reparam.evaluation.results import Estimate, mean_of, not_finite, plain
+from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
 from reparam.evaluation.weights import encoded, importance_bound
 from reparam.inference import AMORTIZED, Inference
 from reparam.model import Model
@@ -50,9 +50,9 @@ class Annealing:
 class Sandwich(NamedTuple):
     """Bounds on the mean ln p(x) of simulated data, nats per datum: the truth lies between them in expectation."""
 
-    lower: Mean
-    upper: Mean
-    width: Mean
+    lower: Estimate
+    upper: Estimate
+    width: Estimate
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,15 @@ class Annealed:
 
     rows: int
     annealing: Annealing
-    bound: Mean
-    importance_bound: Mean
+    bound: Estimate
+    importance_bound: Estimate
     samples: int
     simulated: Sandwich
+    warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain values."""
-        simulated = {name: mean._asdict() for name, mean in self.simulated._asdict().items()}
-        means = {"bound": self.bound._asdict(), "importance_bound": self.importance_bound._asdict()}
-        return {**asdict(self), **means, "simulated": simulated}
+        """The fields as plain values; what is not finite is None, and ``warnings`` says why."""
+        return dict(plain(self))
 
 
 def anneal(
@@ -103,10 +102,11 @@ def anneal(
     """
     found_key, plain_key, bound_key, simulated_key = jax.random.split(key, 4)
     raw = np.asarray(find_rows(inference, model, rows, schema, found_key).raw)
-    plain = importance_bound(model, rows, schema, plain_key, samples, raw=raw)
+    by_draws = importance_bound(model, rows, schema, plain_key, samples, raw=raw)
     bound = annealed_bound(model, rows, schema, bound_key, annealing, raw=raw, report=report)
     simulated = bidirectional_bounds(model, simulated_key, len(rows), annealing, inference=inference, report=report)
-    return Annealed(len(rows), annealing, mean_of(bound), mean_of(plain), samples, simulated)
+    told = not_finite(bound=bound, importance_bound=by_draws)
+    return Annealed(len(rows), annealing, mean_of(bound), mean_of(by_draws), samples, simulated, told)
 
 
 def annealed_bound(
@@ -118,7 +118,7 @@ def annealed_bound(
     *,
     raw: NDArray[Any] | None = None,
     report: Progress | None = None,
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     r"""A stochastic lower bound on ln p(x) of each row, :math:`\ln\frac1C\sum_c w_c`, by annealed importance sampling.
 
     Args:
@@ -137,11 +137,11 @@ def annealed_bound(
     """
     raw = encoded(model, rows, schema) if raw is None else raw
 
-    def bound(rows: Array, raw: Array) -> Array:
-        return _forward(model, rows, raw, key, schema=schema, annealing=annealing)
+    def bound(rows: Array, raw: Array, numbers: Array) -> Array:
+        return _forward(model, rows, raw, row_keys(key, numbers), schema=schema, annealing=annealing)
 
-    chunk = max(1, min(256, draws_at_once(schema.size) // annealing.chains))
-    return np.asarray(map_rows(bound, rows, raw, chunk=chunk, report=report))
+    chunk = _rows_at_once(model, annealing)
+    return np.asarray(map_rows(bound, rows, raw, row_numbers(rows), chunk=chunk, report=report))
 
 
 def bidirectional_bounds(
@@ -170,17 +170,20 @@ def bidirectional_bounds(
     """
     prior_key, data_key, found_key, below_key, above_key = jax.random.split(key, 5)
     z = draw_prior(model, prior_key, count)
-    x = np.asarray(model.decode(z).sample(data_key), np.float32)
+    x = draw_data(model, z, data_key)
     schema = Schema("simulated", x.shape[1:])
     raw = np.asarray(find_rows(inference, model, x, schema, found_key).raw)
     lower = annealed_bound(model, x, schema, below_key, annealing, raw=raw, report=report)
 
-    def bound(rows: Array, raw: Array, z: Array) -> Array:
-        return _backward(model, rows, raw, z, above_key, annealing=annealing)
+    def bound(rows: Array, raw: Array, z: Array, numbers: Array) -> Array:
+        return _backward(model, schema.apply(rows), raw, z, row_keys(above_key, numbers), annealing=annealing)
 
-    chunk = max(1, min(256, draws_at_once(schema.size) // annealing.chains))
-    upper = np.asarray(map_rows(bound, x, raw, z, chunk=chunk))
+    upper = np.asarray(map_rows(bound, x, raw, z, row_numbers(x), chunk=_rows_at_once(model, annealing)))
     return Sandwich(mean_of(lower), mean_of(upper), mean_of(upper - lower))
+
+
+def _rows_at_once(model: Model, annealing: Annealing) -> int:
+    return max(1, min(256, draws_at_once(model) // annealing.chains))
 
 
 class Path(NamedTuple):
@@ -209,7 +212,7 @@ def temperatures(count: int) -> Array:
 
 @eqx.filter_jit
 def _forward(
-    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, annealing: Annealing
+    model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, annealing: Annealing
 ) -> Array:
     x = schema.apply(rows)
 
@@ -220,22 +223,20 @@ def _forward(
         u = jax.random.normal(start_key, (annealing.chains, len(loc)))
         return _mean_weight(_anneal(path, u, key, steps, annealing))
 
-    keys = row_keys(key, x)
-    bounds: Array = jax.vmap(of_row)(x, *moments(model, raw, keys), keys)
+    bounds: Array = jax.vmap(of_row)(x, *moments(model.posterior, raw, keys), keys)
     return bounds
 
 
 @eqx.filter_jit
-def _backward(model: Model, x: Array, raw: Array, z: Array, key: PRNGKeyArray, *, annealing: Annealing) -> Array:
+def _backward(model: Model, x: Array, raw: Array, z: Array, keys: PRNGKeyArray, *, annealing: Annealing) -> Array:
     def of_row(x: Array, z: Array, loc: Array, scale: Array, key: PRNGKeyArray) -> Array:
         path = _path(model, x, loc, scale)
         pilot_key, key = jax.random.split(key)
         steps = _step_sizes(path, pilot_key, annealing)
-        u = jnp.tile((z - loc) / scale, (annealing.chains, 1))
+        u = jnp.tile((z - loc) / scale, (annealing.chains, 1)).astype(float)  # as the noise is
         return -_mean_weight(_anneal_back(path, u, key, steps, annealing))
 
-    keys = row_keys(key, x)
-    bounds: Array = jax.vmap(of_row)(x, z, *moments(model, raw, keys), keys)
+    bounds: Array = jax.vmap(of_row)(x, z, *moments(model.posterior, raw, keys), keys)
     return bounds
 
 
@@ -285,7 +286,7 @@ def _step_sizes(path: Path, key: PRNGKeyArray, annealing: Annealing) -> Array:
         return (u, adapted), step_size
 
     betas, keys = temperatures(annealing.temperatures)[1:], jax.random.split(key, annealing.temperatures)
-    _, step_sizes = jax.lax.scan(transition, (u, jnp.float32(FIRST_STEP)), (betas, keys))
+    _, step_sizes = jax.lax.scan(transition, (u, jnp.full((), FIRST_STEP, u.dtype)), (betas, keys))
     return step_sizes
 
 

@@ -3,7 +3,8 @@ r"""A model's worth on given rows: the ELBO in its parts, the K-sample bound, an
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data import Schema
-from reparam.evaluation.information import mutual_information
+from reparam.evaluation.information import Information, mutual_information
 from reparam.evaluation.latents import posterior_moments
 from reparam.evaluation.noise import (
     DEQUANTIZED,
@@ -25,9 +26,9 @@ from reparam.evaluation.noise import (
     observation_noise,
     whole_numbers,
 )
-from reparam.evaluation.results import mean_of
+from reparam.evaluation.results import mean_of, not_finite, plain
 from reparam.evaluation.rows import Progress, map_rows
-from reparam.evaluation.weights import Growth, encoded, growth, row_bounds
+from reparam.evaluation.weights import Growth, RowBounds, encoded, growth, row_bounds
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
 from reparam.training.metrics import ACTIVE_VARIANCE
@@ -42,7 +43,8 @@ class Evaluation:
 
     ``bound`` is the K-sample bound and ``bound_by_samples`` its value at growing K. ``effective_samples`` is the median
     over the rows of (Σw)²/Σw²; ``rows_below_10_effective`` counts the rows whose bound rests on fewer than ten draws.
-    ``mutual_information`` and ``aggregate_kl`` sum to the mean KL (Hoffman & Johnson 2016).
+    ``mutual_information`` and ``aggregate_kl`` sum to the mean KL (Hoffman & Johnson 2016); ``singular_rows`` have a q
+    without density and are left out of the former.
     ``bits_per_dimension`` is None where the data are no whole numbers, and otherwise follows the convention beside it.
     ``not_converged`` counts rows whose q was still moving when its optimisation ended. ``warnings`` are for a reader.
     """
@@ -63,6 +65,7 @@ class Evaluation:
     mutual_information: float
     mutual_information_standard_error: float | None
     aggregate_kl: float
+    singular_rows: int
     bits_per_dimension: float | None
     bits_per_dimension_convention: str | None
     observation_noise: ObservationNoise | None
@@ -71,9 +74,8 @@ class Evaluation:
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain values."""
-        points = [{"samples": count, "bound": bound} for count, bound in self.bound_by_samples]
-        return {**asdict(self), "bound_by_samples": points}
+        """The fields as plain values; what is not finite is None, and ``warnings`` says why."""
+        return dict(plain(self))
 
 
 def evaluate(
@@ -104,39 +106,53 @@ def evaluate(
         not_converged: how many of ``raw`` were still moving.
         report: called with the rows done and N.
     """
-    bound_key, moments_key, information_key, noise_key = jax.random.split(key, 4)
+    bound_key, moments_key, information_key, noise_key, bits_key = jax.random.split(key, 5)
     raw = encoded(model, rows, schema) if raw is None else raw
-    parts = row_bounds(model, rows, schema, bound_key, samples, raw=raw, report=report)
-    elbo, bound = mean_of(parts.reconstruction - parts.kl), mean_of(parts.bound)
-    kl = mean_of(parts.kl).value
+    found = row_bounds(model, rows, schema, bound_key, samples, raw=raw, report=report)
     means, _ = posterior_moments(model, rows, schema, moments_key, raw=raw)
     information = mutual_information(model.posterior, raw, information_key)
-    few = int(np.sum(parts.effective_samples < FEW_EFFECTIVE_SAMPLES))
-    bits, convention = _bits_per_dimension(model, rows, schema, bound_key, bound=bound.value, raw=raw, samples=samples)
     return Evaluation(
-        rows=len(rows),
-        elbo=elbo.value,
-        elbo_standard_error=elbo.standard_error,
-        reconstruction=mean_of(parts.reconstruction).value,
-        kl=kl,
+        **_of_bounds(found, samples),
+        **_of_information(information, mean_of(found.kl).value),
+        **_of_bits(model, rows, schema, bits_key, found=found, raw=raw, samples=samples),
         kl_per_dimension=_kl_per_dimension(model, raw),
-        bound=bound.value,
-        samples=samples,
-        standard_error=bound.standard_error,
-        bound_by_samples=growth(parts, samples),
-        effective_samples=float(np.median(parts.effective_samples)),
-        rows_below_10_effective=few,
         active_units=int(np.sum(np.var(means, axis=0, dtype=np.float64) > ACTIVE_VARIANCE)),
-        mutual_information=information.value,
-        mutual_information_standard_error=information.standard_error,
-        aggregate_kl=kl - information.value,
-        bits_per_dimension=bits,
-        bits_per_dimension_convention=convention,
         observation_noise=observation_noise(model, rows, schema, noise_key, raw, beta=beta),
         not_converged=not_converged,
         units=schema.units,
-        warnings=tuple(_warnings(len(rows), samples, few, not_converged)),
+        warnings=tuple(_warnings(found, samples, not_converged, information.left_out)),
     )
+
+
+def _of_bounds(found: RowBounds, samples: int) -> dict[str, Any]:
+    """The fields of Evaluation that are means of what the draws say of each row."""
+    elbo, bound = mean_of(found.elbo), mean_of(found.bound)
+    return {
+        "rows": len(found.bound),
+        "samples": samples,
+        "elbo": elbo.value,
+        "elbo_standard_error": elbo.standard_error,
+        "reconstruction": mean_of(found.reconstruction).value,
+        "kl": mean_of(found.kl).value,
+        "bound": bound.value,
+        "standard_error": bound.standard_error,
+        "bound_by_samples": growth(found, samples),
+        "effective_samples": float(np.median(found.effective_samples)),
+        "rows_below_10_effective": _few(found),
+    }
+
+
+def _few(found: RowBounds) -> int:
+    return int(np.sum(found.effective_samples < FEW_EFFECTIVE_SAMPLES))
+
+
+def _of_information(found: Information, kl: float) -> dict[str, Any]:
+    return {
+        "mutual_information": found.value,
+        "mutual_information_standard_error": found.standard_error,
+        "aggregate_kl": kl - found.value,
+        "singular_rows": found.left_out,
+    }
 
 
 def _kl_per_dimension(model: Model, raw: NDArray[Any]) -> tuple[float, ...] | None:
@@ -150,34 +166,38 @@ def _row_kl_per_dimension(model: Model, raw: Array) -> Array:
     return jnp.zeros((len(raw), 0)) if terms is None else terms
 
 
-def _bits_per_dimension(
+def _of_bits(
     model: Model,
     rows: NDArray[Any],
     schema: Schema,
     key: PRNGKeyArray,
     *,
-    bound: float,
+    found: RowBounds,
     raw: NDArray[Any],
     samples: int,
-) -> tuple[float | None, str | None]:
-    """Bits per dimension and the convention that they follow; (None, None) where the data are no whole numbers."""
-    bits = schema.size * math.log(2.0)
+) -> dict[str, Any]:
+    """Bits per dimension and the convention that they follow; both None where the data are no whole numbers."""
+    bound, convention = None, None
     if model.likelihood.discrete:
-        return -bound / bits, DISCRETE
-    if not whole_numbers(model, schema):
-        return None, None
-    noisy, noisy_schema = dequantized(rows, schema, seed=0)
-    parts = row_bounds(model, noisy, noisy_schema, key, min(samples, DEQUANTIZED_SAMPLES), raw=raw)
-    return -log_density_in_stored_units(mean_of(parts.bound).value, schema) / bits, DEQUANTIZED
+        bound, convention = mean_of(found.bound).value, DISCRETE
+    elif whole_numbers(model, schema):
+        noise_key, bound_key = jax.random.split(key)
+        noisy = dequantized(rows, schema, noise_key)
+        parts = row_bounds(model, *noisy, bound_key, min(samples, DEQUANTIZED_SAMPLES), raw=raw)
+        bound, convention = log_density_in_stored_units(mean_of(parts.bound).value, schema), DEQUANTIZED
+    bits = None if bound is None else -bound / (schema.size * math.log(2.0))
+    return {"bits_per_dimension": bits, "bits_per_dimension_convention": convention}
 
 
-def _warnings(rows: int, samples: int, few: int, not_converged: int) -> list[str]:
-    told = []
+def _warnings(found: RowBounds, samples: int, not_converged: int, singular: int) -> Iterator[str]:
+    rows, few = len(found.bound), _few(found)
     if few and samples > 1:
-        told.append(
+        yield (
             f"the {samples}-sample bound of {few} of {rows} rows rests on fewer than {FEW_EFFECTIVE_SAMPLES} effective "
             "draws: it may lie well below ln p(x). Raise the number of samples until it stops rising."
         )
     if not_converged:
-        told.append(f"q of {not_converged} of {rows} rows had not converged: their bounds are valid, but not tight.")
-    return told
+        yield f"q of {not_converged} of {rows} rows had not converged: their bounds are valid, but not tight."
+    if singular:
+        yield f"q of {singular} of {rows} rows has no density: they are left out of the mutual information."
+    yield from not_finite(elbo=found.elbo, bound=found.bound)

@@ -3,8 +3,8 @@ r"""Where a model's ELBO loses nats: the encoder, the family of q, and what is l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +14,22 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema
 from reparam.evaluation.annealing import Annealing, annealed_bound
-from reparam.evaluation.local import find_rows, optimize_family, optimize_rows, richer_family, rows_at_once
-from reparam.evaluation.results import Mean, mean_of
-from reparam.evaluation.rows import Progress
-from reparam.evaluation.weights import Growth, growth, row_bounds
+from reparam.evaluation.local import (
+    MOST_ROWS,
+    LocalBound,
+    find_rows,
+    optimize_family,
+    optimize_rows,
+    richer_family,
+)
+from reparam.evaluation.results import Estimate, mean_of, not_finite, plain
+from reparam.evaluation.rows import Progress, filled_size
+from reparam.evaluation.weights import Growth, RowBounds, growth, row_bounds
 from reparam.inference import AMORTIZED, Found, Inference, Search
 from reparam.model import Model
+from reparam.probability.posteriors import Posterior
+
+PURPOSES = ("found", "trained", "search", "local", "family", "annealing")
 
 
 class RowCost(NamedTuple):
@@ -43,33 +53,34 @@ class Gap:
     ln p(x) at hand, named in ``log_prob_by``: ``bound`` and ``local_bound`` are K-sample bounds from the amortised
     and the optimised q, ``annealed_bound`` is annealed importance sampling; with few draws an ELBO can be the largest.
     Each is a lower bound in expectation, and so are the gaps to ln p(x), but for the noise of choosing the largest.
+    ``warnings`` are for a reader: searches that did not end well, rows without density.
     """
 
     rows: int
     samples: int
-    amortized_elbo: Mean
-    local_elbo: Mean
+    amortized_elbo: Estimate
+    local_elbo: Estimate
     family: str | None
-    family_elbo: Mean | None
-    bound: Mean
+    family_elbo: Estimate | None
+    bound: Estimate
     bound_by_samples: Growth
-    local_bound: Mean
+    local_bound: Estimate
     local_bound_by_samples: Growth
-    annealed_bound: Mean | None
-    log_prob: Mean
+    annealed_bound: Estimate | None
+    log_prob: Estimate
     log_prob_by: str
-    approximation_gap: Mean
-    amortization_gap: Mean
-    inference_gap: Mean
-    family_approximation_gap: Mean | None
+    approximation_gap: Estimate
+    amortization_gap: Estimate
+    inference_gap: Estimate
+    family_approximation_gap: Estimate | None
     not_converged: int
     family_not_converged: int
     seconds_per_row: RowCost
+    warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain values, a mean as its value and standard error."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: _plain(value) for name, value in values.items()}
+        """The fields as plain values, a mean as its value and standard error; what is not finite is None."""
+        return dict(plain(self))
 
 
 def measure_gap(
@@ -103,70 +114,121 @@ def measure_gap(
 
     Source: Cremer, Li & Duvenaud (2018), Equations 4 to 6.
     """
-    search = Search() if search is None else search
-    found_key, amortized_key, search_key, local_key, family_key, annealing_key = jax.random.split(key, 6)
-
-    def as_trained(rows: NDArray[Any], report: Progress | None = None) -> NDArray[Any]:
-        return np.asarray(find_rows(inference, model, rows, schema, found_key, report=report).raw)
-
-    def searched(rows: NDArray[Any], raw: NDArray[Any], report: Progress | None = None) -> Found:
-        return optimize_rows(model, rows, schema, search_key, raw, search=search, report=report)
-
     richer = None if family is None else richer_family(family, model)
-    raw = as_trained(rows, report) if raw is None else raw
-    amortized = row_bounds(model, rows, schema, amortized_key, samples, raw=raw)
-    found = searched(rows, raw, report)
-    local = row_bounds(model, rows, schema, local_key, samples, raw=found.raw)
-    amortized_elbo, local_elbo = amortized.reconstruction - amortized.kl, local.reconstruction - local.kl
-    other = None
-    if richer is not None:
-        start = np.asarray(found.raw)
-        other = optimize_family(model, rows, schema, family_key, start, search=search, family=richer, report=report)
-    bounds = {"bound": amortized.bound, "local_bound": local.bound, "local_elbo": local_elbo}
-    if other is not None:
-        bounds["family_elbo"] = other.elbo
-    if annealing is not None:
-        bounds["annealed_bound"] = annealed_bound(
-            model, rows, schema, annealing_key, annealing, raw=np.asarray(found.raw), report=report
-        )
-    finding, searching = rows_at_once(schema, Search()), rows_at_once(schema, search, len(rows))
-    best = max(bounds, key=lambda name: mean_of(bounds[name]).value)
-    log_prob = bounds[best]
-    return Gap(
+    keys = dict(zip(PURPOSES, jax.random.split(key, len(PURPOSES)), strict=True))
+    of = _Measurement(model, rows, schema, keys, samples, inference, Search() if search is None else search, report)
+    raw = of.as_trained() if raw is None else raw
+    found = of.searched(raw)
+    trained, local = of.bounds("trained", raw), of.bounds("local", found.raw)
+    other = None if richer is None else of.in_family(richer, found.raw)
+    annealed = None if annealing is None else of.annealed(annealing, found.raw)
+    means, best = _means(trained, local, None if other is None else other.elbo, annealed)
+    gap = Gap(
         rows=len(rows),
         samples=samples,
-        amortized_elbo=mean_of(amortized_elbo),
-        local_elbo=mean_of(local_elbo),
         family=family,
-        family_elbo=None if other is None else mean_of(other.elbo),
-        bound=mean_of(amortized.bound),
-        bound_by_samples=growth(amortized, samples),
-        local_bound=mean_of(local.bound),
+        **means,
+        bound_by_samples=growth(trained, samples),
         local_bound_by_samples=growth(local, samples),
-        annealed_bound=None if annealing is None else mean_of(bounds["annealed_bound"]),
-        log_prob=mean_of(log_prob),
         log_prob_by=best,
-        approximation_gap=mean_of(log_prob - local_elbo),
-        amortization_gap=mean_of(local_elbo - amortized_elbo),
-        inference_gap=mean_of(log_prob - amortized_elbo),
-        family_approximation_gap=None if other is None else mean_of(log_prob - other.elbo),
         not_converged=int(np.sum(~found.converged)),
         family_not_converged=0 if other is None else int(np.sum(~other.converged)),
-        seconds_per_row=RowCost(
-            _seconds(lambda: as_trained(rows[:finding])) / finding,
-            _seconds(lambda: searched(rows[:searching], raw[:searching])) / searching,
+        seconds_per_row=of.costs(raw),
+        warnings=not_finite(
+            elbo=trained.elbo, local_elbo=local.elbo, bound=trained.bound, local_bound=local.bound, annealed=annealed
         ),
     )
+    worse = None if other is None else mean_of(_minus(local.elbo, other.elbo))
+    return replace(gap, warnings=(*_warnings(gap, worse), *gap.warnings))
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """What is done to one set of rows, each step with a key of its own."""
+
+    model: Model
+    rows: NDArray[Any]
+    schema: Schema
+    keys: dict[str, PRNGKeyArray]
+    samples: int
+    inference: Inference
+    search: Search
+    report: Progress | None
+
+    def as_trained(self) -> NDArray[Any]:
+        """q of each row as the model was trained to find it, (N, R)."""
+        key = self.keys["found"]
+        return np.asarray(find_rows(self.inference, self.model, self.rows, self.schema, key, report=self.report).raw)
+
+    def searched(self, raw: NDArray[Any]) -> Found:
+        """The best q of each row in the model's family."""
+        key, search = self.keys["search"], self.search
+        return optimize_rows(self.model, self.rows, self.schema, key, raw, search=search, report=self.report)
+
+    def bounds(self, purpose: str, raw: Any) -> RowBounds:
+        return row_bounds(self.model, self.rows, self.schema, self.keys[purpose], self.samples, raw=raw)
+
+    def in_family(self, family: Posterior, raw: Any) -> LocalBound:
+        """The best ELBO of each row in another family."""
+        how: Any = {"search": self.search, "family": family, "report": self.report}
+        return optimize_family(self.model, self.rows, self.schema, self.keys["family"], raw, **how)
+
+    def annealed(self, annealing: Annealing, raw: Any) -> NDArray[Any]:
+        key = self.keys["annealing"]
+        return annealed_bound(self.model, self.rows, self.schema, key, annealing, raw=raw, report=self.report)
+
+    def costs(self, raw: NDArray[Any]) -> RowCost:
+        """Seconds per row, measured on as many rows as are held at once, so that none is filler."""
+
+        def repeated(count: int) -> _Measurement:
+            return replace(self, rows=self.rows[np.arange(count) % len(self.rows)], report=None)
+
+        count = filled_size(len(self.rows), MOST_ROWS)
+        finding, searching = repeated(MOST_ROWS if self.inference.samples else count), repeated(count)
+        start = raw[np.arange(count) % len(raw)]
+        return RowCost(
+            _seconds(finding.as_trained) / len(finding.rows), _seconds(lambda: searching.searched(start)) / count
+        )
 
 
 def _seconds(work: Callable[[], Any]) -> float:
-    """How long work takes on a chunk of rows, which is filled up if there are fewer; all of it was compiled before."""
+    """How long work takes that was compiled before."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mean | RowCost):
-        return value._asdict()
-    return [{"samples": count, "bound": bound} for count, bound in value] if isinstance(value, tuple) else value
+def _means(
+    trained: RowBounds, local: RowBounds, family_elbo: NDArray[Any] | None, annealed: NDArray[Any] | None
+) -> tuple[dict[str, Any], str]:
+    """Every mean of a Gap, and the name of the largest lower bound on ln p(x)."""
+    bounds = {"bound": trained.bound, "local_bound": local.bound, "local_elbo": local.elbo}
+    bounds |= {} if family_elbo is None else {"family_elbo": family_elbo}
+    bounds |= {} if annealed is None else {"annealed_bound": annealed}
+    best = max(bounds, key=lambda name: np.nan_to_num(mean_of(bounds[name]).value, nan=-np.inf))
+    log_prob = bounds[best]
+    differences = {
+        "amortization_gap": _minus(local.elbo, trained.elbo),
+        "approximation_gap": _minus(log_prob, local.elbo),
+        "inference_gap": _minus(log_prob, trained.elbo),
+        "family_approximation_gap": None if family_elbo is None else _minus(log_prob, family_elbo),
+    }
+    rows = {"annealed_bound": None, "family_elbo": None, **bounds, **differences}
+    rows |= {"amortized_elbo": trained.elbo, "log_prob": log_prob}
+    return {name: None if values is None else mean_of(values) for name, values in rows.items()}, best
+
+
+def _minus(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Row by row; where both are −∞ the difference is unknown, NaN, and the rows are told."""
+    with np.errstate(invalid="ignore"):
+        difference: NDArray[Any] = one - other
+    return difference
+
+
+def _warnings(gap: Gap, worse: Estimate | None) -> Iterator[str]:
+    """Searches that did not end well; ``worse`` is how far the other family's best lies below that of the own."""
+    for where, count in (("", gap.not_converged), (f" in the family {gap.family}", gap.family_not_converged)):
+        if count:
+            yield f"the search for q{where} had not converged on {count} of {gap.rows} rows."
+    if worse is not None and worse.standard_error is not None and worse.value > 2 * worse.standard_error:
+        yield f"the search in the family {gap.family} found nothing better than the run's own family."

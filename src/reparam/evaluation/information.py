@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,7 +15,8 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
-from reparam.evaluation.results import Mean, mean_of
+from reparam.evaluation.results import mean_of
+from reparam.evaluation.rows import map_rows
 from reparam.probability.distributions.affine_normal import AffineNormal
 from reparam.probability.distributions.flow import FlowDistribution
 from reparam.probability.posteriors import Posterior
@@ -25,7 +26,15 @@ DRAWS_OF_FLOW = 256  # its density costs K passes for each pair of a draw and a 
 PAIR_VALUES = 2**24
 
 
-def mutual_information(family: Posterior, raw: NDArray[Any], key: PRNGKeyArray) -> Mean:
+class Information(NamedTuple):
+    """Mutual information in nats, the standard error of its draws, and how many rows were left out."""
+
+    value: float
+    standard_error: float | None
+    left_out: int
+
+
+def mutual_information(family: Posterior, raw: NDArray[Any], key: PRNGKeyArray) -> Information:
     r"""The mutual information of a row's index n and its code, :math:`I = E_n E_{q(z|x_n)}[\ln q(z|x_n) - \ln q(z)]`.
 
     :math:`q(z) = \frac1N \sum_n q(z|x_n)` is summed exactly over the N rows; the expectation is by draws from rows
@@ -37,16 +46,28 @@ def mutual_information(family: Posterior, raw: NDArray[Any], key: PRNGKeyArray) 
         key: the draws.
 
     Returns:
-        Nats, at most ln N in expectation, with the standard error of the draws.
+        Nats, at most ln N in expectation, with the standard error of the draws. A row whose q has no density, its
+        matrix being singular or its raw vector not finite, is left out and counted.
 
     Source: Hoffman & Johnson (2016), Equation 10.
     """
+    dense = map_rows(lambda raw: _has_density(family, raw), raw)
+    left_out, raw = int(np.sum(~dense)), raw[dense]
+    if not len(raw):
+        return Information(math.nan, None, left_out)
     count = DRAWS_OF_FLOW if isinstance(family.distribution(raw[:1]), FlowDistribution) else DRAWS
     own = np.arange(count) * len(raw) // count
     chunk = max(1, min(count, PAIR_VALUES // (len(raw) * family.latent_dim)))
     padded = np.resize(own, math.ceil(count / chunk) * chunk).reshape(-1, chunk)
     terms = _log_ratio_to_aggregate(family, jnp.asarray(raw), jnp.asarray(padded), key)
-    return mean_of(np.asarray(terms).ravel()[:count])
+    return Information(*mean_of(np.asarray(terms).ravel()[:count]), left_out)
+
+
+@eqx.filter_jit
+def _has_density(family: Posterior, raw: Array) -> Array:
+    """Whether ln q is finite at a draw of each row's q, (N, R) → (N,)."""
+    q = family.distribution(raw)
+    return jnp.isfinite(q.log_prob(q.sample(jax.random.key(0))))
 
 
 @eqx.filter_jit

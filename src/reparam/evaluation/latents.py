@@ -1,4 +1,4 @@
-"""Codes: the moments of q(z|x), draws of it, and draws of the prior."""
+"""Codes: the moments of q(z|x), draws of it, and draws of the model."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data import Schema
-from reparam.evaluation.rows import map_rows, row_keys
+from reparam.evaluation.rows import map_rows, no_numbers, row_keys, row_numbers, rows_at_once
 from reparam.evaluation.weights import encoded
 from reparam.model import Model
+from reparam.probability.posteriors import Posterior
 from reparam.probability.reparameterization import draw_noise, reparameterize
 
 MOMENT_SAMPLES = 256
@@ -25,13 +27,17 @@ def posterior_moments(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Mean and standard deviation of q(z|x) of each row, both (N, K); by 256 draws where no closed form exists.
 
-    ``raw``, shape (N, R), is q of each row; by default the encoder's.
+    ``raw``, shape (N, R), is q of each row; by default the encoder's. Equal rows have equal moments.
     """
     raw = encoded(model, rows, schema) if raw is None else raw
-    moments: tuple[NDArray[Any], NDArray[Any]] = map_rows(
-        lambda chunk, raw: _moments(model, chunk, raw, key, schema), rows, raw
+    family = model.posterior
+    closed = has_moments(family, raw)
+    numbers = no_numbers(rows) if closed else row_numbers(rows, occurrences=False)
+    chunk = rows_at_once(raw.shape[1]) if closed else None
+    found: tuple[NDArray[Any], NDArray[Any]] = map_rows(
+        lambda raw, numbers: _moments(family, raw, numbers, key), raw, numbers, chunk=chunk
     )
-    return moments
+    return found
 
 
 def posterior_draws(
@@ -39,7 +45,9 @@ def posterior_draws(
 ) -> NDArray[Any]:
     """One draw of q(z|x) for each row, shape (N, K); ``raw`` as in :func:`posterior_moments`."""
     raw = encoded(model, rows, schema) if raw is None else raw
-    draws: NDArray[Any] = map_rows(lambda chunk, raw: _draws(model, chunk, raw, key, schema), rows, raw)
+    draws: NDArray[Any] = map_rows(
+        lambda raw, numbers: _draws(model.posterior, raw, numbers, key), raw, row_numbers(rows)
+    )
     return draws
 
 
@@ -59,24 +67,49 @@ def draw_prior(model: Model, key: PRNGKeyArray, count: int, temperature: float =
     return taken
 
 
-def moments(model: Model, raw: Array, keys: PRNGKeyArray) -> tuple[Array, Array]:
-    """Mean and standard deviation of q, both (N, K), of raw vectors (N, R); a key for each row's draws."""
-    q = model.posterior.distribution(raw)
+def draw_data(model: Model, z: NDArray[Any] | Array, key: PRNGKeyArray) -> NDArray[Any]:
+    """One draw of p(x|z) for each code z (N, K), as the model sees data, shape (N, P); memory does not grow with N."""
+    draws: NDArray[Any] = map_rows(lambda z, index: _data(model, z, index, key), z, np.arange(len(z), dtype=np.uint32))
+    return draws
+
+
+def has_moments(family: Posterior, raw: NDArray[Any] | Array) -> bool:
+    """Whether the mean of q is a closed form."""
     try:
-        return jnp.asarray(q.mean), jnp.sqrt(q.variance)
+        jax.eval_shape(lambda raw: _closed_moments(family, raw), raw[:1])
     except NotImplementedError:
-        of_row = model.posterior.distribution
-        draws = jax.vmap(lambda raw, key: of_row(raw).sample(key, (MOMENT_SAMPLES,)))(raw, keys)
-        return jnp.mean(draws, axis=1), jnp.std(draws, axis=1, ddof=1)
+        return False
+    return True
+
+
+def moments(family: Posterior, raw: Array, keys: PRNGKeyArray) -> tuple[Array, Array]:
+    """Mean and standard deviation of q, both (N, K), of raw vectors (N, R); a key for each row's draws."""
+    if has_moments(family, raw):
+        return _closed_moments(family, raw)
+    of_row = family.distribution
+    draws = jax.vmap(lambda raw, key: of_row(raw).sample(key, (MOMENT_SAMPLES,)))(raw, keys)
+    return jnp.mean(draws, axis=1), jnp.std(draws, axis=1, ddof=1)
 
 
 @eqx.filter_jit
-def _moments(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
-    return moments(model, raw, row_keys(key, schema.apply(rows)))
+def _closed_moments(family: Posterior, raw: Array) -> tuple[Array, Array]:
+    q = family.distribution(raw)
+    return jnp.asarray(q.mean), jnp.sqrt(q.variance)
 
 
 @eqx.filter_jit
-def _draws(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema) -> Array:
-    keys = row_keys(key, schema.apply(rows))
-    draws: Array = jax.vmap(lambda raw, key: model.posterior.distribution(raw).sample(key))(raw, keys)
+def _moments(family: Posterior, raw: Array, numbers: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+    return moments(family, raw, row_keys(key, numbers))
+
+
+@eqx.filter_jit
+def _draws(family: Posterior, raw: Array, numbers: Array, key: PRNGKeyArray) -> Array:
+    draws: Array = jax.vmap(lambda raw, key: family.distribution(raw).sample(key))(raw, row_keys(key, numbers))
+    return draws
+
+
+@eqx.filter_jit
+def _data(model: Model, z: Array, index: Array, key: PRNGKeyArray) -> Array:
+    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(index)
+    draws: Array = jax.vmap(lambda z, key: model.decode(z).sample(key))(z, keys)
     return draws

@@ -13,7 +13,7 @@ from numpyro.distributions import Distribution
 
 from reparam.data import Schema
 from reparam.evaluation.latents import moments
-from reparam.evaluation.rows import CHUNK, Progress, draws_at_once, map_rows, row_keys
+from reparam.evaluation.rows import Progress, draws_at_once, map_rows, no_numbers, row_keys, row_numbers
 from reparam.inference import Found, Inference, Search, maximize
 from reparam.inference.base import row_elbo
 from reparam.inference.mean_field import find_locally
@@ -23,6 +23,7 @@ from reparam.probability.priors import Encode, Prior
 from reparam.probability.scales import Scale
 from reparam.specification import build
 
+MOST_ROWS = 256
 JUDGED_DRAWS = 20  # times Search.judge_samples: of the ELBO that is reported
 
 
@@ -42,20 +43,27 @@ def find_rows(
     *,
     report: Progress | None = None,
 ) -> Found:
-    """q of each row as the method finds it: raw vectors (N, R), and which rows converged (N,).
+    """q of each row as the method finds it: raw vectors (N, R), and which rows converged (N,); equal rows, equal q.
 
     Args:
         inference: the method.
         model: what it was trained with.
         rows: as stored, shape (N, P).
         schema: how stored rows become the model's values.
-        key: the noise; each row has its own.
+        key: the noise of a search, which a row's values set apart.
         report: called with the rows done and N.
     """
-    chunk = rows_at_once(schema, Search())  # whatever N: not a bit of a row's q may depend on its neighbours
-    found: Found = map_rows(
-        lambda chunk: _found(inference, model, chunk, key, schema), rows, chunk=chunk, report=report
-    )
+
+    def find(chunk: Array, numbers: Array) -> Found:
+        return _found(inference, model, chunk, numbers, key, schema=schema)
+
+    found: Found
+    if inference.samples == 0:
+        found = map_rows(find, rows, no_numbers(rows), report=report)
+    else:  # one shape whatever N: not a bit of a row's q may depend on its neighbours
+        chunk = searched_at_once(model, inference.samples)
+        numbers = row_numbers(rows, occurrences=False)
+        found = map_rows(find, rows, numbers, chunk=chunk, one_shape=True, report=report)
     return found
 
 
@@ -71,10 +79,11 @@ def optimize_rows(
 ) -> Found:
     """The q in the model's own family with the best ELBO of each row, from ``raw`` (N, R) on."""
     found: Found = map_rows(
-        lambda chunk, raw: _optimized(model, chunk, raw, key, schema=schema, search=search),
+        lambda chunk, raw, numbers: _optimized(model, chunk, raw, row_keys(key, numbers), schema=schema, search=search),
         rows,
         raw,
-        chunk=rows_at_once(schema, search, len(rows)),
+        row_numbers(rows),
+        chunk=searched_at_once(model, search.samples),
         report=report,
     )
     return found
@@ -106,10 +115,13 @@ def optimize_family(
     Source: Cremer, Li & Duvenaud (2018), Section 5.2, whose local flows these are.
     """
     bound: LocalBound = map_rows(
-        lambda chunk, raw: _optimized_family(model, family, chunk, raw, key, schema=schema, search=search),
+        lambda chunk, raw, numbers: _optimized_family(
+            model, family, chunk, raw, row_keys(key, numbers), schema=schema, search=search
+        ),
         rows,
         raw,
-        chunk=rows_at_once(schema, search, len(rows)),
+        row_numbers(rows),
+        chunk=searched_at_once(model, search.samples),
         report=report,
     )
     return bound
@@ -125,22 +137,21 @@ def richer_family(name: str, model: Model) -> Posterior:
     return family
 
 
-def rows_at_once(schema: Schema, search: Search, count: int = CHUNK) -> int:
-    """How many of ``count`` rows a search holds at a time: a power of two, so that few shapes are compiled."""
-    most = max(1, min(CHUNK, draws_at_once(schema.size) // search.samples))
-    return 1 << (min(most, count) - 1).bit_length()
+def searched_at_once(model: Model, samples: int) -> int:
+    """How many rows a search of so many draws per step holds at a time: a power of two, as few as one."""
+    return 1 << (max(1, min(MOST_ROWS, draws_at_once(model) // samples)).bit_length() - 1)
 
 
 @eqx.filter_jit
-def _found(inference: Inference, model: Model, rows: Array, key: PRNGKeyArray, schema: Schema) -> Found:
-    x = schema.apply(rows)
-    return inference.find(model, x, row_keys(key, x))
+def _found(
+    inference: Inference, model: Model, rows: Array, numbers: Array, key: PRNGKeyArray, *, schema: Schema
+) -> Found:
+    return inference.find(model, schema.apply(rows), row_keys(key, numbers))
 
 
 @eqx.filter_jit
-def _optimized(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, search: Search) -> Found:
-    x = schema.apply(rows)
-    return find_locally(model, x, row_keys(key, x), raw, search)
+def _optimized(model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, search: Search) -> Found:
+    return find_locally(model, schema.apply(rows), keys, raw, search)
 
 
 class _HeldPrior(Prior):
@@ -155,13 +166,12 @@ class _HeldPrior(Prior):
 
 @eqx.filter_jit
 def _optimized_family(
-    model: Model, family: Posterior, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, search: Search
+    model: Model, family: Posterior, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, search: Search
 ) -> LocalBound:
     x = schema.apply(rows)
-    keys = row_keys(key, x)
     weights, settings = eqx.partition(family, eqx.is_inexact_array)
     held = eqx.tree_at(lambda model: model.prior, model, _HeldPrior(family.latent_dim, model.prior_distribution()))
-    start = jax.vmap(lambda mean, std: raw_at(family, mean, std))(*moments(model, raw, keys))
+    start = jax.vmap(lambda mean, std: raw_at(family, mean, std))(*moments(model.posterior, raw, keys))
     own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(x), *leaf.shape)), weights)
 
     def value(parameters: tuple[Any, Array], x: Array, key: PRNGKeyArray, samples: int) -> Array:
@@ -169,13 +179,13 @@ def _optimized_family(
         bent = eqx.tree_at(lambda model: model.posterior, held, eqx.combine(weights, settings))
         return row_elbo(bent, raw, x, key, samples)
 
-    best, _, converged = maximize(value, (own, start), x, keys, search)
+    end = maximize(value, (own, start), x, keys, search)
 
     def fresh(index: Array) -> Array:
         new = jax.vmap(lambda key: jax.random.fold_in(key, -1 - index))(keys)
-        return jax.vmap(lambda best, x, key: value(best, x, key, search.judge_samples))(best, x, new)
+        return jax.vmap(lambda own, x, key: value(own, x, key, search.judge_samples))(end.parameters, x, new)
 
-    return LocalBound(jnp.mean(jax.lax.map(fresh, jnp.arange(JUDGED_DRAWS)), axis=0), converged)
+    return LocalBound(jnp.mean(jax.lax.map(fresh, jnp.arange(JUDGED_DRAWS)), axis=0), end.converged)
 
 
 def raw_at(family: Posterior, mean: Array, std: Array) -> Array:

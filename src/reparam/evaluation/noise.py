@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data import Schema
-from reparam.evaluation.rows import map_rows, row_keys
+from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model
 from reparam.probability.likelihoods.real import Gaussian
 
@@ -48,7 +48,12 @@ def observation_noise(
     """Compare a Gaussian decoder's σ with its errors, by one draw of z for each row; None for other likelihoods."""
     if not isinstance(model.likelihood, Gaussian):
         return None
-    variance, square = map_rows(lambda chunk, raw: _noise(model, chunk, raw, key, schema), rows, raw)
+    variance, square = map_rows(
+        lambda chunk, raw, numbers: _noise(model, chunk, raw, row_keys(key, numbers), schema),
+        rows,
+        raw,
+        row_numbers(rows),
+    )
     implied = beta * float(np.mean(variance, dtype=np.float64))
     residual = float(np.mean(square, dtype=np.float64))
     return ObservationNoise(
@@ -59,7 +64,7 @@ def observation_noise(
 
 
 @eqx.filter_jit
-def _noise(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
+def _noise(model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
     """Mean variance of p(x|z) and mean square of x − E[x|z] of each row, both (N,)."""
     x = schema.apply(rows)
 
@@ -67,7 +72,7 @@ def _noise(model: Model, rows: Array, raw: Array, key: PRNGKeyArray, schema: Sch
         p_x = model.decode(model.posterior.distribution(raw).sample(key))
         return jnp.mean(p_x.variance), jnp.mean((x - p_x.mean) ** 2)
 
-    variance, square = jax.vmap(of_row)(x, raw, row_keys(key, x))
+    variance, square = jax.vmap(of_row)(x, raw, keys)
     return variance, square
 
 
@@ -77,10 +82,16 @@ def whole_numbers(model: Model, schema: Schema) -> bool:
     return bool(integers and model.likelihood.inside(np.array([[-1e6, 1e6]])).all())
 
 
-def dequantized(rows: NDArray[Any], schema: Schema, seed: int) -> tuple[NDArray[np.float32], Schema]:
+def dequantized(rows: NDArray[Any], schema: Schema, key: PRNGKeyArray) -> tuple[NDArray[Any], Schema]:
     """Stored whole numbers v as v + u, u uniform on [−½, ½), with a schema that says so (Theis et al. 2016, §3.1)."""
-    noise = np.random.default_rng(seed).random(rows.shape, dtype=np.float32) - np.float32(0.5)
-    return rows.astype(np.float32) + noise, replace(schema, dtype="float32")
+    noisy = map_rows(lambda chunk, numbers: _dequantized(chunk, row_keys(key, numbers)), rows, row_numbers(rows))
+    return noisy, replace(schema, dtype="float32")
+
+
+@eqx.filter_jit
+def _dequantized(rows: Array, keys: PRNGKeyArray) -> Array:
+    noisy: Array = rows + jax.vmap(lambda key: jax.random.uniform(key, rows.shape[1:], minval=-0.5, maxval=0.5))(keys)
+    return noisy
 
 
 def log_density_in_stored_units(bound: float, schema: Schema) -> float:

@@ -16,15 +16,25 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data import Schema
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys
+from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
 from reparam.model import Model
 from reparam.probability.divergences import has_closed_form, kl_divergence
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
 SAMPLE_CHUNK = 250
+CHUNK = 256
+KEPT_WEIGHTS = 2**24
 GRID_FACTORS = (5, 2)
 
-Growth = tuple[tuple[int, float], ...]
+
+class BoundAt(NamedTuple):
+    """The mean over rows of the k-sample bound, nats per datum."""
+
+    samples: int
+    bound: float
+
+
+Growth = tuple[BoundAt, ...]
 
 
 class RowBounds(NamedTuple):
@@ -35,6 +45,11 @@ class RowBounds(NamedTuple):
     kl: Any  # (N,) KL(q‖p), exact where a closed form exists
     effective_samples: Any  # (N,) (Σw)² / Σw², between 1 and K
     growth: Any  # (N, len(sample_counts(K))) the k-sample bound at growing k
+
+    @property
+    def elbo(self) -> Any:
+        """Reconstruction − KL, (N,)."""
+        return self.reconstruction - self.kl
 
 
 def row_bounds(
@@ -49,6 +64,8 @@ def row_bounds(
 ) -> RowBounds:
     """Bounds on ln p(x) of each row from one set of draws, chunked: memory grows neither with N nor with the data.
 
+    A row's K weights are held at once, and for some ten million rows × K together.
+
     Args:
         model: p(x, z) and the family of q.
         rows: as stored, shape (N, P).
@@ -59,12 +76,12 @@ def row_bounds(
         report: called with the rows done and N.
     """
     width = -(-samples // -(-samples // SAMPLE_CHUNK))
-    chunk = min(256, max(1, draws_at_once(schema.size) // width))
+    chunk = max(1, min(CHUNK, draws_at_once(model) // width, KEPT_WEIGHTS // samples))
 
-    def bounds(rows: Array, raw: Array) -> RowBounds:
-        return _row_bounds(model, rows, raw, key, schema=schema, samples=samples, width=width)
+    def bounds(rows: Array, raw: Array, numbers: Array) -> RowBounds:
+        return _row_bounds(model, rows, raw, row_keys(key, numbers), schema=schema, samples=samples, width=width)
 
-    done: RowBounds = map_rows(bounds, rows, raw, chunk=chunk, report=report)
+    done: RowBounds = map_rows(bounds, rows, raw, row_numbers(rows), chunk=chunk, report=report)
     return done
 
 
@@ -77,7 +94,7 @@ def importance_bound(
     *,
     raw: NDArray[Any] | None = None,
     report: Progress | None = None,
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     r"""The K-sample bound of each row, :math:`\ln \frac1K \sum_k p(x, z_k)/q(z_k|x)`, which rises to ln p(x) with K.
 
     Args:
@@ -99,7 +116,7 @@ def importance_bound(
 
 
 def encoded(model: Model, rows: NDArray[Any], schema: Schema) -> NDArray[Any]:
-    """The encoder's raw vectors, shape (N, R)."""
+    """The encoder's raw vectors, shape (N, R), in chunks for throughput."""
     return np.asarray(map_rows(lambda chunk: _encoded(model, chunk, schema), rows))
 
 
@@ -119,9 +136,9 @@ def sample_counts(samples: int) -> tuple[int, ...]:
 
 
 def growth(bounds: RowBounds, samples: int) -> Growth:
-    """Pairs of k and the mean over rows of the k-sample bound, for each k of ``sample_counts(samples)``."""
+    """The mean over rows of the k-sample bound, for each k of ``sample_counts(samples)``."""
     means = np.mean(np.asarray(bounds.growth, np.float64), axis=0)
-    return tuple((count, float(mean)) for count, mean in zip(sample_counts(samples), means, strict=True))
+    return tuple(BoundAt(count, float(mean)) for count, mean in zip(sample_counts(samples), means, strict=True))
 
 
 def mean_weight_growth(log_weights: Array) -> Array:
@@ -142,21 +159,22 @@ def mean_weight_growth(log_weights: Array) -> Array:
 
 
 def effective_samples(log_weights: Array) -> Array:
-    r"""Kish's effective sample size, :math:`(\sum_k w_k)^2 / \sum_k w_k^2`, (..., K) → (...).
+    r"""Kish's effective sample size, :math:`(\sum_k w_k)^2 / \sum_k w_k^2`, (..., K) → (...); 0 if all weights are 0.
 
     >>> effective_samples(jnp.zeros(8)).item()
     8.0
     """
-    return jnp.exp(2.0 * logsumexp(log_weights, axis=-1) - logsumexp(2.0 * log_weights, axis=-1))
+    log_size = 2.0 * logsumexp(log_weights, axis=-1) - logsumexp(2.0 * log_weights, axis=-1)
+    return jnp.where(jnp.isnan(log_size), 0.0, jnp.exp(log_size))
 
 
 @eqx.filter_jit
 def _row_bounds(
-    model: Model, rows: Array, raw: Array, key: PRNGKeyArray, *, schema: Schema, samples: int, width: int
+    model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, samples: int, width: int
 ) -> RowBounds:
     x = schema.apply(rows)
     q, p = model.posterior.distribution(raw), model.prior_distribution()
-    reconstruction, log_ratio = weight_parts(model, x, raw, row_keys(key, x), samples, width=width)
+    reconstruction, log_ratio = weight_parts(model, x, raw, keys, samples, width=width)
     growth = mean_weight_growth(reconstruction - log_ratio)
     return RowBounds(
         bound=growth[:, -1],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reparam.inference.base import Found, Inference
 from reparam.inference.mean_field import MeanField, NoEncoder
 from reparam.inference.methods import AMORTIZED, Amortized, SemiAmortized
-from reparam.inference.search import Search, maximize
+from reparam.inference.search import Maximum, Search, maximize
 
 __all__ = [
     "AMORTIZED",
@@ -13,6 +13,7 @@ __all__ = [
     "Amortized",
     "Found",
     "Inference",
+    "Maximum",
     "MeanField",
     "NoEncoder",
     "Search",

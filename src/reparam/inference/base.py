@@ -21,7 +21,12 @@ class Found(NamedTuple):
 
 
 class Inference(eqx.Module):
-    """A way to find q(z|x); concrete ones are final, and hold settings but no weights."""
+    """A way to find q(z|x); concrete ones are final, and hold settings but no weights.
+
+    ``samples`` is how many draws a step of the search makes for each datum, 0 where nothing is searched or drawn.
+    """
+
+    samples: eqx.AbstractVar[int]
 
     @abstractmethod
     def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:

@@ -46,11 +46,13 @@ class MeanField(Inference):
     e_steps: int = eqx.field(static=True)
     learning_rate: float = eqx.field(static=True)
     search: Search = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
 
     def __init__(self, e_steps: int = 5, learning_rate: float = 0.05):
         self.e_steps = positive_int("e_steps", e_steps, "inference 'mean_field'")
         self.learning_rate = real_number("learning_rate", learning_rate, "inference 'mean_field'", above=0.0)
         self.search = Search()
+        self.samples = self.search.samples
 
     def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:
         """Optimise each row's q from N(0, I) until it converges."""
@@ -66,7 +68,5 @@ class MeanField(Inference):
 
 def find_locally(model: Model, x: Array, keys: PRNGKeyArray, start: Array, search: Search) -> Found:
     """The q in the model's family that maximises each row's ELBO, from raw vectors ``start`` (B, R)."""
-    raw, _, converged = maximize(
-        lambda raw, x, key, samples: row_elbo(model, raw, x, key, samples), start, x, keys, search
-    )
-    return Found(jax.lax.stop_gradient(raw), converged)
+    end = maximize(lambda raw, x, key, samples: row_elbo(model, raw, x, key, samples), start, x, keys, search)
+    return Found(jax.lax.stop_gradient(end.parameters), end.converged)

@@ -24,6 +24,8 @@ class Amortized(Inference):
     (3, 4)
     """
 
+    samples: int = eqx.field(static=True, default=0)
+
     def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:
         """One pass of the encoder."""
         return all_converged(model.encoder(x))

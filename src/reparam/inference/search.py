@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-ADAM = optax.scale_by_adam(b2=0.99)
+DIRECTION = optax.scale_by_adam(b2=0.99)
 
 Value = Callable[[Any, Array, PRNGKeyArray, int], Array]
 """(parameters of one row, x (P,), key, draws) → an unbiased estimate, shape ()."""
@@ -41,17 +41,40 @@ class Search:
     max_steps: int = 4000
 
 
-class Position(NamedTuple):
-    """Where each of B rows stands; every leaf has the leading axis B."""
+class Maximum(NamedTuple):
+    """Where the search ended for each of B rows."""
+
+    parameters: Any  # the best that were judged, the start among them, a PyTree of arrays (B, ...)
+    value: Array  # (B,) their judged values
+    converged: Array  # (B,)
+
+
+class Climber(NamedTuple):
+    """The parameters of a row, Adam's moments, and the mean of the parameters over the latter half of a window."""
 
     parameters: Any
     moments: Any
+    mean: Any
+
+
+class Visit(NamedTuple):
+    """What a window of one row needs."""
+
+    x: Array  # (P,)
+    key: PRNGKeyArray
+    rate: Array
+
+
+class Position(NamedTuple):
+    """Where each of B rows stands; every leaf has the leading axis B."""
+
+    climber: Climber
     best: Any
     best_value: Array
     halvings: Array
 
 
-def maximize(value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search: Search) -> tuple[Any, Array, Array]:
+def maximize(value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search: Search) -> Maximum:
     """Maximise ``value`` for each row on its own; a row stops by itself, and the call ends with the last.
 
     Args:
@@ -60,10 +83,6 @@ def maximize(value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search
         x: data, (B, P).
         keys: B keys.
         search: how far and how finely.
-
-    Returns:
-        The best parameters that were judged (the start among them), their judged values (B,), and whether each row
-        converged, (B,).
     """
     judge_keys = jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys)
     judged = jax.vmap(lambda parameters, x, key: value(parameters, x, key, search.judge_samples))
@@ -76,51 +95,41 @@ def maximize(value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search
         done, position = carry
         step_keys = jax.vmap(lambda key: jax.random.fold_in(key, done + 1))(keys)
         rate = search.learning_rate * 0.5**position.halvings
-        parameters, moments, mean = jax.vmap(partial(_climb, value, search))(
-            (position.parameters, position.moments), (x, step_keys, rate)
-        )
-        moved = position._replace(parameters=parameters, moments=moments)
-        after = _judge(moved, mean, judged(mean, x, judge_keys), search.tolerance)
+        climber = jax.vmap(partial(_climb, value, search))(position.climber, Visit(x, step_keys, rate))
+        after = _judge(position, climber, judged(climber.mean, x, judge_keys), search.tolerance)
         resting = position.halvings >= search.halvings
         return done + 1, jax.tree.map(lambda old, new: _choose(resting, old, new), position, after)
 
-    start = Position(
-        parameters=parameters,
-        moments=jax.vmap(ADAM.init)(parameters),
-        best=parameters,
-        best_value=judged(parameters, x, judge_keys),
-        halvings=jnp.zeros(len(x), jnp.int32),
-    )
+    climber = Climber(parameters, jax.vmap(DIRECTION.init)(parameters), parameters)
+    start = Position(climber, parameters, judged(parameters, x, judge_keys), jnp.zeros(len(x), jnp.int32))
     _, end = jax.lax.while_loop(unfinished, window, (jnp.int32(0), start))
-    return end.best, end.best_value, end.halvings >= search.halvings
+    return Maximum(end.best, end.best_value, end.halvings >= search.halvings)
 
 
-def _climb(
-    value: Value, search: Search, where: tuple[Any, Any], how: tuple[Array, PRNGKeyArray, Array]
-) -> tuple[Any, Any, Any]:
-    """One window of one row: the parameters, Adam's moments, and the mean of the parameters over the latter half."""
-    (parameters, moments), (x, key, rate) = where, how
-    ascent = jax.grad(lambda parameters, key: -value(parameters, x, key, search.samples))
+def _climb(value: Value, search: Search, start: Climber, visit: Visit) -> Climber:
+    """One window of one row."""
+    x, key, rate = visit
+    descent = jax.grad(lambda parameters, key: -value(parameters, x, key, search.samples))
     counted = search.window - search.window // 2
 
-    def step(carry: tuple[Any, Any, Any], index: Array) -> tuple[tuple[Any, Any, Any], None]:
-        parameters, moments, mean = carry
-        direction, moments = ADAM.update(ascent(parameters, jax.random.fold_in(key, index)), moments)
-        parameters = jax.tree.map(lambda a, d: a - rate * d, parameters, direction)
+    def step(at: Climber, index: Array) -> tuple[Climber, None]:
+        direction, moments = DIRECTION.update(descent(at.parameters, jax.random.fold_in(key, index)), at.moments)
+        parameters = jax.tree.map(lambda a, d: (a - rate * d).astype(a.dtype), at.parameters, direction)
         share = jnp.where(index >= search.window - counted, 1.0 / counted, 0.0)
-        return (parameters, moments, jax.tree.map(lambda m, a: m + share * a, mean, parameters)), None
+        mean = jax.tree.map(lambda m, a: (m + share * a).astype(m.dtype), at.mean, parameters)
+        return Climber(parameters, moments, mean), None
 
-    start = (parameters, moments, jax.tree.map(jnp.zeros_like, parameters))
-    end, _ = jax.lax.scan(step, start, jnp.arange(search.window))
-    return end
+    fresh = start._replace(mean=jax.tree.map(jnp.zeros_like, start.mean))
+    return jax.lax.scan(step, fresh, jnp.arange(search.window))[0]
 
 
-def _judge(position: Position, mean: Any, value: Array, tolerance: float) -> Position:
+def _judge(position: Position, climber: Climber, value: Array, tolerance: float) -> Position:
     """Keep what is better; where the gain is less than ``tolerance``, halve the step size."""
     better = value > position.best_value
     stalled = ~(value > position.best_value + tolerance)
-    return position._replace(
-        best=jax.tree.map(lambda old, new: _choose(better, new, old), position.best, mean),
+    return Position(
+        climber=climber,
+        best=jax.tree.map(lambda old, new: _choose(better, new, old), position.best, climber.mean),
         best_value=jnp.where(better, value, position.best_value),
         halvings=position.halvings + stalled,
     )
