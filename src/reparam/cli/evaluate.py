@@ -38,14 +38,15 @@ def evaluate(
     latents do. With --annealing a second lower bound on ln p(x), and bounds from both sides on rows that RUN simulates.
     """
     from reparam.cli.pictures import save, thinned
-    from reparam.cli.sources import open_run, rows_for
+    from reparam.cli.sources import rows_for
+    from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples
 
     place = picture_path(out, run / "plots" / "bound.png")
-    vae = open_run(run, samples)
+    vae = load(run)
     dataset, shown = rows_for(vae, data, supported=True)
-    found = vae.evaluate(dataset, random_state=seed, report=rows_done("evaluated"))
+    found = vae.evaluate(dataset, samples=samples, random_state=seed, report=rows_done("evaluated"))
     annealed = None
     if annealing:
         chosen, report = thinned(dataset, annealed_rows), rows_done("annealed")

@@ -40,12 +40,12 @@ def gap(
     Without DATA, on training rows and on the rows that the run held out: their difference is the encoder's.
     """
     from reparam.cli.pictures import save, spread
-    from reparam.cli.sources import open_run
+    from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import inference_gaps
 
     place = picture_path(out, run / "plots" / "gap.png")
-    vae = open_run(run, samples)
+    vae = load(run)
     careful = Annealing(temperatures=annealing) if annealing else None
     found: dict[str, Gap] = {}
     for name, (dataset, raw) in _sets(vae, data).items():
@@ -55,6 +55,7 @@ def gap(
             dataset.take(which),
             family=family,
             annealing=careful,
+            samples=samples,
             raw=None if raw is None else raw[which],
             random_state=seed,
             report=rows_done(f"{name}, q optimised"),
@@ -73,14 +74,14 @@ def gap(
 def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] | None]]:
     """DATA, or the run's training rows and those that it held out, if any, by name; with their q where it is stored."""
     from reparam.cli.sources import own_data, rows_for
-    from reparam.data import split
+    from reparam.estimator.fitting import split_rows
 
     if data is not None:
         return {"data": (rows_for(vae, data, supported=True)[0], None)}
     own, raw = own_data(vae), vae.row_raw_ if hasattr(vae, "row_raw_") else None
-    if not vae.early_stopping:
+    train, held_out = split_rows(vae.fitted_.configuration, len(own.rows))
+    if held_out is None:
         return {"training": (own, raw)}
-    train, held_out = split(len(own.rows), vae.validation_fraction, vae.seed_)
     return {
         "training": (own.take(train), None if raw is None else raw[train]),
         "held_out": (own.take(held_out), None),

@@ -37,19 +37,22 @@ def gradients(
     as_json: Json = False,
 ) -> None:
     """Measure the mean, variance and signal-to-noise ratio of gradients of RUN on DATA, and draw them."""
-    import jax
     import jax.numpy as jnp
 
     from reparam.cli.pictures import save
-    from reparam.cli.sources import open_run, rows_for
+    from reparam.cli.sources import rows_for
+    from reparam.estimator import load
+    from reparam.estimator.configuration import root_key
     from reparam.gradients import compare_gradients
     from reparam.plots import gradient_quality
 
     place = picture_path(out, run / "plots" / "gradients.png")
-    vae = open_run(run)
+    vae = load(run)
     dataset, _ = rows_for(vae, data, supported=True)
-    key = jax.random.key(vae.seed_ if seed is None else seed)
-    x = jnp.asarray(dataset.schema.apply(dataset.rows[:rows]))
+    configuration = vae.fitted_.configuration
+    key = root_key(configuration.seed if seed is None else seed)
+    stored, schema = vae.fitted_.stored(dataset.rows[:rows])
+    x = jnp.asarray(schema.apply(stored))
     results = compare_gradients(
         _untrained(vae, dataset) if fresh else vae.model_,
         x,
@@ -75,12 +78,14 @@ def gradients(
 
 def _untrained(vae: VAE, dataset: Dataset) -> Model:
     """The run's model as it would start on these rows; what there is to warn of them was said when it was trained."""
-    from sklearn.base import clone
+    from dataclasses import replace
 
-    fresh: VAE = clone(vae).set_params(likelihood=vae.likelihood_, early_stopping=False)
+    from reparam.estimator import fitting
+
+    alone = replace(vae.fitted_.configuration, likelihood=vae.likelihood_, early_stopping=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReparamWarning)
-        return fresh.prepare(dataset).model_
+        return fitting.begin(alone, dataset).model
 
 
 def _told(part: PartGradient) -> str:

@@ -17,7 +17,7 @@ from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, spl
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
-from reparam.evaluation.rows import map_rows, row_keys
+from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model, Start
 from reparam.probability.likelihoods import Likelihood
 from reparam.training import Record, Rows, Task, TrainState, fit, initial_state
@@ -152,13 +152,14 @@ def binarized(rows: NDArray[Any], schema: Schema, configuration: Configuration) 
                 f"probability lies in [0, 1] (units {schema.units}). Rescale the data, or leave out 'binarize'."
             )
 
-    def bits(chunk: jax.Array) -> jax.Array:
+    def bits(chunk: jax.Array, numbers: jax.Array) -> jax.Array:
         x = schema.apply(chunk)
         if configuration.binarize == "threshold":
             return above_half(x).astype(jnp.uint8)
-        return jax.vmap(drawn)(x, row_keys(configuration.key("binarization"), x)).astype(jnp.uint8)
+        keys = row_keys(configuration.key("binarization"), numbers)
+        return jax.vmap(drawn)(x, keys).astype(jnp.uint8)
 
-    ones = np.asarray(map_rows(jax.jit(bits), rows))
+    ones = np.asarray(map_rows(jax.jit(bits), rows, row_numbers(rows)))
     return ones, replace(schema, dtype="uint8", shift=0.0, scale=1.0, unit=1.0, units="x")
 
 

@@ -104,7 +104,9 @@ def anneal(
     raw = np.asarray(find_rows(inference, model, rows, schema, found_key).raw)
     by_draws = importance_bound(model, rows, schema, plain_key, samples, raw=raw)
     bound = annealed_bound(model, rows, schema, bound_key, annealing, raw=raw, report=report)
-    simulated = bidirectional_bounds(model, simulated_key, len(rows), annealing, inference=inference, report=report)
+    simulated = bidirectional_bounds(
+        model, simulated_key, len(rows), annealing, inference=inference, unit=schema.on_device.unit, report=report
+    )
     told = not_finite(bound=bound, importance_bound=by_draws)
     return Annealed(len(rows), annealing, mean_of(bound), mean_of(by_draws), samples, simulated, told)
 
@@ -141,7 +143,8 @@ def annealed_bound(
         return _forward(model, rows, raw, row_keys(key, numbers), schema=schema, annealing=annealing)
 
     chunk = _rows_at_once(model, annealing)
-    return np.asarray(map_rows(bound, rows, raw, row_numbers(rows), chunk=chunk, report=report))
+    bounds = map_rows(bound, rows, raw, row_numbers(rows), chunk=chunk, report=report)
+    return np.asarray(bounds) - schema.log_volume
 
 
 def bidirectional_bounds(
@@ -151,6 +154,7 @@ def bidirectional_bounds(
     annealing: Annealing,
     *,
     inference: Inference = AMORTIZED,
+    unit: float | tuple[float, ...] = 1.0,
     report: Progress | None = None,
 ) -> Sandwich:
     """Bounds from below and above on ln p(x) of data that the model itself draws (bidirectional Monte Carlo).
@@ -164,6 +168,7 @@ def bidirectional_bounds(
         count: how many data.
         annealing: how carefully.
         inference: how the model finds q, which gives q₀; by default with its encoder.
+        unit: what one unit of the densities is in what the model sees, one number or one for each feature.
         report: called with the data annealed from below and ``count``.
 
     Source: Grosse, Ghahramani & Adams (2015), Section 3.
@@ -171,14 +176,15 @@ def bidirectional_bounds(
     prior_key, data_key, found_key, below_key, above_key = jax.random.split(key, 5)
     z = draw_prior(model, prior_key, count)
     x = draw_data(model, z, data_key)
-    schema = Schema("simulated", x.shape[1:])
+    schema = Schema("simulated", x.shape[1:], unit=unit)
     raw = np.asarray(find_rows(inference, model, x, schema, found_key).raw)
     lower = annealed_bound(model, x, schema, below_key, annealing, raw=raw, report=report)
 
     def bound(rows: Array, raw: Array, z: Array, numbers: Array) -> Array:
         return _backward(model, schema.apply(rows), raw, z, row_keys(above_key, numbers), annealing=annealing)
 
-    upper = np.asarray(map_rows(bound, x, raw, z, row_numbers(x), chunk=_rows_at_once(model, annealing)))
+    bounds = map_rows(bound, x, raw, z, row_numbers(x), chunk=_rows_at_once(model, annealing))
+    upper = np.asarray(bounds) - schema.log_volume
     return Sandwich(mean_of(lower), mean_of(upper), mean_of(upper - lower))
 
 

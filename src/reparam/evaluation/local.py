@@ -28,7 +28,7 @@ JUDGED_DRAWS = 20  # times Search.judge_samples: of the ELBO that is reported
 
 
 class LocalBound(NamedTuple):
-    """The best q of each of N rows in a family: its ELBO by fresh draws, nats, and whether the search came to rest."""
+    """The best q of each of N rows in a family: its ELBO by fresh draws, nats in units, and whether the search came to rest."""
 
     elbo: Any  # (N,)
     converged: Any  # (N,)
@@ -124,7 +124,7 @@ def optimize_family(
         chunk=searched_at_once(model, search.samples),
         report=report,
     )
-    return bound
+    return bound._replace(elbo=bound.elbo - schema.log_volume)
 
 
 def richer_family(name: str, model: Model) -> Posterior:

@@ -26,7 +26,7 @@ DEQUANTIZED = (
 
 @dataclass(frozen=True)
 class ObservationNoise:
-    r"""A Gaussian decoder's noise, in the model's units.
+    r"""A Gaussian decoder's noise, in the data's units.
 
     ``implied_scale`` is the σ_x that training with weight β stands for: :math:`\sigma\sqrt\beta`, since
     :math:`-\|x-\mu\|^2 / 2\sigma^2 - \beta KL` is β times the ELBO of variance :math:`\beta\sigma^2`.
@@ -65,12 +65,12 @@ def observation_noise(
 
 @eqx.filter_jit
 def _noise(model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
-    """Mean variance of p(x|z) and mean square of x − E[x|z] of each row, both (N,)."""
-    x = schema.apply(rows)
+    """Mean variance of p(x|z) and mean square of x − E[x|z] of each row in units, both (N,)."""
+    x, ratio = schema.apply(rows), jnp.asarray(schema.scale) / jnp.asarray(schema.unit)
 
     def of_row(x: Array, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
         p_x = model.decode(model.posterior.distribution(raw).sample(key))
-        return jnp.mean(p_x.variance), jnp.mean((x - p_x.mean) ** 2)
+        return jnp.mean(ratio**2 * p_x.variance), jnp.mean((ratio * (x - p_x.mean)) ** 2)
 
     variance, square = jax.vmap(of_row)(x, raw, keys)
     return variance, square
@@ -95,6 +95,6 @@ def _dequantized(rows: Array, keys: PRNGKeyArray) -> Array:
 
 
 def log_density_in_stored_units(bound: float, schema: Schema) -> float:
-    """ln p of a stored row from ln p of the model's values: minus Σ ln scale."""
-    scale = np.broadcast_to(np.asarray(schema.scale, np.float64), (schema.size,))
-    return bound - float(np.sum(np.log(scale)))
+    """ln p of a stored row from ln p in units: minus Σ ln unit."""
+    unit = np.broadcast_to(np.asarray(schema.unit, np.float64), (schema.size,))
+    return bound - float(np.sum(np.log(unit)))

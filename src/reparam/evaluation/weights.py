@@ -38,7 +38,7 @@ Growth = tuple[BoundAt, ...]
 
 
 class RowBounds(NamedTuple):
-    """What K draws say of each of N rows, in nats."""
+    """What K draws say of each of N rows, in nats; densities are those of the schema's units."""
 
     bound: Any  # (N,) the K-sample bound
     reconstruction: Any  # (N,) E_q ln p(x|z)
@@ -50,6 +50,11 @@ class RowBounds(NamedTuple):
     def elbo(self) -> Any:
         """Reconstruction − KL, (N,)."""
         return self.reconstruction - self.kl
+
+    def in_units(self, log_volume: float) -> RowBounds:
+        """The same of densities in units in which a datum takes e^log_volume times the room."""
+        names = ("bound", "reconstruction", "growth")
+        return self._replace(**{name: getattr(self, name) - log_volume for name in names})
 
 
 def row_bounds(
@@ -82,7 +87,7 @@ def row_bounds(
         return _row_bounds(model, rows, raw, row_keys(key, numbers), schema=schema, samples=samples, width=width)
 
     done: RowBounds = map_rows(bounds, rows, raw, row_numbers(rows), chunk=chunk, report=report)
-    return done
+    return done.in_units(schema.log_volume)
 
 
 def importance_bound(
