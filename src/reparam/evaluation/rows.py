@@ -95,7 +95,7 @@ def _filled(part: NDArray[Any], size: int) -> Array:
 def rows_at_once(widest: int) -> int:
     """How many rows to give to a function that makes ``widest`` values of each at a time: a power of four.
 
-    On a CPU what 64 MiB of single precision hold, at most 16,384 rows, so that a network's weights are read for many rows.
+    On a CPU what 64 MiB of single precision hold, at most 16,384 rows: weights are read once for many rows.
     """
     on_cpu = jax.default_backend() == "cpu"
     most_values, most_rows = (2**24, 4**7) if on_cpu else (2**28, 4**8)
