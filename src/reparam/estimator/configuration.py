@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import equinox as eqx
@@ -79,6 +80,7 @@ class Configuration:
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
+        root_key(self.seed)
         self.objective_part()
         self.recipe(1)
         self._try_parts()
@@ -183,6 +185,6 @@ def _check_widths(hidden: Any) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, list | tuple | np.ndarray) and all(isinstance(width, Integral) for width in value):
         return [int(width) for width in value]
     return value if isinstance(value, str | int | float | bool | None) else None
