@@ -7,22 +7,21 @@ with the rest.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from flowjax.bijections import AbstractBijection
-from flowjax.distributions import Normal as FlowBase
-from flowjax.flows import masked_autoregressive_flow
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
 from reparam.probability.distributions.affine_normal import AffineNormal
-from reparam.probability.distributions.flow import FlowDistribution
+from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.distributions.low_rank_normal import LowRankNormal
-from reparam.probability.scales import Scale, at_least_single, scale_from
-from reparam.specification import positive_int
+from reparam.probability.numerics import at_least_single
+from reparam.probability.scales import Scale, scale_from
+from reparam.specification import positive_int, requirement
 
 
 class Posterior(eqx.Module):
@@ -35,13 +34,13 @@ class Posterior(eqx.Module):
     latent_dim: eqx.AbstractVar[int]
 
     @property
+    @abstractmethod
     def raw_size(self) -> int:
         """How many raw numbers the family takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return q(z) of ``raw``, shape (..., raw_size), with batch shape (...) and event shape (K,)."""
-        raise NotImplementedError
 
     def initial_raw(self) -> Array:
         """Return the raw vector of N(0, I), or the nearest to it, shape (raw_size,): training starts around it."""
@@ -79,8 +78,8 @@ class Diagonal(Posterior):
         key: PRNGKeyArray | None = None,
     ):
         self.latent_dim, self.scale = positive_int("latent_dim", latent_dim), scale_from(scale)
-        self.base, self.df = base, df
-        LocationScale(jnp.zeros(1), jnp.ones(1), base=base, df=df)
+        noise = LocationScale(jnp.zeros(1), jnp.ones(1), base=base, df=df)
+        self.base, self.df = noise.base, noise.df
 
     @property
     def raw_size(self) -> int:
@@ -131,7 +130,7 @@ class Full(Posterior):
 
     def initial_gain(self) -> Array:
         """1 for μ, 0 for S."""
-        return (jnp.arange(self.raw_size) < self.latent_dim).astype(jnp.float32)
+        return (jnp.arange(self.raw_size) < self.latent_dim).astype(float)
 
 
 class Cholesky(Posterior):
@@ -160,10 +159,10 @@ class Cholesky(Posterior):
     def distribution(self, raw: ArrayLike) -> AffineNormal:
         """Return N(μ, LLᵀ)."""
         loc, a, below = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
-        diagonal = jnp.eye(self.latent_dim) * self.scale.std(a)[..., None, :]
+        diagonal = jnp.eye(self.latent_dim, dtype=a.dtype) * self.scale.std(a)[..., None, :]
         rows, columns = jnp.tril_indices(self.latent_dim, -1)
         matrix = diagonal.at[..., rows, columns].set(below)
-        return AffineNormal(loc, matrix, log_abs_det=jnp.sum(self.scale.log_std(a), axis=-1), triangular=True)
+        return AffineNormal(loc, matrix, log_diagonal=self.scale.log_std(a))
 
     def initial_raw(self) -> Array:
         """Raw numbers of μ = 0, L = I."""
@@ -174,7 +173,7 @@ class LowRank(Posterior):
     r"""A diagonal and a few directions, :math:`N(\mu, \mathrm{diag}(\sigma^2) + FF^\top)`, F of shape K×rank.
 
     :math:`z = \mu + \sigma \odot \epsilon_1 + F\epsilon_2`, the noise being (ε₁, ε₂) of size K + rank; raw = (μ, a, F).
-    Source: Rezende, Mohamed & Wierstra (2014), Section 4.3 has the inverse's like.
+    rank ≤ K. Source: Rezende, Mohamed & Wierstra (2014), Section 4.3 has the inverse's like.
 
     >>> LowRank(4, 2).raw_size
     16
@@ -186,6 +185,8 @@ class LowRank(Posterior):
 
     def __init__(self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
         self.latent_dim, self.rank = positive_int("latent_dim", latent_dim), positive_int("rank", rank)
+        if self.rank > self.latent_dim:  # more directions than dimensions: 'cholesky' has every covariance already
+            raise ParameterError(requirement("rank", "posterior 'low_rank'", f"an int in [1, {latent_dim}]", rank))
         self.scale = scale_from(scale)
 
     @property
@@ -223,7 +224,7 @@ class Flow(Posterior):
     latent_dim: int = eqx.field(static=True)
     context: int = eqx.field(static=True)
     scale: Scale
-    bijection: AbstractBijection
+    flow: AutoregressiveFlow
 
     def __init__(
         self,
@@ -235,12 +236,9 @@ class Flow(Posterior):
         scale: str = "log_variance",
         key: PRNGKeyArray | None = None,
     ):
-        self.latent_dim, self.context = (
-            positive_int("latent_dim", latent_dim),
-            positive_int("context", context),
-        )
+        self.latent_dim, self.context = positive_int("latent_dim", latent_dim), positive_int("context", context)
         self.scale = scale_from(scale)
-        self.bijection = autoregressive(latent_dim, layers, width, context, key)
+        self.flow = AutoregressiveFlow(latent_dim, layers, width, context, key)
 
     @property
     def raw_size(self) -> int:
@@ -251,7 +249,7 @@ class Flow(Posterior):
         """Return the law of T(μ + σε; c)."""
         loc, a, context = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
         base = LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a))
-        return FlowDistribution(base, self.bijection, context)
+        return FlowDistribution(base, self.flow, context)
 
     def initial_raw(self) -> Array:
         """Raw numbers of μ = 0, σ = 1, c = 0."""
@@ -271,24 +269,3 @@ def standard_raw(latent_dim: int, scale: Scale, rest: int = 0) -> Array:
     """Raw numbers of loc 0 and σ 1 (the middle of a scale that cannot reach 1), then ``rest`` zeros."""
     a = scale.raw(jnp.ones(latent_dim))
     return jnp.concatenate([jnp.zeros(latent_dim), jnp.where(jnp.isfinite(a), a, 0.0), jnp.zeros(rest)])
-
-
-def autoregressive(
-    latent_dim: int, layers: int, width: int, context: int | None, key: PRNGKeyArray | None
-) -> AbstractBijection:
-    """A chain of masked autoregressive layers, quick in the direction of sampling.
-
-    Raises:
-        ParameterError: fewer than two latents, which leave nothing to be autoregressive in.
-    """
-    if positive_int("latent_dim", latent_dim) < 2:
-        raise ParameterError("A flow needs at least 2 latents: with latent_dim=1 choose 'diagonal'.")
-    flow = masked_autoregressive_flow(
-        jax.random.key(0) if key is None else key,
-        base_dist=FlowBase(jnp.zeros(latent_dim)),
-        cond_dim=context,
-        flow_layers=positive_int("layers", layers),
-        nn_width=positive_int("width", width),
-        invert=False,
-    )
-    return flow.bijection

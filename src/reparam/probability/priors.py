@@ -5,19 +5,19 @@ A prior is asked for its distribution together with the encoder, because one of 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from flowjax.bijections import AbstractBijection
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
-from reparam.probability.distributions.flow import FlowDistribution
+from reparam.errors import ParameterError
+from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution
 from reparam.probability.distributions.location_scale import LocationScale
-from reparam.probability.posteriors import autoregressive
 from reparam.specification import positive_int
 
 Encode = Callable[[Array], Distribution]
@@ -31,9 +31,9 @@ class Prior(eqx.Module):
 
     latent_dim: eqx.AbstractVar[int]
 
+    @abstractmethod
     def distribution(self, encode: Encode | None = None) -> Distribution:
         """Return p(z), batch shape () and event shape (K,); ``encode`` maps x to q(z|x)."""
-        raise NotImplementedError
 
 
 class StandardNormal(Prior):
@@ -90,7 +90,11 @@ class GaussianMixture(Prior):
 class VampPrior(Prior):
     r"""The encoder's own posteriors at learned pseudo-inputs, :math:`\frac1C \sum_c q(z|u_c)`.
 
-    Source: Tomczak & Welling (2018), Equation 9. The pseudo-inputs start at data rows. It needs an encoder.
+    Source: Tomczak & Welling (2018), Equation 9. The pseudo-inputs start at data rows, (N, P), repeated where they are
+    fewer than C.
+
+    Raises:
+        ParameterError: no rows to start at; or a distribution is asked for without an encoder.
 
     >>> encode = lambda u: LocationScale(u, jnp.ones(2))
     >>> VampPrior(2, 3, pseudo_inputs=jnp.zeros((3, 2))).distribution(encode).mixture_size
@@ -110,14 +114,21 @@ class VampPrior(Prior):
     ):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
         positive_int("components", components, "prior 'vamp'")
-        rows = jnp.zeros((1, latent_dim)) if pseudo_inputs is None else pseudo_inputs
-        self.pseudo_inputs = jnp.resize(rows, (components, rows.shape[-1]))
+        if pseudo_inputs is None:
+            raise ParameterError(
+                "prior 'vamp' starts at rows of data: VampPrior(K, C, pseudo_inputs=rows), rows (N, P)."
+            )
+        self.pseudo_inputs = jnp.resize(pseudo_inputs, (components, pseudo_inputs.shape[-1]))
 
     def distribution(self, encode: Encode | None = None) -> dist.MixtureSameFamily:
-        """Return the mixture of the posteriors at the pseudo-inputs; without an encoder the inputs are the means."""
-        components = standard_normal_at(self.pseudo_inputs) if encode is None else encode(self.pseudo_inputs)
+        """Return the mixture of the posteriors at the pseudo-inputs."""
+        if encode is None:
+            raise ParameterError(
+                "prior 'vamp' is made of the encoder's posteriors: call distribution(encode) with a function that maps "
+                "x to q(z|x), such as Model.encode."
+            )
         weights = dist.Categorical(logits=jnp.zeros(self.pseudo_inputs.shape[0]))
-        return dist.MixtureSameFamily(weights, components)
+        return dist.MixtureSameFamily(weights, encode(self.pseudo_inputs))
 
 
 class FlowPrior(Prior):
@@ -128,7 +139,7 @@ class FlowPrior(Prior):
     """
 
     latent_dim: int = eqx.field(static=True)
-    bijection: AbstractBijection
+    flow: AutoregressiveFlow
 
     def __init__(
         self,
@@ -140,11 +151,11 @@ class FlowPrior(Prior):
         key: PRNGKeyArray | None = None,
     ):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
-        self.bijection = autoregressive(latent_dim, layers, width, None, key)
+        self.flow = AutoregressiveFlow(latent_dim, layers, width, None, key)
 
     def distribution(self, encode: Encode | None = None) -> FlowDistribution:
         """Return the law of T(u)."""
-        return FlowDistribution(standard_normal(self.latent_dim), self.bijection)
+        return FlowDistribution(standard_normal(self.latent_dim), self.flow)
 
 
 PRIORS: dict[str, type[Prior]] = {
@@ -157,9 +168,5 @@ PRIORS: dict[str, type[Prior]] = {
 
 def standard_normal(latent_dim: int) -> LocationScale:
     """N(0, I) of K dimensions."""
-    return standard_normal_at(jnp.zeros(latent_dim))
-
-
-def standard_normal_at(loc: Array) -> LocationScale:
-    """N(loc, I)."""
-    return LocationScale(loc, jnp.ones_like(loc), log_scale=jnp.zeros_like(loc))
+    zeros = jnp.zeros(latent_dim)
+    return LocationScale(zeros, jnp.ones_like(zeros), log_scale=zeros)

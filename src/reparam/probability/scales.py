@@ -18,25 +18,28 @@ input cannot hold it); ``log_std`` never saturates.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from reparam.errors import ParameterError
+from reparam.probability.numerics import at_least_single, inverse_log_softplus, log_softplus, saturated_exp
 from reparam.specification import lookup
 
 
 class Scale(eqx.Module):
     """An invertible map between a raw number and a standard deviation; concrete scales are final."""
 
+    @abstractmethod
     def log_std(self, raw: ArrayLike) -> Array:
         """Return ln σ of ``raw``, without forming σ first. Shapes: any, kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raw_from_log_std(self, log_std: ArrayLike) -> Array:
         """Return the raw number whose σ has the given logarithm: the inverse of :meth:`log_std`."""
-        raise NotImplementedError
 
     def std(self, raw: ArrayLike) -> Array:
         """Return σ > 0 of ``raw``. Shapes: any, kept."""
@@ -231,39 +234,3 @@ def mean_variance_from_natural(eta1: ArrayLike, eta2: ArrayLike) -> tuple[Array,
     """
     variance = -0.5 / at_least_single(eta2)
     return at_least_single(eta1) * variance, variance
-
-
-def at_least_single(number: ArrayLike) -> Array:
-    """The same numbers in single precision or better: half precision cannot hold exp of what a network gives."""
-    array = jnp.asarray(number)
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
-
-
-def saturated_exp(x: Array) -> Array:
-    """Exp(x), held where its square can be represented, while its gradient stays exp(x) at the held value."""
-    limits = jnp.finfo(x.dtype)
-    held = jnp.clip(x, 0.5 * jnp.log(limits.tiny) + 1.0, 0.5 * jnp.log(limits.max) - 1.0)
-    return jnp.exp(jax.lax.stop_gradient(held) + (x - jax.lax.stop_gradient(x)))
-
-
-@jax.custom_jvp
-def log_softplus(x: Array) -> Array:
-    """Ln ln(1 + e^x); below −20 the softplus is e^x to double precision after one correction term."""
-    far_below = x < -20.0
-    return jnp.where(far_below, x - 0.5 * saturated_exp(x), jnp.log(jax.nn.softplus(jnp.where(far_below, 0.0, x))))
-
-
-@log_softplus.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """Sigmoid(x)/softplus(x), as one factor: a sum of terms would turn an infinite tangent into NaN."""
-    (x,), (tangent,) = primals, tangents
-    far_below = x < -20.0
-    safe = jnp.where(far_below, 0.0, x)
-    return log_softplus(x), tangent * jnp.where(far_below, 1.0, jax.nn.sigmoid(safe) / jax.nn.softplus(safe))
-
-
-def inverse_log_softplus(y: Array) -> Array:
-    """The x with ln ln(1 + e^x) = y: ln(e^σ − 1) = σ + ln(1 − e^{−σ}) at σ = e^y, which tends to y far below zero."""
-    far_below = y < -20.0
-    std = saturated_exp(jnp.where(far_below, 0.0, y))
-    return jnp.where(far_below, y + 0.5 * saturated_exp(y), std + jnp.log(-jnp.expm1(-std)))

@@ -9,36 +9,40 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution, constraints
 
+from reparam.probability.numerics import at_least_single
+from reparam.probability.supports import Support, codes, guarded
 
-class Categorical(Distribution):
+
+class CategoricalLogits(Distribution):
     r"""Categorical by its logits: :math:`\ln p(k) = a_k - \ln \sum_j e^{a_j}`, k in {0, …, K − 1}.
 
     numpyro's own indexes with k and so refuses codes stored as floats, which data are; here a select takes the place
     of the index. ``logits``: (..., K); k and log_prob: (...).
 
-    >>> round(Categorical(jnp.array([0.0, jnp.log(3.0)])).log_prob(1.0).item(), 4)
+    >>> round(CategoricalLogits(jnp.array([0.0, jnp.log(3.0)])).log_prob(1.0).item(), 4)
     -0.2877
     """
 
     arg_constraints: ClassVar = {"logits": constraints.real_vector}
 
     def __init__(self, logits: ArrayLike, *, validate_args: bool | None = False):
-        self.logits = jnp.asarray(logits)
+        self.logits = at_least_single(logits)
         super().__init__(self.logits.shape[:-1], validate_args=validate_args)
 
     @property
-    def support(self) -> constraints.Constraint:
+    def support(self) -> Support:
         """The codes 0 … K − 1."""
-        return constraints.integer_interval(0, self.logits.shape[-1] - 1)
+        return codes(self.logits.shape[-1])
 
     @property
     def codes(self) -> Array:
         """All codes, (K,)."""
         return jnp.arange(self.logits.shape[-1], dtype=self.logits.dtype)
 
-    def log_prob(self, value: ArrayLike) -> Array:
+    @guarded
+    def log_prob(self, value: Array) -> Array:
         """Return ln p(k) in nats."""
-        chosen = jnp.asarray(value)[..., None] == self.codes
+        chosen = value[..., None] == self.codes
         return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:

@@ -9,10 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution, constraints
 
+from reparam.probability.numerics import at_least_single
+from reparam.probability.supports import UNIT, guarded
+
 SERIES_BELOW = 0.5
 
 
-class ContinuousBernoulli(Distribution):
+class ContinuousBernoulliLogits(Distribution):
     r"""Continuous Bernoulli by its logits η = ln λ − ln(1 − λ); shapes (...).
 
     .. math:: p(x) = C(\lambda)\, \lambda^x (1 - \lambda)^{1 - x} = \frac{\eta}{e^\eta - 1}\, e^{\eta x},
@@ -21,18 +24,19 @@ class ContinuousBernoulli(Distribution):
     At λ = ½ the constant is 0/0, and it is a power series there; far out it is written by |η|, so that nothing
     overflows. numpyro has no such family. Source: Loaiza-Ganem & Cunningham (2019), Eqs. 4–6.
 
-    >>> ContinuousBernoulli(jnp.array([0.0, 1e4])).log_prob(jnp.ones(2)).round(2).tolist()
+    >>> ContinuousBernoulliLogits(jnp.array([0.0, 1e4])).log_prob(jnp.ones(2)).round(2).tolist()
     [0.0, 9.210000038146973]
     """
 
     arg_constraints: ClassVar = {"logits": constraints.real}
-    support = constraints.unit_interval
+    support = UNIT
 
     def __init__(self, logits: ArrayLike, *, validate_args: bool | None = False):
-        self.logits = jnp.asarray(logits)
+        self.logits = at_least_single(logits)
         super().__init__(self.logits.shape, validate_args=validate_args)
 
-    def log_prob(self, value: ArrayLike) -> Array:
+    @guarded
+    def log_prob(self, value: Array) -> Array:
         """Return ln p(x) in nats: η x − max(η, 0) + ln(|η| / (1 − e^{−|η|}))."""
         small, near, far = _split(self.logits)
         distance = jnp.abs(far)
@@ -41,7 +45,7 @@ class ContinuousBernoulli(Distribution):
             -near / 2 - near**2 / 24 + near**4 / 2880 - near**6 / 181440,
             jnp.log(distance) - jnp.log(-jnp.expm1(-distance)) - jnp.maximum(far, 0.0),
         )
-        return jnp.asarray(value) * self.logits + log_constant
+        return value * self.logits + log_constant
 
     def icdf(self, quantile: ArrayLike) -> Array:
         """Return x with P(X ≤ x) = u: ln(1 + u (e^η − 1)) / η, measured from the end that η favours."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike
-from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
-from reparam.probability.distributions import negative_binomial
-from reparam.probability.distributions.special_functions import softplus
-from reparam.probability.likelihoods.base import Likelihood, Mask, is_count, log_of_mean, tempered
-
-COUNTS = "the whole numbers 0, 1, 2, …"
+from reparam.probability.distributions.counts import NegativeBinomialByMean, PoissonByMean, ZeroInflated
+from reparam.probability.likelihoods.base import Likelihood, log_of_mean
+from reparam.probability.numerics import softplus, tempered
+from reparam.probability.supports import COUNTS, Support
 
 
 class Poisson(Likelihood):
@@ -27,16 +24,11 @@ class Poisson(Likelihood):
 
     event_size: int = eqx.field(static=True)
     name: ClassVar[str] = "poisson"
-    support: ClassVar[str] = COUNTS
-    discrete: ClassVar[bool] = True
+    support: ClassVar[Support] = COUNTS
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Poisson laws."""
-        return dist.Poisson(jnp.exp(tempered(raw)), validate_args=False).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """A whole number from 0 on."""
-        return is_count(x)
+        return PoissonByMean(tempered(raw)).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logarithms of the means."""
@@ -55,20 +47,15 @@ class NegativeBinomial(Likelihood):
     event_size: int = eqx.field(static=True)
     log_inverse_dispersion: Array
     name: ClassVar[str] = "negative_binomial"
-    support: ClassVar[str] = COUNTS
-    discrete: ClassVar[bool] = True
+    support: ClassVar[Support] = COUNTS
 
     def __init__(self, event_size: int):
         self.event_size = event_size
-        self.log_inverse_dispersion = jnp.zeros(event_size, jnp.float32)
+        self.log_inverse_dispersion = jnp.zeros(event_size)
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent negative binomial laws."""
         return _negative_binomial(raw, self.log_inverse_dispersion).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """A whole number from 0 on."""
-        return is_count(x)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logarithms of the means."""
@@ -87,12 +74,11 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     event_size: int = eqx.field(static=True)
     log_inverse_dispersion: Array
     name: ClassVar[str] = "zero_inflated_negative_binomial"
-    support: ClassVar[str] = COUNTS
-    discrete: ClassVar[bool] = True
+    support: ClassVar[Support] = COUNTS
 
     def __init__(self, event_size: int):
         self.event_size = event_size
-        self.log_inverse_dispersion = jnp.zeros(event_size, jnp.float32)
+        self.log_inverse_dispersion = jnp.zeros(event_size)
 
     @property
     def raw_per_feature(self) -> int:
@@ -103,11 +89,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         """Return independent zero-inflated negative binomial laws."""
         log_mean, gate_logits = self.blocks(raw)
         counts = _negative_binomial(log_mean, self.log_inverse_dispersion)
-        return negative_binomial.ZeroInflated(counts, gate_logits).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """A whole number from 0 on."""
-        return is_count(x)
+        return ZeroInflated(counts, gate_logits).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return a dropout of 0.12 and the means that then give the data's."""
@@ -115,5 +97,5 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         return jnp.concatenate([log_of_mean(x_mean) + softplus(gate_logits), gate_logits])
 
 
-def _negative_binomial(log_mean: ArrayLike, log_inverse_dispersion: Array) -> negative_binomial.NegativeBinomial:
-    return negative_binomial.NegativeBinomial(tempered(log_mean), tempered(log_inverse_dispersion))
+def _negative_binomial(log_mean: ArrayLike, log_inverse_dispersion: Array) -> NegativeBinomialByMean:
+    return NegativeBinomialByMean(tempered(log_mean), tempered(log_inverse_dispersion))

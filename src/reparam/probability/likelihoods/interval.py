@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike
-from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
-from reparam.probability.distributions import beta, continuous_bernoulli
-from reparam.probability.likelihoods.base import Likelihood, Mask, is_unit, logit, tempered
-from reparam.probability.scales import at_least_single
+from reparam.probability.distributions.beta import BetaByMean
+from reparam.probability.distributions.continuous_bernoulli import ContinuousBernoulliLogits
+from reparam.probability.likelihoods.base import Likelihood
+from reparam.probability.numerics import at_least_single, logit, tempered
+from reparam.probability.supports import OPEN_UNIT, UNIT, Support
 
 
 class ContinuousBernoulli(Likelihood):
@@ -27,21 +27,16 @@ class ContinuousBernoulli(Likelihood):
 
     event_size: int = eqx.field(static=True)
     name: ClassVar[str] = "continuous_bernoulli"
-    support: ClassVar[str] = "[0, 1]"
-    discrete: ClassVar[bool] = False
+    support: ClassVar[Support] = UNIT
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent continuous Bernoulli laws of the logits."""
-        return continuous_bernoulli.ContinuousBernoulli(at_least_single(raw)).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """In [0, 1]."""
-        return is_unit(x)
+        return ContinuousBernoulliLogits(at_least_single(raw)).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logits whose law has the means, between −50 and 50, read off a grid."""
         grid = jnp.linspace(-50.0, 50.0, 2001)
-        return jnp.interp(at_least_single(x_mean), continuous_bernoulli.ContinuousBernoulli(grid).mean, grid)
+        return jnp.interp(at_least_single(x_mean), ContinuousBernoulliLogits(grid).mean, grid)
 
 
 class Beta(Likelihood):
@@ -53,8 +48,7 @@ class Beta(Likelihood):
 
     event_size: int = eqx.field(static=True)
     name: ClassVar[str] = "beta"
-    support: ClassVar[str] = "the open interval (0, 1)"
-    discrete: ClassVar[bool] = False
+    support: ClassVar[Support] = OPEN_UNIT
 
     @property
     def raw_per_feature(self) -> int:
@@ -64,13 +58,9 @@ class Beta(Likelihood):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent beta laws."""
         mean_logits, log_precision = tempered(self.blocks(raw))
-        return beta.Beta(mean_logits, log_precision).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """Strictly between 0 and 1."""
-        return np.asarray((x > 0) & (x < 1))
+        return BetaByMean(mean_logits, log_precision).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means and φ = 2, the uniform law where the mean is ½."""
-        mean_logits = logit(at_least_single(x_mean))
+        mean_logits = logit(x_mean)
         return jnp.concatenate([mean_logits, jnp.full_like(mean_logits, jnp.log(2.0))])

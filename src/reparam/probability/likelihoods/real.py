@@ -9,23 +9,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
-from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
-from reparam.probability.distributions.additive_noise import AdditiveNoise
-from reparam.probability.likelihoods.base import (
-    TEMPERED_BEYOND,
-    Likelihood,
-    Mask,
-    is_finite,
-    positive_number,
-    tempered,
-)
-from reparam.probability.scales import at_least_single
+from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.likelihoods.base import Likelihood, positive_number
+from reparam.probability.numerics import TEMPERED_BEYOND, at_least_single, tempered
+from reparam.probability.supports import REALS, Support
 from reparam.specification import positive_int
 
-REALS = "the finite real numbers"
 SMALLEST_START = 1e-3  # a constant column has no spread, and would start with a cliff
 SMALLEST_VARIANCE = math.exp(-2.0 * TEMPERED_BEYOND)
 
@@ -50,17 +42,17 @@ class Gaussian(Likelihood):
     noise: str = eqx.field(static=True)
     log_scale: Array | float | None  # a float where it is fixed, so that no optimiser takes it for a weight
     name: ClassVar[str] = "gaussian"
-    support: ClassVar[str] = REALS
-    discrete: ClassVar[bool] = False
+    support: ClassVar[Support] = REALS
 
     def __init__(self, event_size: int, noise: str = "learned"):
         self.event_size = positive_int("event_size", event_size, "the gaussian likelihood")
-        self.noise, colon, std = str(noise).partition(":")
+        kind, colon, std = str(noise).partition(":")
+        self.noise = kind.replace("-", "_")
         match self.noise:
             case "learned" | "optimal" if not colon:
-                self.log_scale = jnp.zeros((), jnp.float32)
+                self.log_scale = jnp.zeros(())
             case "per_dimension" if not colon:
-                self.log_scale = jnp.zeros(event_size, jnp.float32)
+                self.log_scale = jnp.zeros(event_size)
             case "decoder" if not colon:
                 self.log_scale = None
             case "fixed":
@@ -79,11 +71,7 @@ class Gaussian(Likelihood):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent normal laws."""
         loc, *decoded = self.blocks(raw)
-        return AdditiveNoise(loc, self._log_scale(decoded)).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """Finite."""
-        return is_finite(x)
+        return LocationScale(loc, log_scale=self._log_scale(decoded), event_dim=0).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means, and ln σ at the data's spread where the decoder gives it."""
@@ -135,20 +123,15 @@ class Laplace(Likelihood):
     event_size: int = eqx.field(static=True)
     log_scale: Array
     name: ClassVar[str] = "laplace"
-    support: ClassVar[str] = REALS
-    discrete: ClassVar[bool] = False
+    support: ClassVar[Support] = REALS
 
     def __init__(self, event_size: int):
         self.event_size = event_size
-        self.log_scale = jnp.zeros((), jnp.float32)
+        self.log_scale = jnp.zeros(())
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Laplace laws."""
-        return AdditiveNoise(at_least_single(raw), tempered(self.log_scale), base="laplace").to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """Finite."""
-        return is_finite(x)
+        return _about(raw, self.log_scale, base="laplace")
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
@@ -174,22 +157,16 @@ class StudentT(Likelihood):
     df: float = eqx.field(static=True)
     log_scale: Array
     name: ClassVar[str] = "student_t"
-    support: ClassVar[str] = REALS
-    discrete: ClassVar[bool] = False
+    support: ClassVar[Support] = REALS
 
     def __init__(self, event_size: int, df: float = 4.0):
         self.event_size = event_size
         self.df = positive_number("df", df, self.name)
-        self.log_scale = jnp.zeros((), jnp.float32)
+        self.log_scale = jnp.zeros(())
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Student-t laws."""
-        noise = AdditiveNoise(at_least_single(raw), tempered(self.log_scale), base="student_t", df=self.df)
-        return noise.to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """Finite."""
-        return is_finite(x)
+        return _about(raw, self.log_scale, base="student_t", df=self.df)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
@@ -199,6 +176,11 @@ class StudentT(Likelihood):
         """Return the likelihood with its scale at the spread of the data."""
         started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, starting_log_scale(one_for_all(x_std)))
         return started
+
+
+def _about(loc: ArrayLike, log_scale: Array, **base: Any) -> Distribution:
+    """Independent laws about the decoder's locations."""
+    return LocationScale(at_least_single(loc), log_scale=tempered(log_scale), event_dim=0, **base).to_event(1)
 
 
 def starting_log_scale(x_std: ArrayLike) -> Array:

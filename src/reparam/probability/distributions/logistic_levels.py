@@ -10,33 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution, constraints
 
-from reparam.probability.distributions.special_functions import log_sigmoid
-from reparam.probability.scales import at_least_single
+from reparam.probability.numerics import at_least_single, log_sigmoid
+from reparam.probability.supports import LEVELS, guarded
 
-LEVELS = 256
-STEP = 1.0 / (LEVELS - 1)
-
-
-class EightBit(constraints.Constraint):
-    """The 8-bit levels over 255: 0, 1/255, …, 1."""
-
-    is_discrete = True
-
-    def __call__(self, x: ArrayLike) -> Array:
-        """Whether x is a level, up to rounding."""
-        level = jnp.asarray(x) / STEP
-        return (level > -0.5) & (level < LEVELS - 0.5) & (jnp.abs(level - jnp.round(level)) < 1e-3)
-
-    def feasible_like(self, prototype: ArrayLike) -> Array:
-        """Return zeros."""
-        return jnp.zeros_like(prototype)
-
-    def tree_flatten(self) -> tuple[tuple[()], tuple[tuple[()], dict[str, object]]]:
-        """Nothing to carry."""
-        return (), ((), {})
+COUNT = 256
+STEP = 1.0 / (COUNT - 1)
 
 
-class DiscretizedLogistic(Distribution):
+class LogisticLevels(Distribution):
     r"""A mixture of K logistics on 8-bit levels x = k/255; the first and the last bin take in the tails.
 
     With σ the logistic function and bins :math:`x \pm \tfrac{1}{510}`,
@@ -54,7 +35,7 @@ class DiscretizedLogistic(Distribution):
         log_scale: ln s, (..., K).
 
     >>> levels = jnp.arange(256) / 255
-    >>> law = DiscretizedLogistic(jnp.zeros(1), jnp.array([0.4]), jnp.array([-3.0]))
+    >>> law = LogisticLevels(jnp.zeros(1), jnp.array([0.4]), jnp.array([-3.0]))
     >>> round(jnp.exp(law.log_prob(levels)).sum().item(), 4)
     1.0
     """
@@ -64,7 +45,7 @@ class DiscretizedLogistic(Distribution):
         "loc": constraints.real_vector,
         "log_scale": constraints.real_vector,
     }
-    support = EightBit()
+    support = LEVELS
 
     def __init__(
         self,
@@ -74,17 +55,18 @@ class DiscretizedLogistic(Distribution):
         *,
         validate_args: bool | None = False,
     ):
-        self.logits, self.loc, self.log_scale = jnp.broadcast_arrays(logits, loc, log_scale)
+        self.logits, self.loc, self.log_scale = jnp.broadcast_arrays(*map(at_least_single, (logits, loc, log_scale)))
         super().__init__(self.logits.shape[:-1], validate_args=validate_args)
 
-    def log_prob(self, value: ArrayLike) -> Array:
+    @guarded
+    def log_prob(self, value: Array) -> Array:
         """Return ln p(x) in nats; x is taken to its nearest level."""
-        level = jnp.round(at_least_single(value) / STEP)[..., None]
+        level = jnp.round(value / STEP)[..., None]
         above = log_sigmoid(-self._standardized(level - 0.5))
         below = log_sigmoid(self._standardized(level + 0.5))
         width = STEP * jnp.exp(-self.log_scale)
         inside = above + below + jnp.log(-jnp.expm1(-width))
-        component = jnp.where(level <= 0, below, jnp.where(level >= LEVELS - 1, above, inside))
+        component = jnp.where(level <= 0, below, jnp.where(level >= COUNT - 1, above, inside))
         return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + component, axis=-1)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
@@ -94,7 +76,7 @@ class DiscretizedLogistic(Distribution):
         choice = jax.random.categorical(choice_key, self.logits, shape=shape)[..., None]
         loc, log_scale = (self._component(parameter, choice) for parameter in (self.loc, self.log_scale))
         x = loc + jnp.exp(log_scale) * jax.random.logistic(noise_key, shape, loc.dtype)
-        return jnp.clip(jnp.round(x / STEP), 0, LEVELS - 1) * STEP
+        return jnp.clip(jnp.round(x / STEP), 0, COUNT - 1) * STEP
 
     @property
     def mean(self) -> Array:
@@ -123,5 +105,5 @@ class DiscretizedLogistic(Distribution):
             tail = jnp.sum(weights * jax.nn.sigmoid(-self._standardized(level - 0.5)), axis=-1)
             return total + weight(level) * tail
 
-        total: Array = jax.lax.fori_loop(1, LEVELS, add, jnp.zeros(self.batch_shape, self.loc.dtype))
+        total: Array = jax.lax.fori_loop(1, COUNT, add, jnp.zeros(self.batch_shape, self.loc.dtype))
         return total
