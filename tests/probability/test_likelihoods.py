@@ -13,8 +13,8 @@ from examples import LIKELIHOOD_EXAMPLES
 from reparam.errors import DataError, ParameterError, ReparamWarning, SupportError
 from reparam.probability.distributions.beta import BetaByMean
 from reparam.probability.distributions.continuous_bernoulli import ContinuousBernoulliLogits
-from reparam.probability.distributions.logistic_levels import LogisticLevels
 from reparam.probability.distributions.counts import NegativeBinomialByMean, ZeroInflated
+from reparam.probability.distributions.logistic_levels import LogisticLevels
 from reparam.probability.likelihoods import LIKELIHOODS
 from reparam.probability.numerics import tempered
 from reparam.specification import build, lookup
@@ -25,6 +25,7 @@ SPECIFICATIONS = {
     "gaussian": 3,
     "gaussian:learned": 3,
     "gaussian:per_dimension": 3,
+    "gaussian:per-dimension": 3,
     "gaussian:decoder": 6,
     "gaussian:optimal": 3,
     "gaussian:fixed:0.1": 3,
@@ -86,7 +87,9 @@ def test_learned_noise_is_in_the_default_precision(specification):
 
 def test_discrete_likelihoods_are_those_with_probability_mass():
     densities = {"continuous_bernoulli", "gaussian", "laplace", "student_t", "beta"}
-    assert {name for name in LIKELIHOODS if not likelihood_of("categorical:3" if name == "categorical" else name).discrete} == densities
+    assert {
+        name for name in LIKELIHOODS if not likelihood_of("categorical:3" if name == "categorical" else name).discrete
+    } == densities
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,7 @@ def test_discrete_likelihoods_are_those_with_probability_mass():
         ("gaussian:fixed", r"\(0, inf\). Got ''"),
         ("student_t:0", r"'df' .* student_t likelihood .* \(0, inf\). Got 0"),
         ("student_t:many", "Got 'many'"),
+        ("student_t:inf", r"\(0, inf\). Got inf"),
         ("categorical", "categories"),
         ("categorical:0", r"'categories' .* int in \[1, inf\). Got 0"),
         ("discretized_logistic:2.5", "Got 2.5"),
@@ -335,3 +339,32 @@ def test_half_precision_data_are_taken_to_their_level():
     law = LogisticLevels(jnp.zeros(1), jnp.array([0.4]), jnp.array([-3.0]))
     levels = np.arange(256) / 255
     np.testing.assert_array_equal(law.log_prob(levels.astype(np.float16)), law.log_prob(levels.astype(np.float32)))
+
+
+OUTSIDE = {
+    "bernoulli": [5.0, -0.5, np.nan],
+    "continuous_bernoulli": [2.0, -0.1],
+    "categorical:3": [3.0, -1.0, 0.5],
+    "poisson": [-1.0, 0.5, np.inf],
+    "negative_binomial": [-1.0, 2.5],
+    "zero_inflated_negative_binomial": [-1.0, 2.5, np.nan],
+    "discretized_logistic:2": [0.501, -1 / 255, 256 / 255],
+    "beta": [0.0, 1.0, -0.5, 2.0],
+}
+
+
+@pytest.mark.parametrize("specification", OUTSIDE)
+def test_outside_the_support_the_probability_is_zero(specification):
+    """−∞, with a gradient of 0, and numpyro's warning where arguments are validated."""
+    likelihood = likelihood_of(specification, 1)
+    raw = jnp.linspace(-0.5, 0.7, likelihood.raw_size)
+    for value in OUTSIDE[specification]:
+        log_prob, gradient = jax.value_and_grad(lambda raw, x: likelihood.distribution(raw).log_prob(x))(
+            raw, jnp.array([value])
+        )
+        assert log_prob == -jnp.inf, value
+        assert not np.isnan(gradient).any(), value
+    law = likelihood.distribution(raw).base_dist
+    law._validate_args = True
+    with pytest.warns(UserWarning, match="Out-of-support"):
+        law.log_prob(jnp.array([OUTSIDE[specification][0]]))

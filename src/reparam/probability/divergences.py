@@ -179,7 +179,7 @@ Simple = LocationScale | AffineNormal | LowRankNormal
 ClosedForm = Callable[[Any, Any], Array]
 
 GAUSSIANS = ("normal", "affine", "low_rank")
-CLOSED_FORMS: dict[tuple[str, str], ClosedForm] = {
+CLOSED_FORMS: dict[tuple[str | None, str | None], ClosedForm] = {
     **dict.fromkeys(itertools.product(GAUSSIANS, GAUSSIANS), _kl_affine),
     ("normal", "normal"): _kl_diagonal_normal,
     ("low_rank", "normal"): _kl_low_rank_diagonal,
@@ -259,7 +259,9 @@ def _coordinates(d: Distribution) -> LocationScale | None:
     return LocationScale(loc, scale, log_scale=log_scale, base=kind)
 
 
-def _kind(d: Simple | None) -> str:
+def _kind(d: Simple | None) -> str | None:
+    if d is None:
+        return None
     return d.base if isinstance(d, LocationScale) else "low_rank" if isinstance(d, LowRankNormal) else "affine"
 
 

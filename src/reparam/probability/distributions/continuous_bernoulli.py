@@ -42,7 +42,7 @@ class ContinuousBernoulliLogits(Distribution):
         distance = jnp.abs(far)
         log_constant = jnp.where(
             small,
-            -near / 2 - near**2 / 24 + near**4 / 2880 - near**6 / 181440,
+            -near / 2 - near**2 / 24 + near**4 / 2880 - near**6 / 181440 + near**8 / 9676800 - near**10 / 479001600,
             jnp.log(distance) - jnp.log(-jnp.expm1(-distance)) - jnp.maximum(far, 0.0),
         )
         return value * self.logits + log_constant
@@ -63,7 +63,7 @@ class ContinuousBernoulliLogits(Distribution):
     def mean(self) -> Array:
         """1/(1 − e^{−η}) − 1/η."""
         small, near, far = _split(self.logits)
-        series = 0.5 + near / 12 - near**3 / 720 + near**5 / 30240
+        series = 0.5 + near / 12 - near**3 / 720 + near**5 / 30240 - near**7 / 1209600 + near**9 / 47900160
         return jnp.where(small, series, 1.0 / -jnp.expm1(-far) - 1.0 / far)
 
     @property
@@ -71,7 +71,7 @@ class ContinuousBernoulliLogits(Distribution):
         """1/η² − 1/(4 sinh²(η/2))."""
         small, near, far = _split(self.logits)
         decay = jnp.exp(-jnp.abs(far))
-        series = 1 / 12 - near**2 / 240 + near**4 / 6048 - near**6 / 172800
+        series = 1 / 12 - near**2 / 240 + near**4 / 6048 - near**6 / 172800 + near**8 / 5322240
         return jnp.where(small, series, 1.0 / far**2 - decay / (1.0 - decay) ** 2)
 
 

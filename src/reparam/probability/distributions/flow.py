@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import ClassVar
 
 import equinox as eqx
@@ -70,11 +71,19 @@ class AutoregressiveFlow(eqx.Module):
         return bijection
 
 
-@lru_cache
+@cache
 def _skeleton(latent_dim: int, layers: int, width: int, context: int | None, precision: str) -> AbstractBijection:
-    """The layers, whose weights are replaced; permutations and masks are those of one key, types of a precision."""
-    with jax.ensure_compile_time_eval():
-        return _layers(latent_dim, layers, width, context, jax.random.key(0))
+    """The layers, whose weights are replaced; permutations and masks are those of one key, types of a precision.
+
+    Made in a thread of its own, which no trace reaches: what a first use inside ``jax.jit`` makes must outlive it.
+    """
+
+    def make() -> AbstractBijection:
+        with jax.enable_x64(precision == "float64"):
+            return _layers(latent_dim, layers, width, context, jax.random.key(0))
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make).result()
 
 
 def _layers(latent_dim: int, layers: int, width: int, context: int | None, key: PRNGKeyArray) -> AbstractBijection:
