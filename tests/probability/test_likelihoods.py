@@ -11,10 +11,9 @@ from scipy.special import gammaln
 
 from examples import LIKELIHOOD_EXAMPLES
 from reparam.errors import DataError, ParameterError, ReparamWarning, SupportError
-from reparam.probability.distributions.beta import BetaByMean
-from reparam.probability.distributions.continuous_bernoulli import ContinuousBernoulliLogits
+from reparam.probability.distributions.classes import LogisticLevels
 from reparam.probability.distributions.counts import NegativeBinomialByMean, ZeroInflated
-from reparam.probability.distributions.logistic_levels import LogisticLevels
+from reparam.probability.distributions.interval import BetaByMean, ContinuousBernoulliLogits
 from reparam.probability.likelihoods import LIKELIHOODS
 from reparam.probability.numerics import tempered
 from reparam.specification import build, lookup

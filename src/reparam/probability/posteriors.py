@@ -31,7 +31,7 @@ class Posterior(eqx.Module):
     any scale goes with any family. Raises ParameterError where an argument lies outside its domain.
     """
 
-    latent_dim: eqx.AbstractVar[int]
+    latent_dim: int = eqx.field(static=True)
 
     @property
     @abstractmethod
@@ -51,7 +51,28 @@ class Posterior(eqx.Module):
         return jnp.ones(self.raw_size)
 
 
-class Diagonal(Posterior):
+class Scaled(Posterior):
+    """A family with raw = (μ, a, rest), σ = scale(a); concrete ones are final."""
+
+    scale: eqx.AbstractVar[Scale]
+
+    def split(self, raw: ArrayLike) -> tuple[Array, Array, Array]:
+        """Return μ, a and the rest, (..., K), (..., K) and (..., raw_size − 2K), in single precision or better."""
+        loc, a, rest = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        return loc, a, rest
+
+    def diagonal(self, loc: Array, a: Array, base: str = "normal", df: float = 5.0) -> LocationScale:
+        """Return the law of μ + σ ⊙ ε."""
+        return LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a), base=base, df=df)
+
+    def initial_raw(self) -> Array:
+        """Return raw numbers of μ = 0, σ = 1 (the middle of a scale that cannot reach 1), then zeros."""
+        a = self.scale.raw(jnp.ones(self.latent_dim))
+        rest = jnp.zeros(self.raw_size - 2 * self.latent_dim)
+        return jnp.concatenate([jnp.zeros(self.latent_dim), jnp.where(jnp.isfinite(a), a, 0.0), rest])
+
+
+class Diagonal(Scaled):
     r"""Independent coordinates, :math:`z = \mu + \sigma \odot \epsilon`, from raw = (μ, a), σ = scale(a).
 
     ``base`` is the distribution of ε: ``normal``, ``laplace``, ``logistic``, ``student_t`` (``df`` degrees of
@@ -63,7 +84,6 @@ class Diagonal(Posterior):
     (4, [1.0, -1.0], [1.0, 2.0])
     """
 
-    latent_dim: int = eqx.field(static=True)
     scale: Scale
     base: str = eqx.field(static=True)
     df: float = eqx.field(static=True)
@@ -88,12 +108,8 @@ class Diagonal(Posterior):
 
     def distribution(self, raw: ArrayLike) -> LocationScale:
         """Return N(μ, diag σ²), or its like with another base."""
-        loc, a = jnp.split(at_least_single(raw), 2, axis=-1)
-        return LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a), base=self.base, df=self.df)
-
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, σ = 1, or of the middle of a scale that cannot reach 1."""
-        return standard_raw(self.latent_dim, self.scale)
+        loc, a, _ = self.split(raw)
+        return self.diagonal(loc, a, self.base, self.df)
 
 
 class Full(Posterior):
@@ -107,8 +123,6 @@ class Full(Posterior):
     >>> family.raw_size, family.distribution(family.initial_raw()).covariance_matrix.tolist()
     (12, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     """
-
-    latent_dim: int = eqx.field(static=True)
 
     def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
         self.latent_dim = positive_int("latent_dim", latent_dim)
@@ -133,7 +147,7 @@ class Full(Posterior):
         return (jnp.arange(self.raw_size) < self.latent_dim).astype(float)
 
 
-class Cholesky(Posterior):
+class Cholesky(Scaled):
     r"""Any covariance through its Cholesky factor: L lower triangular, its diagonal positive by the scale.
 
     raw = (μ, a, the K(K−1)/2 entries below the diagonal, row by row); :math:`\ln\det L = \sum_k \ln\sigma_k` costs
@@ -145,7 +159,6 @@ class Cholesky(Posterior):
     (5, [[1.0, 0.0], [3.0, 2.0]])
     """
 
-    latent_dim: int = eqx.field(static=True)
     scale: Scale
 
     def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
@@ -158,18 +171,14 @@ class Cholesky(Posterior):
 
     def distribution(self, raw: ArrayLike) -> AffineNormal:
         """Return N(μ, LLᵀ)."""
-        loc, a, below = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        loc, a, below = self.split(raw)
         diagonal = jnp.eye(self.latent_dim, dtype=a.dtype) * self.scale.std(a)[..., None, :]
         rows, columns = jnp.tril_indices(self.latent_dim, -1)
         matrix = diagonal.at[..., rows, columns].set(below)
         return AffineNormal(loc, matrix, log_diagonal=self.scale.log_std(a))
 
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, L = I."""
-        return standard_raw(self.latent_dim, self.scale, rest=self.raw_size - 2 * self.latent_dim)
 
-
-class LowRank(Posterior):
+class LowRank(Scaled):
     r"""A diagonal and a few directions, :math:`N(\mu, \mathrm{diag}(\sigma^2) + FF^\top)`, F of shape K×rank.
 
     :math:`z = \mu + \sigma \odot \epsilon_1 + F\epsilon_2`, the noise being (ε₁, ε₂) of size K + rank; raw = (μ, a, F).
@@ -179,7 +188,6 @@ class LowRank(Posterior):
     16
     """
 
-    latent_dim: int = eqx.field(static=True)
     rank: int = eqx.field(static=True)
     scale: Scale
 
@@ -196,16 +204,12 @@ class LowRank(Posterior):
 
     def distribution(self, raw: ArrayLike) -> LowRankNormal:
         """Return N(μ, diag σ² + FFᵀ)."""
-        loc, a, factor = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        loc, a, factor = self.split(raw)
         factor = factor.reshape(*factor.shape[:-1], self.latent_dim, self.rank)
         return LowRankNormal(loc, self.scale.std(a), factor, log_scale=self.scale.log_std(a))
 
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, σ = 1, F = 0."""
-        return standard_raw(self.latent_dim, self.scale, rest=self.latent_dim * self.rank)
 
-
-class Flow(Posterior):
+class Flow(Scaled):
     r"""An inverse autoregressive flow (Kingma et al. 2016), conditioned on features of x that the encoder gives.
 
     raw = (μ, a, c): :math:`z = T(\mu + \sigma \odot \epsilon; c)`. The flow's own weights are part of the module.
@@ -221,7 +225,6 @@ class Flow(Posterior):
     (7, (5,))
     """
 
-    latent_dim: int = eqx.field(static=True)
     context: int = eqx.field(static=True)
     scale: Scale
     flow: AutoregressiveFlow
@@ -247,13 +250,8 @@ class Flow(Posterior):
 
     def distribution(self, raw: ArrayLike) -> FlowDistribution:
         """Return the law of T(μ + σε; c)."""
-        loc, a, context = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
-        base = LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a))
-        return FlowDistribution(base, self.flow, context)
-
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, σ = 1, c = 0."""
-        return standard_raw(self.latent_dim, self.scale, rest=self.context)
+        loc, a, context = self.split(raw)
+        return FlowDistribution(self.diagonal(loc, a), self.flow, context)
 
 
 POSTERIORS: dict[str, type[Posterior]] = {
@@ -263,9 +261,3 @@ POSTERIORS: dict[str, type[Posterior]] = {
     "low_rank": LowRank,
     "flow": Flow,
 }
-
-
-def standard_raw(latent_dim: int, scale: Scale, rest: int = 0) -> Array:
-    """Raw numbers of loc 0 and σ 1 (the middle of a scale that cannot reach 1), then ``rest`` zeros."""
-    a = scale.raw(jnp.ones(latent_dim))
-    return jnp.concatenate([jnp.zeros(latent_dim), jnp.where(jnp.isfinite(a), a, 0.0), jnp.zeros(rest)])

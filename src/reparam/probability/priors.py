@@ -29,7 +29,7 @@ class Prior(eqx.Module):
     Every constructor takes ``(latent_dim, ..., pseudo_inputs=..., key=...)`` and ignores what it does not need.
     """
 
-    latent_dim: eqx.AbstractVar[int]
+    latent_dim: int = eqx.field(static=True)
 
     @abstractmethod
     def distribution(self, encode: Encode | None = None) -> Distribution:
@@ -42,8 +42,6 @@ class StandardNormal(Prior):
     >>> round(StandardNormal(2).distribution().log_prob(jnp.zeros(2)).item(), 4)
     -1.8379
     """
-
-    latent_dim: int = eqx.field(static=True)
 
     def __init__(self, latent_dim: int, *, pseudo_inputs: Array | None = None, key: PRNGKeyArray | None = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
@@ -62,7 +60,6 @@ class GaussianMixture(Prior):
     5
     """
 
-    latent_dim: int = eqx.field(static=True)
     loc: Array
     log_scale: Array
     logits: Array
@@ -101,7 +98,6 @@ class VampPrior(Prior):
     3
     """
 
-    latent_dim: int = eqx.field(static=True)
     pseudo_inputs: Array
 
     def __init__(
@@ -138,7 +134,6 @@ class FlowPrior(Prior):
     (2,)
     """
 
-    latent_dim: int = eqx.field(static=True)
     flow: AutoregressiveFlow
 
     def __init__(

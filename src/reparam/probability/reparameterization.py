@@ -24,6 +24,14 @@ from reparam.errors import ParameterError
 from reparam.probability.numerics import apply_matrix
 
 
+class Reparameterized(Distribution):
+    """A distribution that samples by its reparameterisation; concrete ones are final."""
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw z of shape (*sample_shape, *batch_shape, *event_shape)."""
+        return reparameterize(self, draw_noise(self, key, sample_shape))
+
+
 @singledispatch
 def reparameterize(q: Distribution, eps: ArrayLike) -> Array:
     r"""Turn noise into a draw, :math:`z = g(\phi, \epsilon)`, differentiable in the parameters of ``q``.
@@ -84,19 +92,13 @@ def _location_scale(q: Any, eps: ArrayLike) -> Array:
     return jnp.asarray(q.loc + q.scale * checked_noise(q, eps))
 
 
-@draw_noise.register
-def _(q: dist.Normal, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.normal(key, q.shape(sample_shape), _floating(q))
-
-
-@draw_noise.register
-def _(q: dist.Laplace, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.laplace(key, q.shape(sample_shape), _floating(q))
-
-
-@draw_noise.register
-def _(q: dist.Logistic, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.logistic(key, q.shape(sample_shape), _floating(q))
+@draw_noise.register(dist.Normal)
+@draw_noise.register(dist.MultivariateNormal)
+@draw_noise.register(dist.Laplace)
+@draw_noise.register(dist.Logistic)
+def _free_of_parameters(q: Any, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+    draw = {dist.Laplace: jax.random.laplace, dist.Logistic: jax.random.logistic}.get(type(q), jax.random.normal)
+    return draw(key, q.shape(sample_shape), _floating(q))
 
 
 @draw_noise.register
@@ -107,11 +109,6 @@ def _(q: dist.StudentT, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -
 @reparameterize.register
 def _(q: dist.MultivariateNormal, eps: ArrayLike) -> Array:
     return jnp.asarray(q.loc + apply_matrix(q.scale_tril, checked_noise(q, eps)))
-
-
-@draw_noise.register
-def _(q: dist.MultivariateNormal, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.normal(key, q.shape(sample_shape), _floating(q))
 
 
 @reparameterize.register

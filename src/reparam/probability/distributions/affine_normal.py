@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
 from reparam.errors import ParameterError
 from reparam.probability.numerics import abs_det_log, apply_matrix, at_least_single, squarable
 from reparam.probability.reparameterization import (
+    Reparameterized,
     broadcast_parameters,
     checked_noise,
     draw_noise,
@@ -21,7 +22,7 @@ from reparam.probability.reparameterization import (
 )
 
 
-class AffineNormal(Distribution):
+class AffineNormal(Reparameterized):
     r"""The distribution of :math:`z = \mu + S\epsilon`, :math:`\epsilon \sim N(0, I)`: :math:`N(\mu, SS^\top)`.
 
     S is any square matrix: it need not be triangular, symmetric or of positive diagonal, and it is not unique, since
@@ -67,10 +68,6 @@ class AffineNormal(Distribution):
             abs_det_log(self.matrix) if self.log_diagonal is None else jnp.sum(self.log_diagonal, axis=-1)
         )
         super().__init__(self.loc.shape[:-1], self.loc.shape[-1:], validate_args=validate_args)
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw z of shape (*sample_shape, *batch_shape, D)."""
-        return reparameterize(self, draw_noise(self, key, sample_shape))
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln q(z) in nats, shape (...); −∞ where S is singular or z billions of deviations away."""

@@ -13,11 +13,16 @@ from flowjax.bijections import AbstractBijection
 from flowjax.distributions import Normal as FlowBase
 from flowjax.flows import masked_autoregressive_flow
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
 from reparam.errors import ParameterError
 from reparam.probability.distributions.location_scale import LocationScale
-from reparam.probability.reparameterization import draw_noise, reparameterize, reparameterize_with_log_prob
+from reparam.probability.reparameterization import (
+    Reparameterized,
+    draw_noise,
+    reparameterize,
+    reparameterize_with_log_prob,
+)
 from reparam.specification import positive_int
 
 
@@ -97,7 +102,7 @@ def _layers(latent_dim: int, layers: int, width: int, context: int | None, key: 
     ).bijection
 
 
-class FlowDistribution(Distribution):
+class FlowDistribution(Reparameterized):
     r"""The distribution of :math:`z = T(u; c)` with :math:`u = \mu + \sigma \odot \epsilon` and an autoregressive T.
 
     :math:`\ln q(z) = \ln q_u(u) - \ln |\det \partial T / \partial u|` (Rezende & Mohamed 2015, Equation 5). A draw and
@@ -124,10 +129,6 @@ class FlowDistribution(Distribution):
     ):
         self.base, self.flow, self.condition = base, flow, condition
         super().__init__(base.batch_shape, base.event_shape, validate_args=validate_args)
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw z of shape (*sample_shape, *batch_shape, D)."""
-        return reparameterize(self, draw_noise(self, key, sample_shape))
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln q(z) in nats, shape (...)."""

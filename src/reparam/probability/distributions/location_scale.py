@@ -14,6 +14,7 @@ from numpyro.distributions import Distribution, constraints
 from reparam.errors import UnknownNameError
 from reparam.probability.numerics import at_least_single, saturated_exp
 from reparam.probability.reparameterization import (
+    Reparameterized,
     broadcast_parameters,
     checked_noise,
     draw_noise,
@@ -32,7 +33,7 @@ BASES: dict[str, Base] = {
 }
 
 
-class LocationScale(Distribution):
+class LocationScale(Reparameterized):
     r"""Coordinates :math:`z = \mu + \sigma \odot \epsilon` with independent standard noise ε.
 
     :math:`\ln q(z) = \sum_d \ln p_\epsilon\bigl((z_d - \mu_d)\, e^{-\ln\sigma_d}\bigr) - \ln \sigma_d`. It keeps ln σ
@@ -96,10 +97,6 @@ class LocationScale(Distribution):
     def standard(self) -> Distribution:
         """The distribution of one coordinate of ε."""
         return BASES[self.base](self.df)
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw z of shape (*sample_shape, *batch_shape, *event_shape)."""
-        return reparameterize(self, draw_noise(self, key, sample_shape))
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln q(z) in nats, shape (...)."""

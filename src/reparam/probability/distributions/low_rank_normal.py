@@ -7,14 +7,20 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
 from reparam.errors import ParameterError
 from reparam.probability.numerics import apply_matrix, at_least_single, squarable
-from reparam.probability.reparameterization import broadcast_parameters, checked_noise, draw_noise, reparameterize
+from reparam.probability.reparameterization import (
+    Reparameterized,
+    broadcast_parameters,
+    checked_noise,
+    draw_noise,
+    reparameterize,
+)
 
 
-class LowRankNormal(Distribution):
+class LowRankNormal(Reparameterized):
     r"""The distribution of :math:`\mu + \sigma \odot \epsilon_1 + F\epsilon_2`, :math:`N(\mu, D_\sigma^2 + FF^\top)`.
 
     It keeps ln σ beside σ, which numpyro's LowRankMultivariateNormal does not: the divergence would lose digits
@@ -75,10 +81,6 @@ class LowRankNormal(Distribution):
         )
         self.factor = jnp.broadcast_to(factor, (*self.loc.shape, factor.shape[-1]))
         super().__init__(self.loc.shape[:-1], self.loc.shape[-1:], validate_args=validate_args)
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw z of shape (*sample_shape, *batch_shape, D)."""
-        return reparameterize(self, draw_noise(self, key, sample_shape))
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln q(z) in nats, shape (...)."""

@@ -27,7 +27,7 @@ class Likelihood(eqx.Module):
     Learned noise is an array leaf, trained with the networks.
     """
 
-    event_size: eqx.AbstractVar[int]
+    event_size: int = eqx.field(static=True)
     name: eqx.AbstractClassVar[str]
 
     def __check_init__(self) -> None:

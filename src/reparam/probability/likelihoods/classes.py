@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ReparamWarning
-from reparam.probability.distributions.bernoulli import BernoulliLogits
-from reparam.probability.distributions.categorical import CategoricalLogits
-from reparam.probability.distributions.logistic_levels import LogisticLevels
+from reparam.probability.distributions.classes import BernoulliLogits, CategoricalLogits, LogisticLevels
 from reparam.probability.likelihoods.base import Likelihood
 from reparam.probability.numerics import at_least_single, logit, tempered
 from reparam.probability.supports import BITS, GREYS, LEVELS, Support, codes
@@ -30,7 +28,6 @@ class Bernoulli(Likelihood):
     -1.3863
     """
 
-    event_size: int = eqx.field(static=True)
     name: ClassVar[str] = "bernoulli"
     support: ClassVar[Support] = GREYS
 
@@ -72,7 +69,6 @@ class Categorical(Likelihood):
     (20, [0.0, 0.0])
     """
 
-    event_size: int = eqx.field(static=True)
     categories: int = eqx.field(static=True)
     name: ClassVar[str] = "categorical"
 
@@ -108,7 +104,6 @@ class DiscretizedLogistic(Likelihood):
     30
     """
 
-    event_size: int = eqx.field(static=True)
     components: int = eqx.field(static=True, default=5)
     name: ClassVar[str] = "discretized_logistic"
     support: ClassVar[Support] = LEVELS

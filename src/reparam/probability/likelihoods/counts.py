@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import Distribution
@@ -15,27 +14,31 @@ from reparam.probability.numerics import softplus, tempered
 from reparam.probability.supports import COUNTS, Support
 
 
-class Poisson(Likelihood):
-    r"""Counts: :math:`\ln p(x|z) = \sum_j x_j \ln \mu_j - \mu_j - \ln x_j!`, raw: ln μ, (..., P).
+class Counts(Likelihood):
+    """Laws of counts whose first raw numbers are ln μ; concrete ones are final."""
 
-    >>> round(Poisson(1).distribution(jnp.zeros(1)).log_prob(jnp.array([2.0])).item(), 4)
-    -1.6931
-    """
-
-    event_size: int = eqx.field(static=True)
-    name: ClassVar[str] = "poisson"
     support: ClassVar[Support] = COUNTS
-
-    def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Poisson laws."""
-        return PoissonByMean(tempered(raw)).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logarithms of the means."""
         return log_of_mean(x_mean)
 
 
-class NegativeBinomial(Likelihood):
+class Poisson(Counts):
+    r"""Counts: :math:`\ln p(x|z) = \sum_j x_j \ln \mu_j - \mu_j - \ln x_j!`, raw: ln μ, (..., P).
+
+    >>> round(Poisson(1).distribution(jnp.zeros(1)).log_prob(jnp.array([2.0])).item(), 4)
+    -1.6931
+    """
+
+    name: ClassVar[str] = "poisson"
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent Poisson laws."""
+        return PoissonByMean(tempered(raw)).to_event(1)
+
+
+class NegativeBinomial(Counts):
     r"""Overdispersed counts, variance μ + μ²/r: raw ln μ, (..., P); one learned inverse dispersion r for each feature.
 
     Source: the mean–dispersion form of Lopez et al. (2018).
@@ -44,10 +47,8 @@ class NegativeBinomial(Likelihood):
     (3, (3,))
     """
 
-    event_size: int = eqx.field(static=True)
     log_inverse_dispersion: Array
     name: ClassVar[str] = "negative_binomial"
-    support: ClassVar[Support] = COUNTS
 
     def __init__(self, event_size: int):
         self.event_size = event_size
@@ -57,12 +58,8 @@ class NegativeBinomial(Likelihood):
         """Return independent negative binomial laws."""
         return _negative_binomial(raw, self.log_inverse_dispersion).to_event(1)
 
-    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
-        """Return the logarithms of the means."""
-        return log_of_mean(x_mean)
 
-
-class ZeroInflatedNegativeBinomial(Likelihood):
+class ZeroInflatedNegativeBinomial(Counts):
     r"""Overdispersed counts with dropout: zero with extra probability π; raw: ln μ, then the logits of π.
 
     One learned inverse dispersion for each feature. Source: Lopez et al. (2018).
@@ -71,10 +68,8 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     6
     """
 
-    event_size: int = eqx.field(static=True)
     log_inverse_dispersion: Array
     name: ClassVar[str] = "zero_inflated_negative_binomial"
-    support: ClassVar[Support] = COUNTS
 
     def __init__(self, event_size: int):
         self.event_size = event_size

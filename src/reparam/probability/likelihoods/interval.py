@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import Distribution
 
-from reparam.probability.distributions.beta import BetaByMean
-from reparam.probability.distributions.continuous_bernoulli import ContinuousBernoulliLogits
+from reparam.probability.distributions.interval import BetaByMean, ContinuousBernoulliLogits
 from reparam.probability.likelihoods.base import Likelihood
 from reparam.probability.numerics import at_least_single, logit, tempered
 from reparam.probability.supports import OPEN_UNIT, UNIT, Support
@@ -25,7 +23,6 @@ class ContinuousBernoulli(Likelihood):
     0.0
     """
 
-    event_size: int = eqx.field(static=True)
     name: ClassVar[str] = "continuous_bernoulli"
     support: ClassVar[Support] = UNIT
 
@@ -46,7 +43,6 @@ class Beta(Likelihood):
     0.0
     """
 
-    event_size: int = eqx.field(static=True)
     name: ClassVar[str] = "beta"
     support: ClassVar[Support] = OPEN_UNIT
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax
@@ -38,7 +38,6 @@ class Gaussian(Likelihood):
     -1.8379
     """
 
-    event_size: int = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     log_scale: Array | float | None  # a float where it is fixed, so that no optimiser takes it for a weight
     name: ClassVar[str] = "gaussian"
@@ -113,25 +112,16 @@ class Gaussian(Likelihood):
         return jax.lax.stop_gradient(self.log_scale) if self.noise == "optimal" else tempered(self.log_scale)
 
 
-class Laplace(Likelihood):
-    r"""Real numbers with outliers: :math:`\ln p(x|z) = \sum_j -|x_j - \mu_j|/b - \ln 2b`, raw: μ; one learned b.
+class OneScale(Likelihood):
+    """Laws about μ, raw: μ, with one learned scale for all features; concrete ones are final."""
 
-    >>> round(Laplace(1).distribution(jnp.zeros(1)).log_prob(jnp.zeros(1)).item(), 4)
-    -0.6931
-    """
-
-    event_size: int = eqx.field(static=True)
     log_scale: Array
-    name: ClassVar[str] = "laplace"
     support: ClassVar[Support] = REALS
 
-    def __init__(self, event_size: int):
-        self.event_size = event_size
-        self.log_scale = jnp.zeros(())
-
-    def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Laplace laws."""
-        return _about(raw, self.log_scale, base="laplace")
+    def about(self, raw: ArrayLike, base: str, df: float = 5.0) -> Distribution:
+        """Return independent laws of a base of ``LocationScale`` about the decoder's locations."""
+        loc, log_scale = at_least_single(raw), tempered(self.log_scale)
+        return LocationScale(loc, log_scale=log_scale, base=base, df=df, event_dim=0).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
@@ -143,7 +133,24 @@ class Laplace(Likelihood):
         return started
 
 
-class StudentT(Likelihood):
+class Laplace(OneScale):
+    r"""Real numbers with outliers: :math:`\ln p(x|z) = \sum_j -|x_j - \mu_j|/b - \ln 2b`, raw: μ; one learned b.
+
+    >>> round(Laplace(1).distribution(jnp.zeros(1)).log_prob(jnp.zeros(1)).item(), 4)
+    -0.6931
+    """
+
+    name: ClassVar[str] = "laplace"
+
+    def __init__(self, event_size: int):
+        self.event_size, self.log_scale = event_size, jnp.zeros(())
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent Laplace laws."""
+        return self.about(raw, "laplace")
+
+
+class StudentT(OneScale):
     r"""Real numbers with gross outliers: Student's t of ``df`` degrees of freedom about μ; raw: μ; one learned scale.
 
     Raises:
@@ -153,34 +160,16 @@ class StudentT(Likelihood):
     -1.1447
     """
 
-    event_size: int = eqx.field(static=True)
     df: float = eqx.field(static=True)
-    log_scale: Array
     name: ClassVar[str] = "student_t"
-    support: ClassVar[Support] = REALS
 
     def __init__(self, event_size: int, df: float = 4.0):
-        self.event_size = event_size
+        self.event_size, self.log_scale = event_size, jnp.zeros(())
         self.df = positive_number("df", df, self.name)
-        self.log_scale = jnp.zeros(())
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Student-t laws."""
-        return _about(raw, self.log_scale, base="student_t", df=self.df)
-
-    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
-        """Return the means."""
-        return at_least_single(x_mean)
-
-    def started(self, x_std: ArrayLike) -> Self:
-        """Return the likelihood with its scale at the spread of the data."""
-        started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, starting_log_scale(one_for_all(x_std)))
-        return started
-
-
-def _about(loc: ArrayLike, log_scale: Array, **base: Any) -> Distribution:
-    """Independent laws about the decoder's locations."""
-    return LocationScale(at_least_single(loc), log_scale=tempered(log_scale), event_dim=0, **base).to_event(1)
+        return self.about(raw, "student_t", self.df)
 
 
 def starting_log_scale(x_std: ArrayLike) -> Array:

@@ -1,4 +1,4 @@
-"""A mixture of logistic distributions, cut into the 256 levels of an 8-bit image."""
+"""Laws of values from a finite set: bits, codes, the 256 levels of an 8-bit image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,107 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution, constraints
 
-from reparam.probability.numerics import at_least_single, log_sigmoid
-from reparam.probability.supports import LEVELS, guarded
+from reparam.probability.numerics import at_least_single, log_sigmoid, softplus
+from reparam.probability.supports import GREYS, LEVELS, Support, codes, guarded
 
 COUNT = 256
 STEP = 1.0 / (COUNT - 1)
+
+
+class BernoulliLogits(Distribution):
+    r"""Bernoulli by its logits a: :math:`\ln p(x) = x a - \ln(1 + e^a)`, x in {0, 1}; shapes (...).
+
+    Between 0 and 1 the formula stands as a cross-entropy, which is no log-probability.
+
+    numpyro's own guards against infinite logits with selects, and takes a tenth to a fifth more time for value and
+    gradient on 128 × 784 pixels. A network's logits are finite, and here the gradient is the plain x − sigmoid(a).
+
+    >>> BernoulliLogits(jnp.array([-1e4, 1e4])).log_prob(jnp.ones(2)).tolist()
+    [-10000.0, 0.0]
+    """
+
+    arg_constraints: ClassVar = {"logits": constraints.real}
+    support = GREYS
+
+    def __init__(self, logits: ArrayLike, *, validate_args: bool | None = False):
+        self.logits = at_least_single(logits)
+        super().__init__(self.logits.shape, validate_args=validate_args)
+
+    @guarded
+    def log_prob(self, value: Array) -> Array:
+        """Return ln p(x) in nats."""
+        return value * self.logits - softplus(self.logits)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw zeros and ones of shape (*sample_shape, ...), in the logits' dtype."""
+        return jax.random.bernoulli(key, self.mean, self.shape(sample_shape)).astype(self.logits.dtype)
+
+    @property
+    def mean(self) -> Array:
+        """P(x = 1)."""
+        return jax.nn.sigmoid(self.logits)
+
+    @property
+    def variance(self) -> Array:
+        """P(x = 1) P(x = 0)."""
+        return jax.nn.sigmoid(self.logits) * jax.nn.sigmoid(-self.logits)
+
+
+class CategoricalLogits(Distribution):
+    r"""Categorical by its logits: :math:`\ln p(k) = a_k - \ln \sum_j e^{a_j}`, k in {0, …, K − 1}.
+
+    numpyro's own indexes with k and so refuses codes stored as floats, which data are; here a select takes the place
+    of the index. ``logits``: (..., K); k and log_prob: (...).
+
+    >>> round(CategoricalLogits(jnp.array([0.0, jnp.log(3.0)])).log_prob(1.0).item(), 4)
+    -0.2877
+    """
+
+    arg_constraints: ClassVar = {"logits": constraints.real_vector}
+
+    def __init__(self, logits: ArrayLike, *, validate_args: bool | None = False):
+        self.logits = at_least_single(logits)
+        super().__init__(self.logits.shape[:-1], validate_args=validate_args)
+
+    @property
+    def support(self) -> Support:
+        """The codes 0 … K − 1."""
+        return codes(self.logits.shape[-1])
+
+    @property
+    def codes(self) -> Array:
+        """All codes, (K,)."""
+        return jnp.arange(self.logits.shape[-1], dtype=self.logits.dtype)
+
+    @guarded
+    def log_prob(self, value: Array) -> Array:
+        """Return ln p(k) in nats."""
+        chosen = value[..., None] == self.codes
+        return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw codes of shape (*sample_shape, ...), in the logits' dtype."""
+        return jax.random.categorical(key, self.logits, shape=self.shape(sample_shape)).astype(self.logits.dtype)
+
+    @property
+    def probs(self) -> Array:
+        """The probability of each code, (..., K)."""
+        return jax.nn.softmax(self.logits)
+
+    @property
+    def mode(self) -> Array:
+        """The most probable code: what to show where the order of the codes means nothing."""
+        return jnp.argmax(self.logits, axis=-1).astype(self.logits.dtype)
+
+    @property
+    def mean(self) -> Array:
+        """The mean of the codes as numbers."""
+        return jnp.sum(self.probs * self.codes, axis=-1)
+
+    @property
+    def variance(self) -> Array:
+        """The variance of the codes as numbers."""
+        return jnp.sum(self.probs * (self.codes - self.mean[..., None]) ** 2, axis=-1)
 
 
 class LogisticLevels(Distribution):
@@ -47,14 +143,7 @@ class LogisticLevels(Distribution):
     }
     support = LEVELS
 
-    def __init__(
-        self,
-        logits: ArrayLike,
-        loc: ArrayLike,
-        log_scale: ArrayLike,
-        *,
-        validate_args: bool | None = False,
-    ):
+    def __init__(self, logits: ArrayLike, loc: ArrayLike, log_scale: ArrayLike, *, validate_args: bool | None = False):
         self.logits, self.loc, self.log_scale = jnp.broadcast_arrays(*map(at_least_single, (logits, loc, log_scale)))
         super().__init__(self.logits.shape[:-1], validate_args=validate_args)
 
