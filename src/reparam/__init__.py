@@ -15,20 +15,16 @@ if TYPE_CHECKING:
     from reparam.gradients import estimate_gradient
     from reparam.objectives import OBJECTIVES
     from reparam.probability.divergences import kl_divergence, kl_monte_carlo
-    from reparam.probability.likelihoods import (
-        LIKELIHOODS,
+    from reparam.probability.likelihoods import LIKELIHOODS
+    from reparam.probability.likelihoods.bounded import (
         Bernoulli,
         Beta,
         Categorical,
         ContinuousBernoulli,
         DiscretizedLogistic,
-        Gaussian,
-        Laplace,
-        NegativeBinomial,
-        Poisson,
-        StudentT,
-        ZeroInflatedNegativeBinomial,
     )
+    from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+    from reparam.probability.likelihoods.real import Gaussian, Laplace, StudentT
     from reparam.probability.posteriors import POSTERIORS, Cholesky, Diagonal, Flow, Full, LowRank
     from reparam.probability.priors import PRIORS, FlowPrior, GaussianMixture, StandardNormal, VampPrior
     from reparam.probability.reparameterization import draw_noise, reparameterize

@@ -11,9 +11,8 @@ from scipy.special import gammaln
 
 from examples import LIKELIHOOD_EXAMPLES
 from reparam.errors import DataError, ParameterError, ReparamWarning, SupportError
-from reparam.probability.distributions.classes import LogisticLevels
+from reparam.probability.distributions.bounded import BetaByMean, ContinuousBernoulliLogits, LogisticLevels
 from reparam.probability.distributions.counts import NegativeBinomialByMean, ZeroInflated
-from reparam.probability.distributions.interval import BetaByMean, ContinuousBernoulliLogits
 from reparam.probability.likelihoods import LIKELIHOODS
 from reparam.probability.numerics import tempered
 from reparam.specification import build, lookup
@@ -97,7 +96,7 @@ def test_discrete_likelihoods_are_those_with_probability_mass():
         ("gaussian:wide", "must be 'learned', 'per_dimension', 'decoder', 'optimal' or 'fixed:σ'.*Got 'wide'"),
         ("gaussian:learned:2", "Got 'learned:2'"),
         ("gaussian:0.1", "Got 0.1"),
-        ("gaussian:fixed:-1", r"\(0, inf\). Got '-1'"),
+        ("gaussian:fixed:-1", r"\(0, inf\). Got -1.0"),
         ("gaussian:fixed:", r"\(0, inf\). Got ''"),
         ("gaussian:fixed", r"\(0, inf\). Got ''"),
         ("student_t:0", r"'df' .* student_t likelihood .* \(0, inf\). Got 0"),

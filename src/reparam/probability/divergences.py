@@ -260,9 +260,7 @@ def _coordinates(d: Distribution) -> LocationScale | None:
 
 
 def _kind(d: Simple | None) -> str | None:
-    if d is None:
-        return None
-    return d.base if isinstance(d, LocationScale) else "low_rank" if isinstance(d, LowRankNormal) else "affine"
+    return d.base if isinstance(d, LocationScale) else {AffineNormal: "affine", LowRankNormal: "low_rank"}.get(type(d))
 
 
 def _affine(d: Simple) -> AffineNormal:

@@ -11,12 +11,12 @@ from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, PRNGKeyArray
+from jaxtyping import Array, ArrayLike
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
 from reparam.probability.distributions.affine_normal import AffineNormal
-from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution
+from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution, Key
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.distributions.low_rank_normal import LowRankNormal
 from reparam.probability.numerics import at_least_single
@@ -32,11 +32,7 @@ class Posterior(eqx.Module):
     """
 
     latent_dim: int = eqx.field(static=True)
-
-    @property
-    @abstractmethod
-    def raw_size(self) -> int:
-        """How many raw numbers the family takes."""
+    raw_size: int = eqx.field(static=True)
 
     @abstractmethod
     def distribution(self, raw: ArrayLike) -> Distribution:
@@ -89,22 +85,12 @@ class Diagonal(Scaled):
     df: float = eqx.field(static=True)
 
     def __init__(
-        self,
-        latent_dim: int,
-        base: str = "normal",
-        df: float = 5.0,
-        *,
-        scale: str = "log_variance",
-        key: PRNGKeyArray | None = None,
+        self, latent_dim: int, base: str = "normal", df: float = 5.0, *, scale: str = "log_variance", key: Key = None
     ):
         self.latent_dim, self.scale = positive_int("latent_dim", latent_dim), scale_from(scale)
+        self.raw_size = 2 * latent_dim
         noise = LocationScale(jnp.zeros(1), jnp.ones(1), base=base, df=df)
         self.base, self.df = noise.base, noise.df
-
-    @property
-    def raw_size(self) -> int:
-        """2K: locations and scales."""
-        return 2 * self.latent_dim
 
     def distribution(self, raw: ArrayLike) -> LocationScale:
         """Return N(μ, diag σ²), or its like with another base."""
@@ -124,14 +110,10 @@ class Full(Posterior):
     (12, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     """
 
-    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim)
+        self.raw_size = latent_dim + latent_dim**2
         scale_from(scale)
-
-    @property
-    def raw_size(self) -> int:
-        """K + K²."""
-        return self.latent_dim * (1 + self.latent_dim)
 
     def distribution(self, raw: ArrayLike) -> AffineNormal:
         """Return N(μ, SSᵀ)."""
@@ -161,13 +143,9 @@ class Cholesky(Scaled):
 
     scale: Scale
 
-    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: Key = None):
         self.latent_dim, self.scale = positive_int("latent_dim", latent_dim), scale_from(scale)
-
-    @property
-    def raw_size(self) -> int:
-        """2K + K(K−1)/2."""
-        return 2 * self.latent_dim + self.latent_dim * (self.latent_dim - 1) // 2
+        self.raw_size = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
 
     def distribution(self, raw: ArrayLike) -> AffineNormal:
         """Return N(μ, LLᵀ)."""
@@ -191,16 +169,11 @@ class LowRank(Scaled):
     rank: int = eqx.field(static=True)
     scale: Scale
 
-    def __init__(self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: Key = None):
         self.latent_dim, self.rank = positive_int("latent_dim", latent_dim), positive_int("rank", rank)
         if self.rank > self.latent_dim:  # more directions than dimensions: 'cholesky' has every covariance already
             raise ParameterError(requirement("rank", "posterior 'low_rank'", f"an int in [1, {latent_dim}]", rank))
-        self.scale = scale_from(scale)
-
-    @property
-    def raw_size(self) -> int:
-        """K(2 + rank)."""
-        return self.latent_dim * (2 + self.rank)
+        self.scale, self.raw_size = scale_from(scale), latent_dim * (2 + rank)
 
     def distribution(self, raw: ArrayLike) -> LowRankNormal:
         """Return N(μ, diag σ² + FFᵀ)."""
@@ -237,16 +210,11 @@ class Flow(Scaled):
         context: int = 16,
         *,
         scale: str = "log_variance",
-        key: PRNGKeyArray | None = None,
+        key: Key = None,
     ):
         self.latent_dim, self.context = positive_int("latent_dim", latent_dim), positive_int("context", context)
-        self.scale = scale_from(scale)
+        self.scale, self.raw_size = scale_from(scale), 2 * latent_dim + context
         self.flow = AutoregressiveFlow(latent_dim, layers, width, context, key)
-
-    @property
-    def raw_size(self) -> int:
-        """2K + context."""
-        return 2 * self.latent_dim + self.context
 
     def distribution(self, raw: ArrayLike) -> FlowDistribution:
         """Return the law of T(μ + σε; c)."""

@@ -12,11 +12,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
-from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution
+from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution, Key
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.specification import positive_int
 
@@ -43,12 +43,13 @@ class StandardNormal(Prior):
     -1.8379
     """
 
-    def __init__(self, latent_dim: int, *, pseudo_inputs: Array | None = None, key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, *, pseudo_inputs: Array | None = None, key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
 
     def distribution(self, encode: Encode | None = None) -> LocationScale:
         """Return N(0, I)."""
-        return standard_normal(self.latent_dim)
+        zeros = jnp.zeros(self.latent_dim)
+        return LocationScale(zeros, jnp.ones_like(zeros), log_scale=zeros)
 
 
 class GaussianMixture(Prior):
@@ -64,14 +65,7 @@ class GaussianMixture(Prior):
     log_scale: Array
     logits: Array
 
-    def __init__(
-        self,
-        latent_dim: int,
-        components: int = 10,
-        *,
-        pseudo_inputs: Array | None = None,
-        key: PRNGKeyArray | None = None,
-    ):
+    def __init__(self, latent_dim: int, components: int = 10, *, pseudo_inputs: Array | None = None, key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
         shape = (positive_int("components", components, "prior 'gaussian_mixture'"), latent_dim)
         self.loc = jax.random.normal(jax.random.key(0) if key is None else key, shape)
@@ -100,14 +94,7 @@ class VampPrior(Prior):
 
     pseudo_inputs: Array
 
-    def __init__(
-        self,
-        latent_dim: int,
-        components: int = 50,
-        *,
-        pseudo_inputs: Array | None = None,
-        key: PRNGKeyArray | None = None,
-    ):
+    def __init__(self, latent_dim: int, components: int = 50, *, pseudo_inputs: Array | None = None, key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
         positive_int("components", components, "prior 'vamp'")
         if pseudo_inputs is None:
@@ -137,20 +124,14 @@ class FlowPrior(Prior):
     flow: AutoregressiveFlow
 
     def __init__(
-        self,
-        latent_dim: int,
-        layers: int = 2,
-        width: int = 64,
-        *,
-        pseudo_inputs: Array | None = None,
-        key: PRNGKeyArray | None = None,
+        self, latent_dim: int, layers: int = 2, width: int = 64, *, pseudo_inputs: Array | None = None, key: Key = None
     ):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
         self.flow = AutoregressiveFlow(latent_dim, layers, width, None, key)
 
     def distribution(self, encode: Encode | None = None) -> FlowDistribution:
         """Return the law of T(u)."""
-        return FlowDistribution(standard_normal(self.latent_dim), self.flow)
+        return FlowDistribution(StandardNormal(self.latent_dim).distribution(), self.flow)
 
 
 PRIORS: dict[str, type[Prior]] = {
@@ -159,9 +140,3 @@ PRIORS: dict[str, type[Prior]] = {
     "vamp": VampPrior,
     "flow": FlowPrior,
 }
-
-
-def standard_normal(latent_dim: int) -> LocationScale:
-    """N(0, I) of K dimensions."""
-    zeros = jnp.zeros(latent_dim)
-    return LocationScale(zeros, jnp.ones_like(zeros), log_scale=zeros)

@@ -97,13 +97,14 @@ def _location_scale(q: Any, eps: ArrayLike) -> Array:
 @draw_noise.register(dist.Laplace)
 @draw_noise.register(dist.Logistic)
 def _free_of_parameters(q: Any, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+    """In the floating-point type of the location: integers, as in Normal(0, 1), are numbers like any other."""
     draw = {dist.Laplace: jax.random.laplace, dist.Logistic: jax.random.logistic}.get(type(q), jax.random.normal)
-    return draw(key, q.shape(sample_shape), _floating(q))
+    return draw(key, q.shape(sample_shape), jnp.result_type(q.loc, float))
 
 
 @draw_noise.register
 def _(q: dist.StudentT, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.t(key, q.df, q.shape(sample_shape), _floating(q))
+    return jax.random.t(key, q.df, q.shape(sample_shape), jnp.result_type(q.loc, float))
 
 
 @reparameterize.register
@@ -121,7 +122,9 @@ def _(q: dist.LowRankMultivariateNormal, eps: ArrayLike) -> Array:
 
 @draw_noise.register
 def _(q: dist.LowRankMultivariateNormal, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.normal(key, (*sample_shape, *q.batch_shape, sum(q.cov_factor.shape[-2:])), _floating(q))
+    return jax.random.normal(
+        key, (*sample_shape, *q.batch_shape, sum(q.cov_factor.shape[-2:])), jnp.result_type(q.loc, float)
+    )
 
 
 @reparameterize.register(dist.Independent)
@@ -188,8 +191,3 @@ def broadcast_parameters(owner: str, event_dim: int, **parameters: Array) -> lis
         told = ", ".join(f"{name} {parameter.shape}" for name, parameter in parameters.items())
         raise ParameterError(f"The parameters of {owner} must have shapes that agree. Got {told}.")
     return [jnp.broadcast_to(parameter, shape) for parameter in parameters.values()]
-
-
-def _floating(q: Any) -> jnp.dtype:
-    """The floating-point type of a location: integers, as in Normal(0, 1), are numbers like any other."""
-    return jnp.result_type(q.loc, q.scale if hasattr(q, "scale") else q.loc, float)

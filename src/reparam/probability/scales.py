@@ -50,96 +50,60 @@ class Scale(eqx.Module):
         return self.raw_from_log_std(jnp.log(at_least_single(std)))
 
 
-class LogVariance(Scale):
-    r"""The raw number is :math:`\ln \sigma^2`, so :math:`\sigma = e^{a/2}` (Kingma & Welling 2014, Appendix C).
+class Exponential(Scale):
+    r"""The raw number is proportional to :math:`\ln \sigma`: :math:`\sigma = e^{ca}`.
 
-    >>> LogVariance().std(0.0).item(), LogVariance().raw(1.0).item()
-    (1.0, 0.0)
+    c = ½ makes it :math:`\ln \sigma^2` (``log_variance``; Kingma & Welling 2014, Appendix C), c = 1 :math:`\ln \sigma`
+    (``log_std``), c = −½ :math:`\ln \sigma^{-2}` (``log_precision``, the natural parameter's side).
+
+    >>> Exponential(0.5).raw(1.0).item(), Exponential(-0.5).log_std(2.0).item()
+    (0.0, -1.0)
     """
 
-    def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = a/2."""
-        return 0.5 * at_least_single(raw)
-
-    def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = 2 ln σ."""
-        return 2.0 * at_least_single(log_std)
-
-
-class LogStd(Scale):
-    r"""The raw number is :math:`\ln \sigma`, so :math:`\sigma = e^a`.
-
-    >>> LogStd().raw_from_log_std(-3.0).item()
-    -3.0
-    """
+    slope: float = eqx.field(static=True)
 
     def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = a."""
-        return at_least_single(raw)
+        """Ln σ = c a."""
+        return self.slope * at_least_single(raw)
 
     def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = ln σ."""
-        return at_least_single(log_std)
-
-
-class LogPrecision(Scale):
-    r"""The raw number is :math:`\ln \sigma^{-2}`, so :math:`\sigma = e^{-a/2}`: the natural parameter's side.
-
-    >>> LogPrecision().log_std(2.0).item()
-    -1.0
-    """
-
-    def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = −a/2."""
-        return -0.5 * at_least_single(raw)
-
-    def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = −2 ln σ."""
-        return -2.0 * at_least_single(log_std)
+        """A = ln σ / c."""
+        return at_least_single(log_std) / self.slope
 
 
 class Softplus(Scale):
-    r"""Softplus, :math:`\sigma = \ln(1 + e^a)`: exponential far below zero, linear far above.
+    r"""Softplus of the deviation or, with ``power`` 2, of the variance: :math:`\sigma^{power} = \ln(1 + e^a)`.
+
+    Exponential far below zero, a power far above.
 
     >>> round(Softplus().std(100.0).item(), 4), round(Softplus().raw(Softplus().std(-3.0)).item(), 4)
     (100.0, -3.0)
-    """
-
-    def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = ln ln(1 + e^a), which tends to a far below zero."""
-        return log_softplus(at_least_single(raw))
-
-    def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = ln(e^σ − 1)."""
-        return inverse_log_softplus(at_least_single(log_std))
-
-    def std(self, raw: ArrayLike) -> Array:
-        """Σ = ln(1 + e^a)."""
-        raw = at_least_single(raw)
-        return jnp.where(raw < -10.0, saturated_exp(self.log_std(raw)), jax.nn.softplus(raw))
-
-
-class SoftplusVariance(Scale):
-    r"""Softplus of the variance, :math:`\sigma^2 = \ln(1 + e^a)`.
-
-    >>> round(SoftplusVariance().std(100.0).item(), 4)
+    >>> round(Softplus(2).std(100.0).item(), 4)
     10.0
     """
 
+    power: int = eqx.field(static=True, default=1)
+
     def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = ½ ln ln(1 + e^a)."""
-        return 0.5 * log_softplus(at_least_single(raw))
+        """Ln σ = ln ln(1 + e^a) / power, which tends to a/power far below zero."""
+        return log_softplus(at_least_single(raw)) / self.power
 
     def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = ln(e^{σ²} − 1)."""
-        return inverse_log_softplus(2.0 * at_least_single(log_std))
+        """A = ln(e^{σ^power} − 1)."""
+        return inverse_log_softplus(self.power * at_least_single(log_std))
+
+    def std(self, raw: ArrayLike) -> Array:
+        """Σ = ln(1 + e^a)^{1/power}."""
+        raw = at_least_single(raw)
+        low = raw < -10.0
+        return jnp.where(low, super().std(raw), jax.nn.softplus(jnp.where(low, 0.0, raw)) ** (1.0 / self.power))
 
 
 class Bounded(Scale):
     r"""Smooth limits: :math:`\ln \sigma = m + h\, u(a/h)` with :math:`u(t) = t / \sqrt{1 + t^2}`.
 
     ``m`` and ``h`` are the middle and the half width of :math:`[\ln \sigma_{min}, \ln \sigma_{max}]`. Both limits are
-    reached as a → ±∞. Near zero it is :class:`LogStd` around the middle. Unlike a clip or a sigmoid, whose gradient
+    reached as a → ±∞. Near zero it is ``log_std`` around the middle. Unlike a clip or a sigmoid, whose gradient
     rounds to zero, its gradient falls as :math:`a^{-3}` and can be represented wherever a network can go.
 
     Raises:
@@ -179,11 +143,11 @@ class Bounded(Scale):
 
 
 SCALES: dict[str, Scale] = {
-    "log_variance": LogVariance(),
-    "log_std": LogStd(),
+    "log_variance": Exponential(0.5),
+    "log_std": Exponential(1.0),
     "softplus": Softplus(),
-    "softplus_variance": SoftplusVariance(),
-    "log_precision": LogPrecision(),
+    "softplus_variance": Softplus(2),
+    "log_precision": Exponential(-0.5),
     "bounded": Bounded(),
 }
 

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,13 +15,6 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 from reparam.probability.numerics import at_least_single
-
-
-class Supported(Protocol):
-    """A distribution, as :func:`guarded` sees it."""
-
-    @property
-    def support(self) -> Any: ...  # noqa: D102
 
 
 @dataclass(eq=False)
@@ -93,7 +86,7 @@ def guarded(log_prob: Callable[[Any, Array], Array]) -> Callable[[Any, ArrayLike
 
     @validate_sample  # type: ignore[untyped-decorator]
     @functools.wraps(log_prob)
-    def outside_impossible(self: Supported, value: ArrayLike) -> Array:
+    def outside_impossible(self: Any, value: ArrayLike) -> Array:
         inside, value = self.support(value), at_least_single(value)
         return jnp.where(inside, log_prob(self, jnp.where(inside, value, self.support.feasible_like(value))), -jnp.inf)
 

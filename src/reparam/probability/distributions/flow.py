@@ -25,6 +25,8 @@ from reparam.probability.reparameterization import (
 )
 from reparam.specification import positive_int
 
+Key = PRNGKeyArray | None
+
 
 class AutoregressiveFlow(eqx.Module):
     """An invertible map T of ℝ^K, conditioned on c or not: masked autoregressive layers, quick in sampling's direction.
@@ -49,14 +51,7 @@ class AutoregressiveFlow(eqx.Module):
     context: int | None = eqx.field(static=True)
     weights: tuple[Array, ...]
 
-    def __init__(
-        self,
-        latent_dim: int,
-        layers: int = 2,
-        width: int = 64,
-        context: int | None = None,
-        key: PRNGKeyArray | None = None,
-    ):
+    def __init__(self, latent_dim: int, layers: int = 2, width: int = 64, context: int | None = None, key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "a flow")
         if self.latent_dim < 2:
             raise ParameterError("A flow needs at least 2 latents: with latent_dim=1 choose 'diagonal'.")
@@ -140,11 +135,9 @@ class FlowDistribution(Reparameterized):
         return self._vectorized("transform_and_log_det", u)
 
     def _vectorized(self, method: str, points: Array) -> tuple[Array, Array]:
-        apply = getattr(self.flow.bijection, method)
-        if self.condition is None:
-            z, log_det = jnp.vectorize(apply, signature="(d)->(d),()")(points)
-        else:
-            z, log_det = jnp.vectorize(apply, signature="(d),(c)->(d),()")(points, self.condition)
+        condition = () if self.condition is None else (self.condition,)
+        apply = jnp.vectorize(getattr(self.flow.bijection, method), signature=f"(d){',(c)' * len(condition)}->(d),()")
+        z, log_det = apply(points, *condition)
         return z, log_det
 
 

@@ -15,26 +15,17 @@ without limit).
 from __future__ import annotations
 
 from reparam.probability.likelihoods.base import Likelihood
-from reparam.probability.likelihoods.classes import Bernoulli, Categorical, DiscretizedLogistic
+from reparam.probability.likelihoods.bounded import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+)
 from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from reparam.probability.likelihoods.interval import Beta, ContinuousBernoulli
 from reparam.probability.likelihoods.real import Gaussian, Laplace, StudentT
 
-__all__ = [
-    "LIKELIHOODS",
-    "Bernoulli",
-    "Beta",
-    "Categorical",
-    "ContinuousBernoulli",
-    "DiscretizedLogistic",
-    "Gaussian",
-    "Laplace",
-    "Likelihood",
-    "NegativeBinomial",
-    "Poisson",
-    "StudentT",
-    "ZeroInflatedNegativeBinomial",
-]
+__all__ = ["LIKELIHOODS", "Likelihood"]
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import Any, Self
 
@@ -13,7 +12,7 @@ from jaxtyping import Array, ArrayLike
 from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
-from reparam.errors import DataError, ParameterError, SupportError
+from reparam.errors import DataError, SupportError
 from reparam.probability import supports
 from reparam.probability.numerics import at_least_single
 from reparam.probability.supports import Support
@@ -104,29 +103,6 @@ class Likelihood(eqx.Module):
         raw = at_least_single(raw)
         split = raw.reshape(*raw.shape[:-1], self.raw_per_feature, self.event_size)
         return jnp.moveaxis(split, -2, 0)
-
-
-def log_of_mean(x_mean: ArrayLike) -> Array:
-    """The logarithm of column means, with those of all-zero columns held at 0.001."""
-    return jnp.log(jnp.maximum(at_least_single(x_mean), 1e-3))
-
-
-def positive_number(parameter: str, value: object, owner: str) -> float:
-    """Return a finite number above zero, from a number or its text.
-
-    Raises:
-        ParameterError: it is none.
-    """
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = math.nan
-    if not 0.0 < number < math.inf:
-        raise ParameterError(
-            f"The {parameter!r} parameter of the {owner} likelihood must be a number in (0, inf). "
-            f"Got {value!r} instead."
-        )
-    return number
 
 
 FITTING: dict[str, Support] = {

@@ -9,8 +9,8 @@ from jaxtyping import Array, ArrayLike
 from numpyro.distributions import Distribution
 
 from reparam.probability.distributions.counts import NegativeBinomialByMean, PoissonByMean, ZeroInflated
-from reparam.probability.likelihoods.base import Likelihood, log_of_mean
-from reparam.probability.numerics import softplus, tempered
+from reparam.probability.likelihoods.base import Likelihood
+from reparam.probability.numerics import at_least_single, softplus, tempered
 from reparam.probability.supports import COUNTS, Support
 
 
@@ -20,8 +20,8 @@ class Counts(Likelihood):
     support: ClassVar[Support] = COUNTS
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
-        """Return the logarithms of the means."""
-        return log_of_mean(x_mean)
+        """Return the logarithms of the means, with those of all-zero columns held at 0.001."""
+        return jnp.log(jnp.maximum(at_least_single(x_mean), 1e-3))
 
 
 class Poisson(Counts):
@@ -38,7 +38,20 @@ class Poisson(Counts):
         return PoissonByMean(tempered(raw)).to_event(1)
 
 
-class NegativeBinomial(Counts):
+class Overdispersed(Counts):
+    """Laws with one learned inverse dispersion r for each feature; concrete ones are final."""
+
+    log_inverse_dispersion: Array
+
+    def __init__(self, event_size: int):
+        self.event_size, self.log_inverse_dispersion = event_size, jnp.zeros(event_size)
+
+    def counted(self, log_mean: ArrayLike) -> NegativeBinomialByMean:
+        """Return negative binomial laws."""
+        return NegativeBinomialByMean(tempered(log_mean), tempered(self.log_inverse_dispersion))
+
+
+class NegativeBinomial(Overdispersed):
     r"""Overdispersed counts, variance μ + μ²/r: raw ln μ, (..., P); one learned inverse dispersion r for each feature.
 
     Source: the mean–dispersion form of Lopez et al. (2018).
@@ -47,19 +60,14 @@ class NegativeBinomial(Counts):
     (3, (3,))
     """
 
-    log_inverse_dispersion: Array
     name: ClassVar[str] = "negative_binomial"
-
-    def __init__(self, event_size: int):
-        self.event_size = event_size
-        self.log_inverse_dispersion = jnp.zeros(event_size)
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent negative binomial laws."""
-        return _negative_binomial(raw, self.log_inverse_dispersion).to_event(1)
+        return self.counted(raw).to_event(1)
 
 
-class ZeroInflatedNegativeBinomial(Counts):
+class ZeroInflatedNegativeBinomial(Overdispersed):
     r"""Overdispersed counts with dropout: zero with extra probability π; raw: ln μ, then the logits of π.
 
     One learned inverse dispersion for each feature. Source: Lopez et al. (2018).
@@ -68,29 +76,15 @@ class ZeroInflatedNegativeBinomial(Counts):
     6
     """
 
-    log_inverse_dispersion: Array
     name: ClassVar[str] = "zero_inflated_negative_binomial"
-
-    def __init__(self, event_size: int):
-        self.event_size = event_size
-        self.log_inverse_dispersion = jnp.zeros(event_size)
-
-    @property
-    def raw_per_feature(self) -> int:
-        """Mean and dropout."""
-        return 2
+    raw_per_feature: ClassVar[int] = 2
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent zero-inflated negative binomial laws."""
         log_mean, gate_logits = self.blocks(raw)
-        counts = _negative_binomial(log_mean, self.log_inverse_dispersion)
-        return ZeroInflated(counts, gate_logits).to_event(1)
+        return ZeroInflated(self.counted(log_mean), gate_logits).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return a dropout of 0.12 and the means that then give the data's."""
         gate_logits = jnp.full(self.event_size, -2.0)
-        return jnp.concatenate([log_of_mean(x_mean) + softplus(gate_logits), gate_logits])
-
-
-def _negative_binomial(log_mean: ArrayLike, log_inverse_dispersion: Array) -> NegativeBinomialByMean:
-    return NegativeBinomialByMean(tempered(log_mean), tempered(log_inverse_dispersion))
+        return jnp.concatenate([super().initial_raw(x_mean) + softplus(gate_logits), gate_logits])

@@ -13,10 +13,10 @@ from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
 from reparam.probability.distributions.location_scale import LocationScale
-from reparam.probability.likelihoods.base import Likelihood, positive_number
+from reparam.probability.likelihoods.base import Likelihood
 from reparam.probability.numerics import TEMPERED_BEYOND, at_least_single, tempered
 from reparam.probability.supports import REALS, Support
-from reparam.specification import positive_int
+from reparam.specification import positive_int, real_number
 
 SMALLEST_START = 1e-3  # a constant column has no spread, and would start with a cliff
 SMALLEST_VARIANCE = math.exp(-2.0 * TEMPERED_BEYOND)
@@ -55,7 +55,9 @@ class Gaussian(Likelihood):
             case "decoder" if not colon:
                 self.log_scale = None
             case "fixed":
-                self.log_scale = math.log(positive_number("noise=fixed:σ", std, self.name))
+                self.log_scale = math.log(
+                    real_number("noise=fixed:σ", _number(std), "the gaussian likelihood", above=0.0)
+                )
             case _:
                 raise ParameterError(
                     "The 'noise' parameter of the gaussian likelihood must be 'learned', 'per_dimension', "
@@ -165,11 +167,18 @@ class StudentT(OneScale):
 
     def __init__(self, event_size: int, df: float = 4.0):
         self.event_size, self.log_scale = event_size, jnp.zeros(())
-        self.df = positive_number("df", df, self.name)
+        self.df = real_number("df", df, "the student_t likelihood", above=0.0)
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Student-t laws."""
         return self.about(raw, "student_t", self.df)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def starting_log_scale(x_std: ArrayLike) -> Array:
