@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from reparam.objectives import OBJECTIVES
     from reparam.probability.divergences import kl_divergence, kl_monte_carlo
     from reparam.probability.likelihoods import LIKELIHOODS
-    from reparam.probability.posteriors import POSTERIORS
-    from reparam.probability.priors import PRIORS
+    from reparam.probability.likelihoods.bounded import (
+        Bernoulli,
+        Beta,
+        Categorical,
+        ContinuousBernoulli,
+        DiscretizedLogistic,
+    )
+    from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+    from reparam.probability.likelihoods.real import Gaussian, Laplace, StudentT
+    from reparam.probability.posteriors import POSTERIORS, Cholesky, Diagonal, Flow, Full, LowRank
+    from reparam.probability.priors import PRIORS, FlowPrior, GaussianMixture, StandardNormal, VampPrior
     from reparam.probability.reparameterization import draw_noise, reparameterize
     from reparam.probability.scales import (
         SCALES,
@@ -33,9 +42,31 @@ HOMES = {
     "OBJECTIVES": "objectives",
     "kl_divergence": "probability.divergences",
     "kl_monte_carlo": "probability.divergences",
-    "LIKELIHOODS": "probability.likelihoods",
-    "POSTERIORS": "probability.posteriors",
-    "PRIORS": "probability.priors",
+    **dict.fromkeys(
+        (
+            "LIKELIHOODS",
+            "Bernoulli",
+            "Beta",
+            "Categorical",
+            "ContinuousBernoulli",
+            "DiscretizedLogistic",
+            "Gaussian",
+            "Laplace",
+            "NegativeBinomial",
+            "Poisson",
+            "StudentT",
+            "ZeroInflatedNegativeBinomial",
+        ),
+        "probability.likelihoods",
+    ),
+    **dict.fromkeys(
+        ("POSTERIORS", "Cholesky", "Diagonal", "Flow", "Full", "LowRank"),
+        "probability.posteriors",
+    ),
+    **dict.fromkeys(
+        ("PRIORS", "FlowPrior", "GaussianMixture", "StandardNormal", "VampPrior"),
+        "probability.priors",
+    ),
     "draw_noise": "probability.reparameterization",
     "reparameterize": "probability.reparameterization",
     "SCALES": "probability.scales",
@@ -51,6 +82,26 @@ __all__ = [
     "PRIORS",
     "SCALES",
     "VAE",
+    "Bernoulli",
+    "Beta",
+    "Categorical",
+    "Cholesky",
+    "ContinuousBernoulli",
+    "Diagonal",
+    "DiscretizedLogistic",
+    "Flow",
+    "FlowPrior",
+    "Full",
+    "Gaussian",
+    "GaussianMixture",
+    "Laplace",
+    "LowRank",
+    "NegativeBinomial",
+    "Poisson",
+    "StandardNormal",
+    "StudentT",
+    "VampPrior",
+    "ZeroInflatedNegativeBinomial",
     "__version__",
     "convert_raw",
     "draw_noise",

@@ -90,6 +90,13 @@ def test_temperature_scales_the_noise(name):
     assert cold.var() < warm.var() < hot.var()
 
 
+def test_a_vamp_prior_needs_rows_to_start_at_and_an_encoder():
+    with pytest.raises(ParameterError, match="pseudo_inputs=rows"):
+        reparam.PRIORS["vamp"](K, 3)
+    with pytest.raises(ParameterError, match=r"call distribution\(encode\)"):
+        reparam.PRIORS["vamp"](K, 3, pseudo_inputs=jnp.zeros((3, 6))).distribution()
+
+
 def test_components_must_be_a_positive_int():
     for name in ("gaussian_mixture", "vamp"):
         with pytest.raises(ParameterError, match="components"):

@@ -7,22 +7,21 @@ with the rest.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from flowjax.bijections import AbstractBijection
-from flowjax.distributions import Normal as FlowBase
-from flowjax.flows import masked_autoregressive_flow
-from jaxtyping import Array, ArrayLike, PRNGKeyArray
+from jaxtyping import Array, ArrayLike
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
 from reparam.probability.distributions.affine_normal import AffineNormal
-from reparam.probability.distributions.flow import FlowDistribution
+from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution, Key
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.distributions.low_rank_normal import LowRankNormal
-from reparam.probability.scales import Scale, at_least_single, scale_from
-from reparam.specification import positive_int
+from reparam.probability.numerics import at_least_single
+from reparam.probability.scales import Scale, scale_from
+from reparam.specification import positive_int, requirement
 
 
 class Posterior(eqx.Module):
@@ -32,16 +31,12 @@ class Posterior(eqx.Module):
     any scale goes with any family. Raises ParameterError where an argument lies outside its domain.
     """
 
-    latent_dim: eqx.AbstractVar[int]
+    latent_dim: int = eqx.field(static=True)
+    raw_size: int = eqx.field(static=True)
 
-    @property
-    def raw_size(self) -> int:
-        """How many raw numbers the family takes."""
-        raise NotImplementedError
-
+    @abstractmethod
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return q(z) of ``raw``, shape (..., raw_size), with batch shape (...) and event shape (K,)."""
-        raise NotImplementedError
 
     def initial_raw(self) -> Array:
         """Return the raw vector of N(0, I), or the nearest to it, shape (raw_size,): training starts around it."""
@@ -52,7 +47,28 @@ class Posterior(eqx.Module):
         return jnp.ones(self.raw_size)
 
 
-class Diagonal(Posterior):
+class Scaled(Posterior):
+    """A family with raw = (μ, a, rest), σ = scale(a); concrete ones are final."""
+
+    scale: eqx.AbstractVar[Scale]
+
+    def split(self, raw: ArrayLike) -> tuple[Array, Array, Array]:
+        """Return μ, a and the rest, (..., K), (..., K) and (..., raw_size − 2K), in single precision or better."""
+        loc, a, rest = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        return loc, a, rest
+
+    def diagonal(self, loc: Array, a: Array, base: str = "normal", df: float = 5.0) -> LocationScale:
+        """Return the law of μ + σ ⊙ ε."""
+        return LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a), base=base, df=df)
+
+    def initial_raw(self) -> Array:
+        """Return raw numbers of μ = 0, σ = 1 (the middle of a scale that cannot reach 1), then zeros."""
+        a = self.scale.raw(jnp.ones(self.latent_dim))
+        rest = jnp.zeros(self.raw_size - 2 * self.latent_dim)
+        return jnp.concatenate([jnp.zeros(self.latent_dim), jnp.where(jnp.isfinite(a), a, 0.0), rest])
+
+
+class Diagonal(Scaled):
     r"""Independent coordinates, :math:`z = \mu + \sigma \odot \epsilon`, from raw = (μ, a), σ = scale(a).
 
     ``base`` is the distribution of ε: ``normal``, ``laplace``, ``logistic``, ``student_t`` (``df`` degrees of
@@ -64,37 +80,22 @@ class Diagonal(Posterior):
     (4, [1.0, -1.0], [1.0, 2.0])
     """
 
-    latent_dim: int = eqx.field(static=True)
     scale: Scale
     base: str = eqx.field(static=True)
     df: float = eqx.field(static=True)
 
     def __init__(
-        self,
-        latent_dim: int,
-        base: str = "normal",
-        df: float = 5.0,
-        *,
-        scale: str = "log_variance",
-        key: PRNGKeyArray | None = None,
+        self, latent_dim: int, base: str = "normal", df: float = 5.0, *, scale: str = "log_variance", key: Key = None
     ):
         self.latent_dim, self.scale = positive_int("latent_dim", latent_dim), scale_from(scale)
-        self.base, self.df = base, df
-        LocationScale(jnp.zeros(1), jnp.ones(1), base=base, df=df)
-
-    @property
-    def raw_size(self) -> int:
-        """2K: locations and scales."""
-        return 2 * self.latent_dim
+        self.raw_size = 2 * latent_dim
+        noise = LocationScale(jnp.zeros(1), jnp.ones(1), base=base, df=df)
+        self.base, self.df = noise.base, noise.df
 
     def distribution(self, raw: ArrayLike) -> LocationScale:
         """Return N(μ, diag σ²), or its like with another base."""
-        loc, a = jnp.split(at_least_single(raw), 2, axis=-1)
-        return LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a), base=self.base, df=self.df)
-
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, σ = 1, or of the middle of a scale that cannot reach 1."""
-        return standard_raw(self.latent_dim, self.scale)
+        loc, a, _ = self.split(raw)
+        return self.diagonal(loc, a, self.base, self.df)
 
 
 class Full(Posterior):
@@ -109,16 +110,10 @@ class Full(Posterior):
     (12, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     """
 
-    latent_dim: int = eqx.field(static=True)
-
-    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim)
+        self.raw_size = latent_dim + latent_dim**2
         scale_from(scale)
-
-    @property
-    def raw_size(self) -> int:
-        """K + K²."""
-        return self.latent_dim * (1 + self.latent_dim)
 
     def distribution(self, raw: ArrayLike) -> AffineNormal:
         """Return N(μ, SSᵀ)."""
@@ -131,10 +126,10 @@ class Full(Posterior):
 
     def initial_gain(self) -> Array:
         """1 for μ, 0 for S."""
-        return (jnp.arange(self.raw_size) < self.latent_dim).astype(jnp.float32)
+        return (jnp.arange(self.raw_size) < self.latent_dim).astype(float)
 
 
-class Cholesky(Posterior):
+class Cholesky(Scaled):
     r"""Any covariance through its Cholesky factor: L lower triangular, its diagonal positive by the scale.
 
     raw = (μ, a, the K(K−1)/2 entries below the diagonal, row by row); :math:`\ln\det L = \sum_k \ln\sigma_k` costs
@@ -146,65 +141,48 @@ class Cholesky(Posterior):
     (5, [[1.0, 0.0], [3.0, 2.0]])
     """
 
-    latent_dim: int = eqx.field(static=True)
     scale: Scale
 
-    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, *, scale: str = "log_variance", key: Key = None):
         self.latent_dim, self.scale = positive_int("latent_dim", latent_dim), scale_from(scale)
-
-    @property
-    def raw_size(self) -> int:
-        """2K + K(K−1)/2."""
-        return 2 * self.latent_dim + self.latent_dim * (self.latent_dim - 1) // 2
+        self.raw_size = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
 
     def distribution(self, raw: ArrayLike) -> AffineNormal:
         """Return N(μ, LLᵀ)."""
-        loc, a, below = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
-        diagonal = jnp.eye(self.latent_dim) * self.scale.std(a)[..., None, :]
+        loc, a, below = self.split(raw)
+        diagonal = jnp.eye(self.latent_dim, dtype=a.dtype) * self.scale.std(a)[..., None, :]
         rows, columns = jnp.tril_indices(self.latent_dim, -1)
         matrix = diagonal.at[..., rows, columns].set(below)
-        return AffineNormal(loc, matrix, log_abs_det=jnp.sum(self.scale.log_std(a), axis=-1), triangular=True)
-
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, L = I."""
-        return standard_raw(self.latent_dim, self.scale, rest=self.raw_size - 2 * self.latent_dim)
+        return AffineNormal(loc, matrix, log_diagonal=self.scale.log_std(a))
 
 
-class LowRank(Posterior):
+class LowRank(Scaled):
     r"""A diagonal and a few directions, :math:`N(\mu, \mathrm{diag}(\sigma^2) + FF^\top)`, F of shape K×rank.
 
     :math:`z = \mu + \sigma \odot \epsilon_1 + F\epsilon_2`, the noise being (ε₁, ε₂) of size K + rank; raw = (μ, a, F).
-    Source: Rezende, Mohamed & Wierstra (2014), Section 4.3 has the inverse's like.
+    rank ≤ K. Source: Rezende, Mohamed & Wierstra (2014), Section 4.3 has the inverse's like.
 
     >>> LowRank(4, 2).raw_size
     16
     """
 
-    latent_dim: int = eqx.field(static=True)
     rank: int = eqx.field(static=True)
     scale: Scale
 
-    def __init__(self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, rank: int = 1, *, scale: str = "log_variance", key: Key = None):
         self.latent_dim, self.rank = positive_int("latent_dim", latent_dim), positive_int("rank", rank)
-        self.scale = scale_from(scale)
-
-    @property
-    def raw_size(self) -> int:
-        """K(2 + rank)."""
-        return self.latent_dim * (2 + self.rank)
+        if self.rank > self.latent_dim:  # more directions than dimensions: 'cholesky' has every covariance already
+            raise ParameterError(requirement("rank", "posterior 'low_rank'", f"an int in [1, {latent_dim}]", rank))
+        self.scale, self.raw_size = scale_from(scale), latent_dim * (2 + rank)
 
     def distribution(self, raw: ArrayLike) -> LowRankNormal:
         """Return N(μ, diag σ² + FFᵀ)."""
-        loc, a, factor = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
+        loc, a, factor = self.split(raw)
         factor = factor.reshape(*factor.shape[:-1], self.latent_dim, self.rank)
         return LowRankNormal(loc, self.scale.std(a), factor, log_scale=self.scale.log_std(a))
 
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, σ = 1, F = 0."""
-        return standard_raw(self.latent_dim, self.scale, rest=self.latent_dim * self.rank)
 
-
-class Flow(Posterior):
+class Flow(Scaled):
     r"""An inverse autoregressive flow (Kingma et al. 2016), conditioned on features of x that the encoder gives.
 
     raw = (μ, a, c): :math:`z = T(\mu + \sigma \odot \epsilon; c)`. The flow's own weights are part of the module.
@@ -220,10 +198,9 @@ class Flow(Posterior):
     (7, (5,))
     """
 
-    latent_dim: int = eqx.field(static=True)
     context: int = eqx.field(static=True)
     scale: Scale
-    bijection: AbstractBijection
+    flow: AutoregressiveFlow
 
     def __init__(
         self,
@@ -233,29 +210,16 @@ class Flow(Posterior):
         context: int = 16,
         *,
         scale: str = "log_variance",
-        key: PRNGKeyArray | None = None,
+        key: Key = None,
     ):
-        self.latent_dim, self.context = (
-            positive_int("latent_dim", latent_dim),
-            positive_int("context", context),
-        )
-        self.scale = scale_from(scale)
-        self.bijection = autoregressive(latent_dim, layers, width, context, key)
-
-    @property
-    def raw_size(self) -> int:
-        """2K + context."""
-        return 2 * self.latent_dim + self.context
+        self.latent_dim, self.context = positive_int("latent_dim", latent_dim), positive_int("context", context)
+        self.scale, self.raw_size = scale_from(scale), 2 * latent_dim + context
+        self.flow = AutoregressiveFlow(latent_dim, layers, width, context, key)
 
     def distribution(self, raw: ArrayLike) -> FlowDistribution:
         """Return the law of T(μ + σε; c)."""
-        loc, a, context = jnp.split(at_least_single(raw), [self.latent_dim, 2 * self.latent_dim], axis=-1)
-        base = LocationScale(loc, self.scale.std(a), log_scale=self.scale.log_std(a))
-        return FlowDistribution(base, self.bijection, context)
-
-    def initial_raw(self) -> Array:
-        """Raw numbers of μ = 0, σ = 1, c = 0."""
-        return standard_raw(self.latent_dim, self.scale, rest=self.context)
+        loc, a, context = self.split(raw)
+        return FlowDistribution(self.diagonal(loc, a), self.flow, context)
 
 
 POSTERIORS: dict[str, type[Posterior]] = {
@@ -265,30 +229,3 @@ POSTERIORS: dict[str, type[Posterior]] = {
     "low_rank": LowRank,
     "flow": Flow,
 }
-
-
-def standard_raw(latent_dim: int, scale: Scale, rest: int = 0) -> Array:
-    """Raw numbers of loc 0 and σ 1 (the middle of a scale that cannot reach 1), then ``rest`` zeros."""
-    a = scale.raw(jnp.ones(latent_dim))
-    return jnp.concatenate([jnp.zeros(latent_dim), jnp.where(jnp.isfinite(a), a, 0.0), jnp.zeros(rest)])
-
-
-def autoregressive(
-    latent_dim: int, layers: int, width: int, context: int | None, key: PRNGKeyArray | None
-) -> AbstractBijection:
-    """A chain of masked autoregressive layers, quick in the direction of sampling.
-
-    Raises:
-        ParameterError: fewer than two latents, which leave nothing to be autoregressive in.
-    """
-    if positive_int("latent_dim", latent_dim) < 2:
-        raise ParameterError("A flow needs at least 2 latents: with latent_dim=1 choose 'diagonal'.")
-    flow = masked_autoregressive_flow(
-        jax.random.key(0) if key is None else key,
-        base_dist=FlowBase(jnp.zeros(latent_dim)),
-        cond_dim=context,
-        flow_layers=positive_int("layers", layers),
-        nn_width=positive_int("width", width),
-        invert=False,
-    )
-    return flow.bijection

@@ -5,19 +5,19 @@ A prior is asked for its distribution together with the encoder, because one of 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from flowjax.bijections import AbstractBijection
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 from numpyro.distributions import Distribution
 
-from reparam.probability.distributions.flow import FlowDistribution
+from reparam.errors import ParameterError
+from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistribution, Key
 from reparam.probability.distributions.location_scale import LocationScale
-from reparam.probability.posteriors import autoregressive
 from reparam.specification import positive_int
 
 Encode = Callable[[Array], Distribution]
@@ -29,11 +29,11 @@ class Prior(eqx.Module):
     Every constructor takes ``(latent_dim, ..., pseudo_inputs=..., key=...)`` and ignores what it does not need.
     """
 
-    latent_dim: eqx.AbstractVar[int]
+    latent_dim: int = eqx.field(static=True)
 
+    @abstractmethod
     def distribution(self, encode: Encode | None = None) -> Distribution:
         """Return p(z), batch shape () and event shape (K,); ``encode`` maps x to q(z|x)."""
-        raise NotImplementedError
 
 
 class StandardNormal(Prior):
@@ -43,14 +43,13 @@ class StandardNormal(Prior):
     -1.8379
     """
 
-    latent_dim: int = eqx.field(static=True)
-
-    def __init__(self, latent_dim: int, *, pseudo_inputs: Array | None = None, key: PRNGKeyArray | None = None):
+    def __init__(self, latent_dim: int, *, pseudo_inputs: Array | None = None, key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
 
     def distribution(self, encode: Encode | None = None) -> LocationScale:
         """Return N(0, I)."""
-        return standard_normal(self.latent_dim)
+        zeros = jnp.zeros(self.latent_dim)
+        return LocationScale(zeros, jnp.ones_like(zeros), log_scale=zeros)
 
 
 class GaussianMixture(Prior):
@@ -62,19 +61,11 @@ class GaussianMixture(Prior):
     5
     """
 
-    latent_dim: int = eqx.field(static=True)
     loc: Array
     log_scale: Array
     logits: Array
 
-    def __init__(
-        self,
-        latent_dim: int,
-        components: int = 10,
-        *,
-        pseudo_inputs: Array | None = None,
-        key: PRNGKeyArray | None = None,
-    ):
+    def __init__(self, latent_dim: int, components: int = 10, *, pseudo_inputs: Array | None = None, key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
         shape = (positive_int("components", components, "prior 'gaussian_mixture'"), latent_dim)
         self.loc = jax.random.normal(jax.random.key(0) if key is None else key, shape)
@@ -90,34 +81,37 @@ class GaussianMixture(Prior):
 class VampPrior(Prior):
     r"""The encoder's own posteriors at learned pseudo-inputs, :math:`\frac1C \sum_c q(z|u_c)`.
 
-    Source: Tomczak & Welling (2018), Equation 9. The pseudo-inputs start at data rows. It needs an encoder.
+    Source: Tomczak & Welling (2018), Equation 9. The pseudo-inputs start at data rows, (N, P), repeated where they are
+    fewer than C.
+
+    Raises:
+        ParameterError: no rows to start at; or a distribution is asked for without an encoder.
 
     >>> encode = lambda u: LocationScale(u, jnp.ones(2))
     >>> VampPrior(2, 3, pseudo_inputs=jnp.zeros((3, 2))).distribution(encode).mixture_size
     3
     """
 
-    latent_dim: int = eqx.field(static=True)
     pseudo_inputs: Array
 
-    def __init__(
-        self,
-        latent_dim: int,
-        components: int = 50,
-        *,
-        pseudo_inputs: Array | None = None,
-        key: PRNGKeyArray | None = None,
-    ):
+    def __init__(self, latent_dim: int, components: int = 50, *, pseudo_inputs: Array | None = None, key: Key = None):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
         positive_int("components", components, "prior 'vamp'")
-        rows = jnp.zeros((1, latent_dim)) if pseudo_inputs is None else pseudo_inputs
-        self.pseudo_inputs = jnp.resize(rows, (components, rows.shape[-1]))
+        if pseudo_inputs is None:
+            raise ParameterError(
+                "prior 'vamp' starts at rows of data: VampPrior(K, C, pseudo_inputs=rows), rows (N, P)."
+            )
+        self.pseudo_inputs = jnp.resize(pseudo_inputs, (components, pseudo_inputs.shape[-1]))
 
     def distribution(self, encode: Encode | None = None) -> dist.MixtureSameFamily:
-        """Return the mixture of the posteriors at the pseudo-inputs; without an encoder the inputs are the means."""
-        components = standard_normal_at(self.pseudo_inputs) if encode is None else encode(self.pseudo_inputs)
+        """Return the mixture of the posteriors at the pseudo-inputs."""
+        if encode is None:
+            raise ParameterError(
+                "prior 'vamp' is made of the encoder's posteriors: call distribution(encode) with a function that maps "
+                "x to q(z|x), such as Model.encode."
+            )
         weights = dist.Categorical(logits=jnp.zeros(self.pseudo_inputs.shape[0]))
-        return dist.MixtureSameFamily(weights, components)
+        return dist.MixtureSameFamily(weights, encode(self.pseudo_inputs))
 
 
 class FlowPrior(Prior):
@@ -127,24 +121,17 @@ class FlowPrior(Prior):
     (2,)
     """
 
-    latent_dim: int = eqx.field(static=True)
-    bijection: AbstractBijection
+    flow: AutoregressiveFlow
 
     def __init__(
-        self,
-        latent_dim: int,
-        layers: int = 2,
-        width: int = 64,
-        *,
-        pseudo_inputs: Array | None = None,
-        key: PRNGKeyArray | None = None,
+        self, latent_dim: int, layers: int = 2, width: int = 64, *, pseudo_inputs: Array | None = None, key: Key = None
     ):
         self.latent_dim = positive_int("latent_dim", latent_dim, "the prior")
-        self.bijection = autoregressive(latent_dim, layers, width, None, key)
+        self.flow = AutoregressiveFlow(latent_dim, layers, width, None, key)
 
     def distribution(self, encode: Encode | None = None) -> FlowDistribution:
         """Return the law of T(u)."""
-        return FlowDistribution(standard_normal(self.latent_dim), self.bijection)
+        return FlowDistribution(StandardNormal(self.latent_dim).distribution(), self.flow)
 
 
 PRIORS: dict[str, type[Prior]] = {
@@ -153,13 +140,3 @@ PRIORS: dict[str, type[Prior]] = {
     "vamp": VampPrior,
     "flow": FlowPrior,
 }
-
-
-def standard_normal(latent_dim: int) -> LocationScale:
-    """N(0, I) of K dimensions."""
-    return standard_normal_at(jnp.zeros(latent_dim))
-
-
-def standard_normal_at(loc: Array) -> LocationScale:
-    """N(loc, I)."""
-    return LocationScale(loc, jnp.ones_like(loc), log_scale=jnp.zeros_like(loc))

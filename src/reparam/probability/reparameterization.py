@@ -21,6 +21,15 @@ from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
+from reparam.probability.numerics import apply_matrix
+
+
+class Reparameterized(Distribution):
+    """A distribution that samples by its reparameterisation; concrete ones are final."""
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw z of shape (*sample_shape, *batch_shape, *event_shape)."""
+        return reparameterize(self, draw_noise(self, key, sample_shape))
 
 
 @singledispatch
@@ -31,13 +40,14 @@ def reparameterize(q: Distribution, eps: ArrayLike) -> Array:
 
     Args:
         q: a distribution with parameters φ, batch shape B and event shape (D,).
-        eps: draws of the family's standard noise, shape (..., *B, D); :func:`draw_noise` draws it.
+        eps: draws of the family's standard noise, shape (..., *B, D) itself, for noise that were broadcast would be
+            shared; :func:`draw_noise` draws it.
 
     Returns:
         z, shape (..., *B, D).
 
     Raises:
-        ParameterError: no reparameterisation of this family is known.
+        ParameterError: no reparameterisation of this family is known, or ``eps`` has another shape.
 
     Source: Kingma & Welling (2014), Section 2.4; Rezende, Mohamed & Wierstra (2014).
 
@@ -79,56 +89,49 @@ def reparameterize_with_log_prob(q: Distribution, eps: Array) -> tuple[Array, Ar
 @reparameterize.register(dist.Logistic)
 @reparameterize.register(dist.StudentT)
 def _location_scale(q: Any, eps: ArrayLike) -> Array:
-    return jnp.asarray(q.loc + q.scale * eps)
+    return jnp.asarray(q.loc + q.scale * checked_noise(q, eps))
 
 
 @draw_noise.register(dist.Normal)
-def _(q: dist.Normal, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.normal(key, q.shape(sample_shape), jnp.result_type(q.loc))
-
-
+@draw_noise.register(dist.MultivariateNormal)
 @draw_noise.register(dist.Laplace)
-def _(q: dist.Laplace, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.laplace(key, q.shape(sample_shape), jnp.result_type(q.loc))
-
-
 @draw_noise.register(dist.Logistic)
-def _(q: dist.Logistic, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.logistic(key, q.shape(sample_shape), jnp.result_type(q.loc))
+def _free_of_parameters(q: Any, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+    """In the floating-point type of the location: integers, as in Normal(0, 1), are numbers like any other."""
+    draw = {dist.Laplace: jax.random.laplace, dist.Logistic: jax.random.logistic}.get(type(q), jax.random.normal)
+    return draw(key, q.shape(sample_shape), jnp.result_type(q.loc, float))
 
 
-@draw_noise.register(dist.StudentT)
+@draw_noise.register
 def _(q: dist.StudentT, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.t(key, q.df, q.shape(sample_shape), jnp.result_type(q.loc))
+    return jax.random.t(key, q.df, q.shape(sample_shape), jnp.result_type(q.loc, float))
 
 
 @reparameterize.register
 def _(q: dist.MultivariateNormal, eps: ArrayLike) -> Array:
-    return jnp.asarray(q.loc + apply_matrix(q.scale_tril, eps))
-
-
-@draw_noise.register
-def _(q: dist.MultivariateNormal, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.normal(key, q.shape(sample_shape), jnp.result_type(q.loc))
+    return jnp.asarray(q.loc + apply_matrix(q.scale_tril, checked_noise(q, eps)))
 
 
 @reparameterize.register
 def _(q: dist.LowRankMultivariateNormal, eps: ArrayLike) -> Array:
     """Z = loc + √d ⊙ ε₁ + F ε₂; the noise is (ε₁, ε₂), of size D + rank."""
-    own, shared = jnp.split(jnp.asarray(eps), [q.event_shape[-1]], axis=-1)
+    eps = checked_noise(q, eps, sum(q.cov_factor.shape[-2:]))
+    own, shared = jnp.split(eps, [q.event_shape[-1]], axis=-1)
     return jnp.asarray(q.loc + jnp.sqrt(q.cov_diag) * own + apply_matrix(q.cov_factor, shared))
 
 
 @draw_noise.register
 def _(q: dist.LowRankMultivariateNormal, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    noise_size = q.event_shape[-1] + q.cov_factor.shape[-1]
-    return jax.random.normal(key, (*sample_shape, *q.batch_shape, noise_size), jnp.result_type(q.loc))
+    return jax.random.normal(
+        key, (*sample_shape, *q.batch_shape, sum(q.cov_factor.shape[-2:])), jnp.result_type(q.loc, float)
+    )
 
 
 @reparameterize.register(dist.Independent)
 @reparameterize.register(dist.ExpandedDistribution)
 def _through_wrapper(q: Any, eps: ArrayLike) -> Array:
-    return reparameterize(q.base_dist, eps)
+    eps = jnp.asarray(eps)  # of what is wrapped only the wrapped knows its size, where that has an event
+    return reparameterize(q.base_dist, checked_noise(q, eps, *(eps.shape[-1:] if q.base_dist.event_shape else ())))
 
 
 @draw_noise.register
@@ -138,14 +141,53 @@ def _(q: dist.Independent, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
 
 @draw_noise.register
 def _(q: dist.ExpandedDistribution, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    added = q.batch_shape[: len(q.batch_shape) - len(q.base_dist.batch_shape)]
-    if q.batch_shape[len(added) :] != q.base_dist.batch_shape:
+    """Each axis of the batch is the base's own, or repeats an axis of size 1: draw the repetitions, then merge."""
+    batch, count = q.batch_shape, len(q.batch_shape)
+    own = (1,) * (count - len(q.base_dist.batch_shape)) + q.base_dist.batch_shape
+    repeats = tuple(1 if size == had else size for size, had in zip(batch, own, strict=True))
+    eps = draw_noise(q.base_dist, key, (*sample_shape, *repeats))
+    leading = len(sample_shape)
+    noise_shape = eps.shape[leading + count + len(q.base_dist.batch_shape) :]
+    eps = eps.reshape(*sample_shape, *repeats, *own, *noise_shape)
+    for axis in range(count):
+        eps = jnp.moveaxis(eps, leading + count + axis, leading + 2 * axis + 1)
+    return eps.reshape(*sample_shape, *batch, *noise_shape)
+
+
+def checked_noise(q: Distribution, eps: ArrayLike, size: int | None = None) -> Array:
+    """The noise as an array, if ``q`` need not repeat it: shape (..., *B, *event), its last axis of ``size`` if given.
+
+    An axis of size 1 in B may be longer in the noise, as where a distribution was expanded.
+
+    Raises:
+        ParameterError: it has another shape.
+    """
+    eps = jnp.asarray(eps)
+    event = q.event_shape if size is None else (*q.event_shape[:-1], size)
+    batch = eps.shape[: eps.ndim - len(event)]
+    agrees = eps.ndim >= len(event) and eps.shape[len(batch) :] == event and len(batch) >= len(q.batch_shape)
+    own = batch[len(batch) - len(q.batch_shape) :]
+    if not agrees or any(had not in (1, given) for had, given in zip(q.batch_shape, own, strict=True)):
+        wanted = ", ".join(map(str, ("...", *q.batch_shape, *event)))
         raise ParameterError(
-            f"Cannot draw noise for {type(q.base_dist).__name__} expanded along a dimension of size 1."
+            f"reparameterize: {type(q).__name__} needs noise of shape ({wanted}), as draw_noise draws it. "
+            f"Got {eps.shape}."
         )
-    return draw_noise(q.base_dist, key, (*sample_shape, *added))
+    return eps
 
 
-def apply_matrix(matrix: Array, vector: ArrayLike) -> Array:
-    """``matrix @ vector`` over leading dimensions: (..., M, N) and (..., N) → (..., M)."""
-    return jnp.einsum("...mn,...n->...m", matrix, vector)
+def broadcast_parameters(owner: str, event_dim: int, **parameters: Array) -> list[Array]:
+    """Arrays of one shape: vectors (..., D) with one D, or numbers for ``event_dim`` 0. A scalar stands for any vector.
+
+    Raises:
+        ParameterError: their last axes differ, or their batches do not broadcast.
+    """
+    shapes = [parameter.shape for parameter in parameters.values()]
+    try:
+        shape = jnp.broadcast_shapes(*shapes)
+    except ValueError:
+        shape = None
+    if shape is None or (event_dim and len({shape[-1] for shape in shapes if shape}) > 1):
+        told = ", ".join(f"{name} {parameter.shape}" for name, parameter in parameters.items())
+        raise ParameterError(f"The parameters of {owner} must have shapes that agree. Got {told}.")
+    return [jnp.broadcast_to(parameter, shape) for parameter in parameters.values()]

@@ -18,25 +18,28 @@ input cannot hold it); ``log_std`` never saturates.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from reparam.errors import ParameterError
+from reparam.probability.numerics import at_least_single, inverse_log_softplus, log_softplus, saturated_exp
 from reparam.specification import lookup
 
 
 class Scale(eqx.Module):
     """An invertible map between a raw number and a standard deviation; concrete scales are final."""
 
+    @abstractmethod
     def log_std(self, raw: ArrayLike) -> Array:
         """Return ln σ of ``raw``, without forming σ first. Shapes: any, kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raw_from_log_std(self, log_std: ArrayLike) -> Array:
         """Return the raw number whose σ has the given logarithm: the inverse of :meth:`log_std`."""
-        raise NotImplementedError
 
     def std(self, raw: ArrayLike) -> Array:
         """Return σ > 0 of ``raw``. Shapes: any, kept."""
@@ -47,96 +50,60 @@ class Scale(eqx.Module):
         return self.raw_from_log_std(jnp.log(at_least_single(std)))
 
 
-class LogVariance(Scale):
-    r"""The raw number is :math:`\ln \sigma^2`, so :math:`\sigma = e^{a/2}` (Kingma & Welling 2014, Appendix C).
+class Exponential(Scale):
+    r"""The raw number is proportional to :math:`\ln \sigma`: :math:`\sigma = e^{ca}`.
 
-    >>> LogVariance().std(0.0).item(), LogVariance().raw(1.0).item()
-    (1.0, 0.0)
+    c = ½ makes it :math:`\ln \sigma^2` (``log_variance``; Kingma & Welling 2014, Appendix C), c = 1 :math:`\ln \sigma`
+    (``log_std``), c = −½ :math:`\ln \sigma^{-2}` (``log_precision``, the natural parameter's side).
+
+    >>> Exponential(0.5).raw(1.0).item(), Exponential(-0.5).log_std(2.0).item()
+    (0.0, -1.0)
     """
 
-    def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = a/2."""
-        return 0.5 * at_least_single(raw)
-
-    def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = 2 ln σ."""
-        return 2.0 * at_least_single(log_std)
-
-
-class LogStd(Scale):
-    r"""The raw number is :math:`\ln \sigma`, so :math:`\sigma = e^a`.
-
-    >>> LogStd().raw_from_log_std(-3.0).item()
-    -3.0
-    """
+    slope: float = eqx.field(static=True)
 
     def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = a."""
-        return at_least_single(raw)
+        """Ln σ = c a."""
+        return self.slope * at_least_single(raw)
 
     def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = ln σ."""
-        return at_least_single(log_std)
-
-
-class LogPrecision(Scale):
-    r"""The raw number is :math:`\ln \sigma^{-2}`, so :math:`\sigma = e^{-a/2}`: the natural parameter's side.
-
-    >>> LogPrecision().log_std(2.0).item()
-    -1.0
-    """
-
-    def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = −a/2."""
-        return -0.5 * at_least_single(raw)
-
-    def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = −2 ln σ."""
-        return -2.0 * at_least_single(log_std)
+        """A = ln σ / c."""
+        return at_least_single(log_std) / self.slope
 
 
 class Softplus(Scale):
-    r"""Softplus, :math:`\sigma = \ln(1 + e^a)`: exponential far below zero, linear far above.
+    r"""Softplus of the deviation or, with ``power`` 2, of the variance: :math:`\sigma^{power} = \ln(1 + e^a)`.
+
+    Exponential far below zero, a power far above.
 
     >>> round(Softplus().std(100.0).item(), 4), round(Softplus().raw(Softplus().std(-3.0)).item(), 4)
     (100.0, -3.0)
-    """
-
-    def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = ln ln(1 + e^a), which tends to a far below zero."""
-        return log_softplus(at_least_single(raw))
-
-    def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = ln(e^σ − 1)."""
-        return inverse_log_softplus(at_least_single(log_std))
-
-    def std(self, raw: ArrayLike) -> Array:
-        """Σ = ln(1 + e^a)."""
-        raw = at_least_single(raw)
-        return jnp.where(raw < -10.0, saturated_exp(self.log_std(raw)), jax.nn.softplus(raw))
-
-
-class SoftplusVariance(Scale):
-    r"""Softplus of the variance, :math:`\sigma^2 = \ln(1 + e^a)`.
-
-    >>> round(SoftplusVariance().std(100.0).item(), 4)
+    >>> round(Softplus(2).std(100.0).item(), 4)
     10.0
     """
 
+    power: int = eqx.field(static=True, default=1)
+
     def log_std(self, raw: ArrayLike) -> Array:
-        """Ln σ = ½ ln ln(1 + e^a)."""
-        return 0.5 * log_softplus(at_least_single(raw))
+        """Ln σ = ln ln(1 + e^a) / power, which tends to a/power far below zero."""
+        return log_softplus(at_least_single(raw)) / self.power
 
     def raw_from_log_std(self, log_std: ArrayLike) -> Array:
-        """A = ln(e^{σ²} − 1)."""
-        return inverse_log_softplus(2.0 * at_least_single(log_std))
+        """A = ln(e^{σ^power} − 1)."""
+        return inverse_log_softplus(self.power * at_least_single(log_std))
+
+    def std(self, raw: ArrayLike) -> Array:
+        """Σ = ln(1 + e^a)^{1/power}."""
+        raw = at_least_single(raw)
+        low = raw < -10.0
+        return jnp.where(low, super().std(raw), jax.nn.softplus(jnp.where(low, 0.0, raw)) ** (1.0 / self.power))
 
 
 class Bounded(Scale):
     r"""Smooth limits: :math:`\ln \sigma = m + h\, u(a/h)` with :math:`u(t) = t / \sqrt{1 + t^2}`.
 
     ``m`` and ``h`` are the middle and the half width of :math:`[\ln \sigma_{min}, \ln \sigma_{max}]`. Both limits are
-    reached as a → ±∞. Near zero it is :class:`LogStd` around the middle. Unlike a clip or a sigmoid, whose gradient
+    reached as a → ±∞. Near zero it is ``log_std`` around the middle. Unlike a clip or a sigmoid, whose gradient
     rounds to zero, its gradient falls as :math:`a^{-3}` and can be represented wherever a network can go.
 
     Raises:
@@ -176,11 +143,11 @@ class Bounded(Scale):
 
 
 SCALES: dict[str, Scale] = {
-    "log_variance": LogVariance(),
-    "log_std": LogStd(),
+    "log_variance": Exponential(0.5),
+    "log_std": Exponential(1.0),
     "softplus": Softplus(),
-    "softplus_variance": SoftplusVariance(),
-    "log_precision": LogPrecision(),
+    "softplus_variance": Softplus(2),
+    "log_precision": Exponential(-0.5),
     "bounded": Bounded(),
 }
 
@@ -231,39 +198,3 @@ def mean_variance_from_natural(eta1: ArrayLike, eta2: ArrayLike) -> tuple[Array,
     """
     variance = -0.5 / at_least_single(eta2)
     return at_least_single(eta1) * variance, variance
-
-
-def at_least_single(number: ArrayLike) -> Array:
-    """The same numbers in single precision or better: half precision cannot hold exp of what a network gives."""
-    array = jnp.asarray(number)
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
-
-
-def saturated_exp(x: Array) -> Array:
-    """Exp(x), held where its square can be represented, while its gradient stays exp(x) at the held value."""
-    limits = jnp.finfo(x.dtype)
-    held = jnp.clip(x, 0.5 * jnp.log(limits.tiny) + 1.0, 0.5 * jnp.log(limits.max) - 1.0)
-    return jnp.exp(jax.lax.stop_gradient(held) + (x - jax.lax.stop_gradient(x)))
-
-
-@jax.custom_jvp
-def log_softplus(x: Array) -> Array:
-    """Ln ln(1 + e^x); below −20 the softplus is e^x to double precision after one correction term."""
-    far_below = x < -20.0
-    return jnp.where(far_below, x - 0.5 * saturated_exp(x), jnp.log(jax.nn.softplus(jnp.where(far_below, 0.0, x))))
-
-
-@log_softplus.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """Sigmoid(x)/softplus(x), as one factor: a sum of terms would turn an infinite tangent into NaN."""
-    (x,), (tangent,) = primals, tangents
-    far_below = x < -20.0
-    safe = jnp.where(far_below, 0.0, x)
-    return log_softplus(x), tangent * jnp.where(far_below, 1.0, jax.nn.sigmoid(safe) / jax.nn.softplus(safe))
-
-
-def inverse_log_softplus(y: Array) -> Array:
-    """The x with ln ln(1 + e^x) = y: ln(e^σ − 1) = σ + ln(1 − e^{−σ}) at σ = e^y, which tends to y far below zero."""
-    far_below = y < -20.0
-    std = saturated_exp(jnp.where(far_below, 0.0, y))
-    return jnp.where(far_below, y + 0.5 * saturated_exp(y), std + jnp.log(-jnp.expm1(-std)))

@@ -8,17 +8,21 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
+from reparam.errors import ParameterError
+from reparam.probability.numerics import abs_det_log, apply_matrix, at_least_single, squarable
 from reparam.probability.reparameterization import (
-    apply_matrix,
+    Reparameterized,
+    broadcast_parameters,
+    checked_noise,
     draw_noise,
     reparameterize,
     reparameterize_with_log_prob,
 )
 
 
-class AffineNormal(Distribution):
+class AffineNormal(Reparameterized):
     r"""The distribution of :math:`z = \mu + S\epsilon`, :math:`\epsilon \sim N(0, I)`: :math:`N(\mu, SS^\top)`.
 
     S is any square matrix: it need not be triangular, symmetric or of positive diagonal, and it is not unique, since
@@ -29,8 +33,11 @@ class AffineNormal(Distribution):
     Args:
         loc: μ, shape (..., D).
         matrix: S, shape (..., D, D).
-        log_abs_det: ln |det S|, where it is known better than from S.
-        triangular: whether S is lower triangular, which makes densities cheaper and exact at any condition number.
+        log_diagonal: given where S is lower triangular with a positive diagonal, whose logarithm this is, shape
+            (..., D): densities and divergences are then cheaper, and exact at any condition number.
+
+    Raises:
+        ParameterError: S is not square, or the shapes do not agree.
 
     >>> q = AffineNormal(jnp.zeros(2), jnp.array([[0.0, 2.0], [3.0, 0.0]]))
     >>> q.covariance_matrix.tolist()
@@ -40,43 +47,48 @@ class AffineNormal(Distribution):
     arg_constraints: ClassVar = {"loc": constraints.real_vector, "matrix": constraints.real_matrix}
     support = constraints.real_vector
     reparametrized_params: ClassVar = ["loc", "matrix"]
-    pytree_data_fields = ("loc", "matrix", "log_abs_det")
-    pytree_aux_fields = ("triangular",)
+    pytree_data_fields = ("loc", "matrix", "log_diagonal", "log_abs_det")
 
     def __init__(
         self,
         loc: ArrayLike,
         matrix: ArrayLike,
         *,
-        log_abs_det: ArrayLike | None = None,
-        triangular: bool = False,
+        log_diagonal: ArrayLike | None = None,
         validate_args: bool | None = None,
     ):
-        self.matrix = jnp.asarray(matrix)
-        self.loc = jnp.broadcast_to(jnp.asarray(loc), jnp.broadcast_shapes(jnp.shape(loc), self.matrix.shape[:-1]))
-        self.triangular = triangular
-        self.log_abs_det = abs_det_log(self.matrix) if log_abs_det is None else jnp.asarray(log_abs_det)
+        self.matrix = at_least_single(matrix)
+        if self.matrix.ndim < 2 or self.matrix.shape[-1] != self.matrix.shape[-2]:
+            raise ParameterError(
+                f"The 'matrix' parameter of AffineNormal must have shape (..., D, D). Got {self.matrix.shape}."
+            )
+        self.loc, _ = broadcast_parameters("AffineNormal", 1, loc=at_least_single(loc), rows=self.matrix[..., 0])
+        self.log_diagonal = None if log_diagonal is None else jnp.asarray(log_diagonal)
+        self.log_abs_det = (
+            abs_det_log(self.matrix) if self.log_diagonal is None else jnp.sum(self.log_diagonal, axis=-1)
+        )
         super().__init__(self.loc.shape[:-1], self.loc.shape[-1:], validate_args=validate_args)
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw z of shape (*sample_shape, *batch_shape, D)."""
-        return reparameterize(self, draw_noise(self, key, sample_shape))
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln q(z) in nats, shape (...); −∞ where S is singular or z billions of deviations away."""
         centred = jnp.asarray(value) - self.loc
-        regular = jnp.isfinite(self.log_abs_det)
-        near = regular & squarable(jax.lax.stop_gradient(self._solve(regular, centred)))
-        eps = self._solve(regular, jnp.where(near[..., None], centred, 0.0))
+        near = jnp.isfinite(self.log_abs_det) & squarable(jax.lax.stop_gradient(self.whiten(centred)))
+        eps = self.whiten(jnp.where(near[..., None], centred, 0.0))
         return jnp.where(near, self.log_prob_of_noise(eps), -jnp.inf)
 
-    def _solve(self, regular: Array, centred: Array) -> Array:
-        """S⁻¹ times vectors (..., D), with I in the place of a singular S."""
+    def whiten(self, vectors: Array) -> Array:
+        """S⁻¹ times vectors (..., D)."""
+        return self.solve(vectors[..., None])[..., 0]
+
+    def solve(self, columns: Array) -> Array:
+        """S⁻¹ times columns (..., D, N), with I in the place of a singular S."""
+        regular = jnp.isfinite(self.log_abs_det)
         safe = jnp.where(regular[..., None, None], self.matrix, jnp.eye(self.matrix.shape[-1], dtype=self.matrix.dtype))
-        safe = jnp.broadcast_to(safe, (*centred.shape, centred.shape[-1]))
-        if self.triangular:
-            return jnp.asarray(solve_triangular(safe, centred[..., None], lower=True)[..., 0])
-        return jnp.asarray(jnp.linalg.solve(safe, centred[..., None])[..., 0])
+        if self.log_diagonal is None:
+            return jnp.asarray(jnp.linalg.solve(safe, columns))
+        batch = jnp.broadcast_shapes(safe.shape[:-2], columns.shape[:-2])
+        safe, columns = (jnp.broadcast_to(a, (*batch, *a.shape[-2:])) for a in (safe, columns))
+        return jnp.asarray(solve_triangular(safe, columns, lower=True))
 
     def log_prob_of_noise(self, eps: Array) -> Array:
         """Return ln q(μ + Sε) in nats from ε itself: no system of equations to solve."""
@@ -100,12 +112,13 @@ class AffineNormal(Distribution):
 
     def entropy(self) -> Array:
         """½ D ln 2πe + ln |det S| in nats, shape (...)."""
-        return 0.5 * self.loc.shape[-1] * (1.0 + jnp.log(2 * jnp.pi)) + self.log_abs_det
+        entropy = 0.5 * self.loc.shape[-1] * (1.0 + jnp.log(2 * jnp.pi)) + self.log_abs_det
+        return jnp.broadcast_to(entropy, self.batch_shape)
 
 
 @reparameterize.register
 def _(q: AffineNormal, eps: ArrayLike) -> Array:
-    return q.loc + apply_matrix(q.matrix, eps)
+    return q.loc + apply_matrix(q.matrix, checked_noise(q, eps))
 
 
 @draw_noise.register
@@ -116,34 +129,3 @@ def _(q: AffineNormal, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) ->
 @reparameterize_with_log_prob.register
 def _(q: AffineNormal, eps: Array) -> tuple[Array, Array]:
     return reparameterize(q, eps), q.log_prob_of_noise(eps)
-
-
-def squarable(eps: Array) -> Array:
-    """Whether vectors (..., D) are so short that products of a few of them can be represented."""
-    return jnp.all(jnp.abs(eps) < jnp.finfo(eps.dtype).max ** 0.25, axis=-1)
-
-
-@jax.custom_jvp
-def abs_det_log(matrix: Array) -> Array:
-    r"""Return :math:`\ln|\det S|` of matrices (..., D, D); −∞, with gradient 0, where S is singular.
-
-    To working precision, a matrix is singular when its smallest pivot is below D machine epsilons of its largest.
-
-    >>> abs_det_log(jnp.array([[1.0, 2.0], [2.0, 4.0]])).item()
-    -inf
-    """
-    pivots = jnp.abs(jnp.diagonal(jax.lax.linalg.lu(matrix)[0], axis1=-2, axis2=-1))
-    tolerance = matrix.shape[-1] * jnp.finfo(matrix.dtype).eps * jnp.max(pivots, axis=-1, keepdims=True)
-    singular = jnp.any(pivots <= tolerance, axis=-1)
-    return jnp.where(singular, -jnp.inf, jnp.sum(jnp.log(pivots), axis=-1))
-
-
-@abs_det_log.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """D ln|det S| = tr(S⁻¹ dS)."""
-    (matrix,), (tangent,) = primals, tangents
-    value = abs_det_log(matrix)
-    regular = jnp.isfinite(value)
-    safe = jnp.where(regular[..., None, None], matrix, jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
-    trace = jnp.trace(jnp.linalg.solve(safe, tangent), axis1=-2, axis2=-1)
-    return value, jnp.where(regular, trace, 0.0)

@@ -2,20 +2,103 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from flowjax.bijections import AbstractBijection
+from flowjax.distributions import Normal as FlowBase
+from flowjax.flows import masked_autoregressive_flow
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
+from reparam.errors import ParameterError
 from reparam.probability.distributions.location_scale import LocationScale
-from reparam.probability.reparameterization import draw_noise, reparameterize, reparameterize_with_log_prob
+from reparam.probability.reparameterization import (
+    Reparameterized,
+    draw_noise,
+    reparameterize,
+    reparameterize_with_log_prob,
+)
+from reparam.specification import positive_int
+
+Key = PRNGKeyArray | None
 
 
-class FlowDistribution(Distribution):
-    r"""The distribution of :math:`z = T(u; c)` with :math:`u = \mu + \sigma \odot \epsilon` and a flowjax bijection T.
+class AutoregressiveFlow(eqx.Module):
+    """An invertible map T of ℝ^K, conditioned on c or not: masked autoregressive layers, quick in sampling's direction.
+
+    Only weights are kept; flowjax's layers, which hold functions, are rebuilt from the sizes. So two flows of one size
+    are one type for ``jax.jit``, and both pickle.
+
+    Args:
+        latent_dim: K ≥ 2.
+        layers: how many layers; between them coordinates are permuted, the same way in every flow of these sizes.
+        width: hidden width of each layer's network.
+        context: the size of c, or None.
+        key: the initial weights.
+
+    Raises:
+        ParameterError: a size is no positive int, or fewer than two latents leave nothing to be autoregressive in.
+    """
+
+    latent_dim: int = eqx.field(static=True)
+    layers: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    context: int | None = eqx.field(static=True)
+    weights: tuple[Array, ...]
+
+    def __init__(self, latent_dim: int, layers: int = 2, width: int = 64, context: int | None = None, key: Key = None):
+        self.latent_dim = positive_int("latent_dim", latent_dim, "a flow")
+        if self.latent_dim < 2:
+            raise ParameterError("A flow needs at least 2 latents: with latent_dim=1 choose 'diagonal'.")
+        self.layers, self.width = positive_int("layers", layers, "a flow"), positive_int("width", width, "a flow")
+        self.context = None if context is None else positive_int("context", context, "a flow")
+        fresh = _layers(
+            self.latent_dim, self.layers, self.width, self.context, jax.random.key(0) if key is None else key
+        )
+        self.weights = tuple(jax.tree.leaves(eqx.filter(fresh, eqx.is_inexact_array)))
+
+    @property
+    def bijection(self) -> AbstractBijection:
+        """Flowjax's layers with these weights."""
+        skeleton = _skeleton(self.latent_dim, self.layers, self.width, self.context, str(jnp.result_type(float)))
+        structure = jax.tree.structure(eqx.filter(skeleton, eqx.is_inexact_array))
+        bijection: AbstractBijection = eqx.combine(jax.tree.unflatten(structure, self.weights), skeleton)
+        return bijection
+
+
+@cache
+def _skeleton(latent_dim: int, layers: int, width: int, context: int | None, precision: str) -> AbstractBijection:
+    """The layers, whose weights are replaced; permutations and masks are those of one key, types of a precision.
+
+    Made in a thread of its own, which no trace reaches: what a first use inside ``jax.jit`` makes must outlive it.
+    """
+
+    def make() -> AbstractBijection:
+        with jax.enable_x64(precision == "float64"):
+            return _layers(latent_dim, layers, width, context, jax.random.key(0))
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make).result()
+
+
+def _layers(latent_dim: int, layers: int, width: int, context: int | None, key: PRNGKeyArray) -> AbstractBijection:
+    return masked_autoregressive_flow(
+        key,
+        base_dist=FlowBase(jnp.zeros(latent_dim)),
+        cond_dim=context,
+        flow_layers=layers,
+        nn_width=width,
+        invert=False,
+    ).bijection
+
+
+class FlowDistribution(Reparameterized):
+    r"""The distribution of :math:`z = T(u; c)` with :math:`u = \mu + \sigma \odot \epsilon` and an autoregressive T.
 
     :math:`\ln q(z) = \ln q_u(u) - \ln |\det \partial T / \partial u|` (Rezende & Mohamed 2015, Equation 5). A draw and
     its density cost one pass; the density of another point costs D, since an autoregressive T is inverted one
@@ -23,36 +106,24 @@ class FlowDistribution(Distribution):
 
     Args:
         base: the distribution of u, batch shape B, event shape (D,).
-        bijection: T, of shape (D,).
+        flow: T.
         condition: c, shape (*B, C), or None.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
-    pytree_data_fields = ("base", "weights", "condition")
-    pytree_aux_fields = ("architecture",)
+    pytree_data_fields = ("base", "flow", "condition")
 
     def __init__(
         self,
         base: LocationScale,
-        bijection: AbstractBijection,
+        flow: AutoregressiveFlow,
         condition: Array | None = None,
         *,
         validate_args: bool | None = None,
     ):
-        self.base, self.condition = base, condition
-        self.weights, self.architecture = eqx.partition(bijection, eqx.is_array)  # jit takes arrays only
+        self.base, self.flow, self.condition = base, flow, condition
         super().__init__(base.batch_shape, base.event_shape, validate_args=validate_args)
-
-    @property
-    def bijection(self) -> AbstractBijection:
-        """T."""
-        bijection: AbstractBijection = eqx.combine(self.weights, self.architecture)
-        return bijection
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw z of shape (*sample_shape, *batch_shape, D)."""
-        return reparameterize(self, draw_noise(self, key, sample_shape))
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln q(z) in nats, shape (...)."""
@@ -64,11 +135,9 @@ class FlowDistribution(Distribution):
         return self._vectorized("transform_and_log_det", u)
 
     def _vectorized(self, method: str, points: Array) -> tuple[Array, Array]:
-        apply = getattr(self.bijection, method)
-        if self.condition is None:
-            z, log_det = jnp.vectorize(apply, signature="(d)->(d),()")(points)
-        else:
-            z, log_det = jnp.vectorize(apply, signature="(d),(c)->(d),()")(points, self.condition)
+        condition = () if self.condition is None else (self.condition,)
+        apply = jnp.vectorize(getattr(self.flow.bijection, method), signature=f"(d){',(c)' * len(condition)}->(d),()")
+        z, log_det = apply(points, *condition)
         return z, log_det
 
 

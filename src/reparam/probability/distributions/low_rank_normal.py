@@ -6,28 +6,42 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
-from reparam.probability.distributions.affine_normal import squarable
-from reparam.probability.reparameterization import apply_matrix, draw_noise, reparameterize
+from reparam.errors import ParameterError
+from reparam.probability.numerics import apply_matrix, at_least_single, squarable
+from reparam.probability.reparameterization import (
+    Reparameterized,
+    broadcast_parameters,
+    checked_noise,
+    draw_noise,
+    reparameterize,
+)
 
 
-class LowRankNormal(Distribution):
+class LowRankNormal(Reparameterized):
     r"""The distribution of :math:`\mu + \sigma \odot \epsilon_1 + F\epsilon_2`, :math:`N(\mu, D_\sigma^2 + FF^\top)`.
 
     It keeps ln σ beside σ, which numpyro's LowRankMultivariateNormal does not: the divergence would lose digits
-    near N(0, I), and is NaN for σ far from 1. Densities need a Cholesky factor of r × r only:
-    :math:`\det \Sigma = \det D_\sigma^2 \det(I + G^\top G)`, G = F/σ (matrix determinant lemma). Where G leaves the
-    floating-point range the covariance counts as singular: ln |det| and the log-density are −∞, and so is the
-    log-density where the squared distance leaves it.
+    near N(0, I), and is NaN for σ far from 1. With G = F/σ, c = (z − μ)/σ and the orthogonal factorisation
+    :math:`\binom{G}{I} = \binom{Q_G}{Q_I} R`,
+
+    .. math:: (z - \mu)^\top \Sigma^{-1} (z - \mu) = \|c - Q_G Q_G^\top c\|^2 + \|Q_I Q_G^\top c\|^2, \qquad
+        \det \Sigma = \det D_\sigma^2\, (\det R)^2
+
+    which is the matrix inversion lemma as a least squares problem: sums of squares, where the lemma's own difference
+    loses every digit once F/σ is large. Where G leaves the floating-point range the covariance counts as singular:
+    ln |det| and the log-density are −∞, and so is the log-density where the squared distance leaves it.
 
     Args:
         loc: μ, shape (..., D).
         scale: σ > 0, shape (..., D).
         factor: F, shape (..., D, r).
         log_scale: ln σ, where it is known better than from ``scale``.
+
+    Raises:
+        ParameterError: the shapes do not agree.
 
     >>> q = LowRankNormal(jnp.zeros(2), jnp.ones(2), jnp.array([[1.0], [2.0]]))
     >>> q.covariance_matrix.tolist()
@@ -52,34 +66,45 @@ class LowRankNormal(Distribution):
         log_scale: ArrayLike | None = None,
         validate_args: bool | None = None,
     ):
-        log_scale = jnp.log(jnp.asarray(scale)) if log_scale is None else log_scale
-        self.factor = jnp.asarray(factor)
-        self.loc, self.scale, self.log_scale = jnp.broadcast_arrays(loc, scale, log_scale)
+        scale, factor = at_least_single(scale), at_least_single(factor)
+        if factor.ndim < 2:
+            raise ParameterError(
+                f"The 'factor' parameter of LowRankNormal must have shape (..., D, r). Got {factor.shape}."
+            )
+        self.loc, self.scale, self.log_scale, _ = broadcast_parameters(
+            "LowRankNormal",
+            1,
+            loc=at_least_single(loc),
+            scale=scale,
+            log_scale=jnp.log(scale) if log_scale is None else jnp.asarray(log_scale),
+            rows=factor[..., 0],
+        )
+        self.factor = jnp.broadcast_to(factor, (*self.loc.shape, factor.shape[-1]))
         super().__init__(self.loc.shape[:-1], self.loc.shape[-1:], validate_args=validate_args)
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw z of shape (*sample_shape, *batch_shape, D)."""
-        return reparameterize(self, draw_noise(self, key, sample_shape))
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Return ln q(z) in nats, shape (...)."""
-        whitened, capacitance, regular = self._whitened()
+        orthogonal, triangular, regular = self._factorised()
+        of_factor, of_identity = jnp.split(orthogonal, [self.loc.shape[-1]], axis=-2)
         centred = jnp.asarray(value) - self.loc
         near = regular & squarable(jax.lax.stop_gradient(centred / self.scale))
         centred = jnp.where(near[..., None], centred, 0.0) / self.scale
-        projected = jnp.einsum("...dr,...d->...r", whitened, centred)
-        factor = jnp.broadcast_to(capacitance, (*projected.shape, projected.shape[-1]))
-        solved = cho_solve((factor, True), projected[..., None])[..., 0]
-        square = jnp.sum(centred**2, axis=-1) - jnp.sum(projected * solved, axis=-1)
-        log_prob = -0.5 * (square + self.loc.shape[-1] * jnp.log(2 * jnp.pi)) - self.log_abs_det
-        return jnp.where(near, log_prob, -jnp.inf)
+        shared = apply_matrix(jnp.swapaxes(of_factor, -1, -2), centred)
+        rest, noise = centred - apply_matrix(of_factor, shared), apply_matrix(of_identity, shared)
+        square = jnp.sum(rest**2, axis=-1) + jnp.sum(noise**2, axis=-1)
+        log_det = jnp.sum(self.log_scale, axis=-1) + _log_abs_diagonal(triangular)
+        return jnp.where(near, -0.5 * (square + self.loc.shape[-1] * jnp.log(2 * jnp.pi)) - log_det, -jnp.inf)
 
     @property
     def log_abs_det(self) -> Array:
         """Half of ln det Σ, the logarithm of the volume of z per volume of a square root's noise; shape (...)."""
-        _, capacitance, regular = self._whitened()
-        half = jnp.sum(jnp.log(jnp.diagonal(capacitance, axis1=-2, axis2=-1)), axis=-1)
-        return jnp.where(regular, jnp.sum(self.log_scale, axis=-1) + half, -jnp.inf)
+        return jnp.sum(self.log_scale, axis=-1) + self.log_det_of_directions
+
+    @property
+    def log_det_of_directions(self) -> Array:
+        """½ ln det(I + GᵀG), what the directions add to ln |det|; −∞ where G leaves the floating-point range."""
+        _, triangular, regular = self._factorised()
+        return jnp.where(regular, _log_abs_diagonal(triangular), -jnp.inf)
 
     @property
     def mean(self) -> Array:
@@ -89,7 +114,7 @@ class LowRankNormal(Distribution):
     @property
     def covariance_matrix(self) -> Array:
         """Σ, shape (..., D, D)."""
-        diagonal = jnp.eye(self.loc.shape[-1]) * self.scale[..., None, :] ** 2
+        diagonal = jnp.eye(self.loc.shape[-1], dtype=self.loc.dtype) * self.scale[..., None, :] ** 2
         return diagonal + self.factor @ jnp.swapaxes(self.factor, -1, -2)
 
     @property
@@ -101,20 +126,26 @@ class LowRankNormal(Distribution):
         """½ D ln 2πe + ½ ln det Σ in nats, shape (...)."""
         return 0.5 * self.loc.shape[-1] * (1.0 + jnp.log(2 * jnp.pi)) + self.log_abs_det
 
-    def _whitened(self) -> tuple[Array, Array, Array]:
-        """G = F/σ, the Cholesky factor of I + GᵀG, and where these are finite; elsewhere G counts as 0."""
-        whitened = self.factor / self.scale[..., None]
-        size = jnp.sum(jax.lax.stop_gradient(whitened) ** 2, axis=(-2, -1))
-        regular = size < 1.0 / jnp.finfo(whitened.dtype).eps ** 2
+    def _factorised(self) -> tuple[Array, Array, Array]:
+        """Q and R of G over I, and where G is finite; elsewhere it counts as 0."""
+        size = jnp.sum(jax.lax.stop_gradient(self.factor / self.scale[..., None]) ** 2, axis=(-2, -1))
+        regular = size < 1.0 / jnp.finfo(self.factor.dtype).eps ** 2
         whitened = jnp.where(regular[..., None, None], self.factor, 0.0) / self.scale[..., None]
-        gram = jnp.swapaxes(whitened, -1, -2) @ whitened
-        return whitened, jnp.linalg.cholesky(gram + jnp.eye(gram.shape[-1])), regular
+        rank = self.factor.shape[-1]
+        identity = jnp.broadcast_to(jnp.eye(rank, dtype=whitened.dtype), (*self.batch_shape, rank, rank))
+        orthogonal, triangular = jnp.linalg.qr(jnp.concatenate([whitened, identity], axis=-2))
+        return orthogonal, triangular, regular
+
+
+def _log_abs_diagonal(triangular: Array) -> Array:
+    return jnp.sum(jnp.log(jnp.abs(jnp.diagonal(triangular, axis1=-2, axis2=-1))), axis=-1)
 
 
 @reparameterize.register
 def _(q: LowRankNormal, eps: ArrayLike) -> Array:
     """The noise is (ε₁, ε₂), of size D + r."""
-    own, shared = jnp.split(jnp.asarray(eps), [q.event_shape[-1]], axis=-1)
+    eps = checked_noise(q, eps, sum(q.factor.shape[-2:]))
+    own, shared = jnp.split(eps, [q.event_shape[-1]], axis=-1)
     return q.loc + q.scale * own + apply_matrix(q.factor, shared)
 
 

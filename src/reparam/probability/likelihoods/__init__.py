@@ -4,23 +4,28 @@ Each takes the decoder's raw numbers in blocks of P, the number of features: fir
 the next. Every distribution carries its normalising constant, so that ln p(x|z) is in nats and two models of the
 same data can be compared, and is ``Independent`` over features: ``distribution(raw).base_dist`` is the law of each
 feature alone, for data with gaps. What a decoder may give has no bounds, so a raw number that stands for the
-logarithm of a positive parameter passes :func:`tempered`, and half precision is computed in single: from −10⁴ to 10⁴
+logarithm of a positive parameter passes ``tempered``, and half precision is computed in single: from −10⁴ to 10⁴
 every log density and its gradient is finite (of ``beta`` in the open interval; towards 0 and 1 its density may grow
 without limit).
 
->>> sorted(name for name, likelihood in LIKELIHOODS.items() if not likelihood.discrete)
-['beta', 'continuous_bernoulli', 'gaussian', 'laplace', 'student_t']
+>>> LIKELIHOODS["beta"](64).discrete, LIKELIHOODS["poisson"](64).discrete
+(False, True)
 """
 
 from __future__ import annotations
 
-from reparam.probability.likelihoods.base import Likelihood, tempered
-from reparam.probability.likelihoods.classes import Bernoulli, Categorical, DiscretizedLogistic
+from reparam.probability.likelihoods.base import Likelihood
+from reparam.probability.likelihoods.bounded import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+)
 from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from reparam.probability.likelihoods.interval import Beta, ContinuousBernoulli
 from reparam.probability.likelihoods.real import Gaussian, Laplace, StudentT
 
-__all__ = ["LIKELIHOODS", "Likelihood", "tempered"]
+__all__ = ["LIKELIHOODS", "Likelihood"]
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,

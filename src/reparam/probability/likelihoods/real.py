@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
-from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
-from reparam.probability.distributions.additive_noise import AdditiveNoise
-from reparam.probability.likelihoods.base import (
-    TEMPERED_BEYOND,
-    Likelihood,
-    Mask,
-    is_finite,
-    positive_number,
-    tempered,
-)
-from reparam.probability.scales import at_least_single
-from reparam.specification import positive_int
+from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.likelihoods.base import Likelihood
+from reparam.probability.numerics import TEMPERED_BEYOND, at_least_single, tempered
+from reparam.probability.supports import REALS, Support
+from reparam.specification import positive_int, real_number
 
-REALS = "the finite real numbers"
 SMALLEST_START = 1e-3  # a constant column has no spread, and would start with a cliff
 SMALLEST_VARIANCE = math.exp(-2.0 * TEMPERED_BEYOND)
 
@@ -46,25 +38,26 @@ class Gaussian(Likelihood):
     -1.8379
     """
 
-    event_size: int = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     log_scale: Array | float | None  # a float where it is fixed, so that no optimiser takes it for a weight
     name: ClassVar[str] = "gaussian"
-    support: ClassVar[str] = REALS
-    discrete: ClassVar[bool] = False
+    support: ClassVar[Support] = REALS
 
     def __init__(self, event_size: int, noise: str = "learned"):
         self.event_size = positive_int("event_size", event_size, "the gaussian likelihood")
-        self.noise, colon, std = str(noise).partition(":")
+        kind, colon, std = str(noise).partition(":")
+        self.noise = kind.replace("-", "_")
         match self.noise:
             case "learned" | "optimal" if not colon:
-                self.log_scale = jnp.zeros((), jnp.float32)
+                self.log_scale = jnp.zeros(())
             case "per_dimension" if not colon:
-                self.log_scale = jnp.zeros(event_size, jnp.float32)
+                self.log_scale = jnp.zeros(event_size)
             case "decoder" if not colon:
                 self.log_scale = None
             case "fixed":
-                self.log_scale = math.log(positive_number("noise=fixed:σ", std, self.name))
+                self.log_scale = math.log(
+                    real_number("noise=fixed:σ", _number(std), "the gaussian likelihood", above=0.0)
+                )
             case _:
                 raise ParameterError(
                     "The 'noise' parameter of the gaussian likelihood must be 'learned', 'per_dimension', "
@@ -79,11 +72,7 @@ class Gaussian(Likelihood):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent normal laws."""
         loc, *decoded = self.blocks(raw)
-        return AdditiveNoise(loc, self._log_scale(decoded)).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """Finite."""
-        return is_finite(x)
+        return LocationScale(loc, log_scale=self._log_scale(decoded), event_dim=0).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means, and ln σ at the data's spread where the decoder gives it."""
@@ -125,30 +114,16 @@ class Gaussian(Likelihood):
         return jax.lax.stop_gradient(self.log_scale) if self.noise == "optimal" else tempered(self.log_scale)
 
 
-class Laplace(Likelihood):
-    r"""Real numbers with outliers: :math:`\ln p(x|z) = \sum_j -|x_j - \mu_j|/b - \ln 2b`, raw: μ; one learned b.
+class OneScale(Likelihood):
+    """Laws about μ, raw: μ, with one learned scale for all features; concrete ones are final."""
 
-    >>> round(Laplace(1).distribution(jnp.zeros(1)).log_prob(jnp.zeros(1)).item(), 4)
-    -0.6931
-    """
-
-    event_size: int = eqx.field(static=True)
     log_scale: Array
-    name: ClassVar[str] = "laplace"
-    support: ClassVar[str] = REALS
-    discrete: ClassVar[bool] = False
+    support: ClassVar[Support] = REALS
 
-    def __init__(self, event_size: int):
-        self.event_size = event_size
-        self.log_scale = jnp.zeros((), jnp.float32)
-
-    def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Laplace laws."""
-        return AdditiveNoise(at_least_single(raw), tempered(self.log_scale), base="laplace").to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """Finite."""
-        return is_finite(x)
+    def about(self, raw: ArrayLike, base: str, df: float = 5.0) -> Distribution:
+        """Return independent laws of a base of ``LocationScale`` about the decoder's locations."""
+        loc, log_scale = at_least_single(raw), tempered(self.log_scale)
+        return LocationScale(loc, log_scale=log_scale, base=base, df=df, event_dim=0).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
@@ -160,7 +135,24 @@ class Laplace(Likelihood):
         return started
 
 
-class StudentT(Likelihood):
+class Laplace(OneScale):
+    r"""Real numbers with outliers: :math:`\ln p(x|z) = \sum_j -|x_j - \mu_j|/b - \ln 2b`, raw: μ; one learned b.
+
+    >>> round(Laplace(1).distribution(jnp.zeros(1)).log_prob(jnp.zeros(1)).item(), 4)
+    -0.6931
+    """
+
+    name: ClassVar[str] = "laplace"
+
+    def __init__(self, event_size: int):
+        self.event_size, self.log_scale = event_size, jnp.zeros(())
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent Laplace laws."""
+        return self.about(raw, "laplace")
+
+
+class StudentT(OneScale):
     r"""Real numbers with gross outliers: Student's t of ``df`` degrees of freedom about μ; raw: μ; one learned scale.
 
     Raises:
@@ -170,35 +162,23 @@ class StudentT(Likelihood):
     -1.1447
     """
 
-    event_size: int = eqx.field(static=True)
     df: float = eqx.field(static=True)
-    log_scale: Array
     name: ClassVar[str] = "student_t"
-    support: ClassVar[str] = REALS
-    discrete: ClassVar[bool] = False
 
     def __init__(self, event_size: int, df: float = 4.0):
-        self.event_size = event_size
-        self.df = positive_number("df", df, self.name)
-        self.log_scale = jnp.zeros((), jnp.float32)
+        self.event_size, self.log_scale = event_size, jnp.zeros(())
+        self.df = real_number("df", df, "the student_t likelihood", above=0.0)
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Student-t laws."""
-        noise = AdditiveNoise(at_least_single(raw), tempered(self.log_scale), base="student_t", df=self.df)
-        return noise.to_event(1)
+        return self.about(raw, "student_t", self.df)
 
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """Finite."""
-        return is_finite(x)
 
-    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
-        """Return the means."""
-        return at_least_single(x_mean)
-
-    def started(self, x_std: ArrayLike) -> Self:
-        """Return the likelihood with its scale at the spread of the data."""
-        started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, starting_log_scale(one_for_all(x_std)))
-        return started
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def starting_log_scale(x_std: ArrayLike) -> Array:

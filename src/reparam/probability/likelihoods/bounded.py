@@ -1,4 +1,4 @@
-"""Likelihoods of values from a finite set: bits, codes, 8-bit levels."""
+"""Likelihoods of bounded values: bits, codes, 8-bit levels, numbers between 0 and 1."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike
 from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ReparamWarning
-from reparam.probability.distributions import bernoulli, categorical, discretized_logistic
-from reparam.probability.likelihoods.base import Likelihood, Mask, is_binary, is_unit, logit, tempered
-from reparam.probability.scales import at_least_single
+from reparam.probability.distributions.bounded import (
+    BernoulliLogits,
+    BetaByMean,
+    CategoricalLogits,
+    ContinuousBernoulliLogits,
+    LogisticLevels,
+)
+from reparam.probability.likelihoods.base import Likelihood
+from reparam.probability.numerics import at_least_single, logit, tempered
+from reparam.probability.supports import BITS, GREYS, LEVELS, OPEN_UNIT, UNIT, Support, codes
 from reparam.specification import positive_int
 
 
@@ -28,18 +34,12 @@ class Bernoulli(Likelihood):
     -1.3863
     """
 
-    event_size: int = eqx.field(static=True)
     name: ClassVar[str] = "bernoulli"
-    support: ClassVar[str] = "{0, 1}, or greys between"
-    discrete: ClassVar[bool] = True
+    support: ClassVar[Support] = GREYS
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Bernoulli laws of the logits."""
-        return bernoulli.Bernoulli(at_least_single(raw)).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """In [0, 1]."""
-        return is_unit(x)
+        return BernoulliLogits(at_least_single(raw)).to_event(1)
 
     def check(self, x: NDArray[Any]) -> None:
         """Refuse values outside [0, 1], and warn of grey ones.
@@ -52,7 +52,7 @@ class Bernoulli(Likelihood):
             ReparamWarning: a value lies strictly between 0 and 1.
         """
         super().check(x)
-        grey = ~is_binary(np.asarray(x))
+        grey = ~BITS(x)
         if grey.any():
             warnings.warn(
                 f"{grey.sum()} of {grey.size} values lie strictly between 0 and 1, where the bernoulli "
@@ -64,7 +64,7 @@ class Bernoulli(Likelihood):
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logits of the means."""
-        return logit(at_least_single(x_mean))
+        return logit(x_mean)
 
 
 class Categorical(Likelihood):
@@ -75,14 +75,16 @@ class Categorical(Likelihood):
     (20, [0.0, 0.0])
     """
 
-    event_size: int = eqx.field(static=True)
     categories: int = eqx.field(static=True)
     name: ClassVar[str] = "categorical"
-    support: ClassVar[str] = "the codes 0 … K − 1"
-    discrete: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         positive_int("categories", self.categories, "the categorical likelihood")
+
+    @property
+    def support(self) -> Support:
+        """The codes 0 … K − 1."""
+        return codes(self.categories)
 
     @property
     def raw_per_feature(self) -> int:
@@ -91,15 +93,7 @@ class Categorical(Likelihood):
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent categorical laws of the logits."""
-        return categorical.Categorical(jnp.moveaxis(self.blocks(raw), 0, -1)).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """A whole number from 0 to K − 1."""
-        return np.isin(x, np.arange(self.categories))
-
-    def support_in_words(self) -> str:
-        """Return the codes with K filled in."""
-        return f"{self.support} with K = {self.categories} categories"
+        return CategoricalLogits(jnp.moveaxis(self.blocks(raw), 0, -1)).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return equal logits: the mean of codes says little of their frequencies."""
@@ -116,11 +110,9 @@ class DiscretizedLogistic(Likelihood):
     30
     """
 
-    event_size: int = eqx.field(static=True)
     components: int = eqx.field(static=True, default=5)
     name: ClassVar[str] = "discretized_logistic"
-    support: ClassVar[str] = "the 8-bit levels {0, 1/255, …, 1}"
-    discrete: ClassVar[bool] = True
+    support: ClassVar[Support] = LEVELS
 
     def __check_init__(self) -> None:
         positive_int("components", self.components, "the discretized_logistic likelihood")
@@ -133,17 +125,54 @@ class DiscretizedLogistic(Likelihood):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent mixtures of discretised logistics."""
         logits, loc, log_scale = jnp.split(jnp.moveaxis(self.blocks(raw), 0, -1), 3, axis=-1)
-        return discretized_logistic.DiscretizedLogistic(logits, loc, tempered(log_scale)).to_event(1)
-
-    def inside(self, x: NDArray[Any]) -> Mask:
-        """A whole number of 255ths in [0, 1], up to rounding."""
-        level = np.asarray(x, dtype=np.float64) * (discretized_logistic.LEVELS - 1)
-        precision = np.finfo(x.dtype).eps if np.issubdtype(x.dtype, np.floating) else 0.0
-        whole = np.abs(level - np.round(level)) <= np.maximum(1e-3, level * precision)
-        return np.asarray(is_unit(x) & whole)
+        return LogisticLevels(logits, loc, tempered(log_scale)).to_event(1)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return equal weights, locations spread about the means so that no two components are alike, s = e^{−2}."""
         mean = at_least_single(x_mean)
         loc = mean + jnp.linspace(-0.25, 0.25, self.components)[:, None] * (self.components > 1)
         return jnp.concatenate([jnp.zeros(loc.size), loc.ravel(), jnp.full(loc.size, -2.0)])
+
+
+class ContinuousBernoulli(Likelihood):
+    r"""Grey values in [0, 1]: :math:`\ln p(x|z) = \sum_j \ln C(\lambda_j) + x_j \eta_j + \ln(1 - \lambda_j)`.
+
+    Raw: the logits η of λ, (..., P); the mean is not λ. Source: Loaiza-Ganem & Cunningham (2019).
+
+    >>> ContinuousBernoulli(2).distribution(jnp.zeros(2)).log_prob(jnp.array([0.2, 0.9])).item()
+    0.0
+    """
+
+    name: ClassVar[str] = "continuous_bernoulli"
+    support: ClassVar[Support] = UNIT
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent continuous Bernoulli laws of the logits."""
+        return ContinuousBernoulliLogits(at_least_single(raw)).to_event(1)
+
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
+        """Return the logits whose law has the means, between −50 and 50, read off a grid."""
+        grid = jnp.linspace(-50.0, 50.0, 2001)
+        return jnp.interp(at_least_single(x_mean), ContinuousBernoulliLogits(grid).mean, grid)
+
+
+class Beta(Likelihood):
+    r"""Values in (0, 1): :math:`x_j \sim \mathrm{Beta}(m_j \phi_j, (1 - m_j) \phi_j)`, raw: logits of m, ln φ.
+
+    >>> round(Beta(1).distribution(jnp.array([0.0, jnp.log(2.0)])).log_prob(jnp.array([0.3])).item(), 4)
+    0.0
+    """
+
+    name: ClassVar[str] = "beta"
+    raw_per_feature: ClassVar[int] = 2
+    support: ClassVar[Support] = OPEN_UNIT
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return independent beta laws."""
+        mean_logits, log_precision = tempered(self.blocks(raw))
+        return BetaByMean(mean_logits, log_precision).to_event(1)
+
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
+        """Return the means and φ = 2, the uniform law where the mean is ½."""
+        mean_logits = logit(x_mean)
+        return jnp.concatenate([mean_logits, jnp.full_like(mean_logits, jnp.log(2.0))])

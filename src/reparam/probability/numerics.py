@@ -1,0 +1,198 @@
+"""The room's numerics: functions that stay accurate where the textbook form cancels, overflows or divides by zero."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+from jaxtyping import Array, ArrayLike
+
+TEMPERED_BEYOND = 14.0
+
+
+def at_least_single(number: ArrayLike) -> Array:
+    """The same numbers in single precision or better: half precision cannot hold exp of what a network gives.
+
+    Integers become JAX's default floating-point numbers.
+    """
+    array = jnp.asarray(number)
+    return array.astype(jnp.promote_types(jnp.result_type(array, float), jnp.float32))
+
+
+def saturated_exp(x: Array) -> Array:
+    """Exp(x), held where its square can be represented, while its gradient stays exp(x) at the held value."""
+    limits = jnp.finfo(x.dtype)
+    held = jnp.clip(x, 0.5 * jnp.log(limits.tiny) + 1.0, 0.5 * jnp.log(limits.max) - 1.0)
+    return jnp.exp(jax.lax.stop_gradient(held) + (x - jax.lax.stop_gradient(x)))
+
+
+def tempered(raw: ArrayLike) -> Array:
+    r"""Return the logarithm of a positive parameter from any real number: the identity, logarithmic beyond ±14.
+
+    .. math:: t(a) = a \text{ for } |a| \le 14, \qquad
+        t(a) = \operatorname{sign}(a)\,\bigl(14 + \ln(1 + |a| - 14)\bigr) \text{ beyond}
+
+    :math:`e^{-14} \approx 10^{-6}` is the precision of single-precision numbers near ten, so data of that size can
+    ask for no smaller σ. At |a| = 10⁴ the parameter is :math:`e^{\pm 23}`, where densities and gradients are still
+    finite, and unlike a clip the gradient is never zero, so that training can come back. Shapes: any, kept.
+
+    >>> tempered(jnp.array([-2.5, 14.0, 1e4])).round(2).tolist()
+    [-2.5, 14.0, 23.209999084472656]
+    """
+    raw = at_least_single(raw)
+    excess = jnp.maximum(jnp.abs(raw) - TEMPERED_BEYOND, 0.0)
+    within = jnp.where(excess > 0, jnp.sign(raw) * TEMPERED_BEYOND, raw)
+    return within + jnp.sign(raw) * jnp.log1p(excess)
+
+
+@jax.custom_jvp
+def softplus(x: Array) -> Array:
+    """ln(1 + e^x), without the guards for infinity of jax.nn.softplus; its derivative is the sigmoid.
+
+    >>> softplus(jnp.array([-1e4, 0.0, 1e4])).round(4).tolist()
+    [0.0, 0.6930999755859375, 10000.0]
+    """
+    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+softplus.defjvps(lambda tangent, _, x: tangent * jax.nn.sigmoid(x))
+
+
+def log_sigmoid(x: Array) -> Array:
+    """ln sigmoid(x) = −ln(1 + e^{−x})."""
+    return -softplus(-x)
+
+
+def logit(p: ArrayLike) -> Array:
+    """ln p − ln(1 − p), with p held within [0.001, 0.999] (Burda et al. 2016, their published code)."""
+    p = jnp.clip(at_least_single(p), 1e-3, 1.0 - 1e-3)
+    return jnp.log(p) - jnp.log1p(-p)
+
+
+@jax.custom_jvp
+def log_softplus(x: Array) -> Array:
+    """Ln ln(1 + e^x); below −20 the softplus is e^x to double precision after one correction term."""
+    far_below = x < -20.0
+    return jnp.where(far_below, x - 0.5 * saturated_exp(x), jnp.log(jax.nn.softplus(jnp.where(far_below, 0.0, x))))
+
+
+@log_softplus.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Sigmoid(x)/softplus(x), as one factor: a sum of terms would turn an infinite tangent into NaN."""
+    (x,), (tangent,) = primals, tangents
+    far_below = x < -20.0
+    safe = jnp.where(far_below, 0.0, x)
+    return log_softplus(x), tangent * jnp.where(far_below, 1.0, jax.nn.sigmoid(safe) / jax.nn.softplus(safe))
+
+
+def inverse_log_softplus(y: Array) -> Array:
+    """The x with ln ln(1 + e^x) = y: ln(e^σ − 1) = σ + ln(1 − e^{−σ}) at σ = e^y, which tends to y far below zero."""
+    far_below = y < -20.0
+    std = saturated_exp(jnp.where(far_below, 0.0, y))
+    return jnp.where(far_below, y + 0.5 * saturated_exp(y), std + jnp.log(-jnp.expm1(-std)))
+
+
+def stirling_correction(log_z: Array) -> Array:
+    r"""What Stirling's formula misses of ln Γ(z), from ln z.
+
+    .. math:: c(z) = \ln \Gamma(z) - (z - \tfrac12) \ln z + z - \tfrac12 \ln 2\pi \approx \tfrac{1}{12 z} - \dots
+
+    Ratios of gamma functions with large arguments cancel to nothing in floating point; written with c, the large
+    terms cancel on paper. Series: Abramowitz & Stegun (1964), 6.1.41.
+
+    >>> stirling_correction(jnp.log(1e6)).item() < 1e-7
+    True
+    """
+    small = log_z < math.log(8.0)
+    log_small, log_large = jnp.where(small, log_z, 0.0), jnp.where(small, math.log(8.0), log_z)
+    z, reciprocal = jnp.exp(log_small), jnp.exp(-log_large)
+    direct = gammaln(1.0 + z) - log_small * (z + 0.5) + z - 0.5 * math.log(2.0 * math.pi)
+    square = reciprocal**2
+    series = reciprocal * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
+    return jnp.where(small, direct, series)
+
+
+def log_minus_linear(u: Array, log_1_u: Array) -> Array:
+    """ln(1 + u) − u, given ln(1 + u) for where u is too far from zero, or too near −1, for log1p."""
+    near = jnp.abs(u) < 0.5
+    return jnp.where(near, jnp.log1p(jnp.where(near, u, 0.0)), log_1_u) - u
+
+
+def exp_minus_tangent(t: Array) -> Array:
+    r"""Return :math:`h(t) = e^t - 1 - t`, by its series where the difference would cancel.
+
+    >>> round(exp_minus_tangent(jnp.float32(1e-3)).item() * 1e7, 5)  # 1e7 (t²/2 + t³/6)
+    5.00167
+    """
+    near = jnp.abs(t) < (0.03 if t.dtype == jnp.float64 else 0.3)
+    small = jnp.where(near, t, 0.0)
+    series = 0.5 * small**2 * jnp.polyval(jnp.array([2 / 40320, 2 / 5040, 2 / 720, 2 / 120, 2 / 24, 2 / 6, 1.0]), small)
+    return jnp.where(near, series, jnp.expm1(t) - t)
+
+
+def trace_minus_log_det(m: Array, log_det: Array) -> Array:
+    r"""Return :math:`\mathrm{tr}\,M - \ln|\det(I + M)|` of matrices (..., D, D), given the logarithm, shape (...).
+
+    Near zero by its series :math:`\mathrm{tr}M^2/2 - \mathrm{tr}M^3/3 + \mathrm{tr}M^4/4 - \dots`, for one product
+    M². What the series leaves out, ‖M‖⁵/5, and what the difference rounds away meet where ‖M‖⁵ is the machine epsilon.
+
+    >>> round(trace_minus_log_det(jnp.diag(jnp.array([1e-3, 0.0])), jnp.log1p(jnp.array(1e-3))).item() * 1e7, 3)
+    4.997
+    """
+    plain = jnp.trace(m, axis1=-2, axis2=-1) - log_det
+    norm = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(m) ** 2, axis=(-2, -1)))
+    near = (norm < jnp.finfo(m.dtype).eps ** 0.2) & jnp.isfinite(log_det)
+    m = jnp.where(near[..., None, None], m, 0.0)
+    squared, transposed = m @ m, jnp.swapaxes(m, -1, -2)
+    pairs = ((m, transposed), (squared, transposed), (squared, jnp.swapaxes(squared, -1, -2)))
+    two, three, four = (jnp.sum(a * b, axis=(-2, -1)) for a, b in pairs)
+    return jnp.where(near, two / 2 - three / 3 + four / 4, plain)
+
+
+def apply_matrix(matrix: Array, vector: ArrayLike) -> Array:
+    """``matrix @ vector`` over leading dimensions: (..., M, N) and (..., N) → (..., M)."""
+    return jnp.einsum("...mn,...n->...m", matrix, vector)
+
+
+def squarable(eps: Array) -> Array:
+    """Whether vectors (..., D) are so short that products of a few of them can be represented."""
+    return jnp.all(jnp.abs(eps) < jnp.finfo(eps.dtype).max ** 0.25, axis=-1)
+
+
+@jax.custom_jvp
+def abs_det_log(matrix: Array) -> Array:
+    r"""Return :math:`\ln|\det S|` of matrices (..., D, D); −∞, with gradient 0, where S is singular.
+
+    Rows and then columns are brought to one size by powers of two, which no rounding touches, so that the answer does
+    not depend on units. To working precision, a matrix is singular when its smallest pivot is then below D machine
+    epsilons of its largest.
+
+    >>> abs_det_log(jnp.array([[1.0, 2.0], [2.0, 4.0]])).item()
+    -inf
+    >>> round(abs_det_log(jnp.diag(jnp.array([1.0, 1e-9]))).item(), 3)
+    -20.723
+    """
+    exponents = jnp.zeros(matrix.shape[:-2], jnp.int32)
+    balanced = matrix
+    for axis in (-1, -2):
+        exponent = jnp.frexp(jnp.max(jnp.abs(balanced), axis=axis, keepdims=True))[1]
+        balanced = jnp.ldexp(balanced, -exponent)
+        exponents += jnp.sum(exponent, axis=(-2, -1))
+    pivots = jnp.abs(jnp.diagonal(jax.lax.linalg.lu(balanced)[0], axis1=-2, axis2=-1))
+    tolerance = matrix.shape[-1] * jnp.finfo(matrix.dtype).eps * jnp.max(pivots, axis=-1, keepdims=True)
+    singular = jnp.any(pivots <= tolerance, axis=-1)
+    log_det = jnp.sum(jnp.log(jnp.where(singular[..., None], 1.0, pivots)), axis=-1) + exponents * math.log(2.0)
+    return jnp.where(singular, -jnp.inf, log_det)
+
+
+@abs_det_log.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """D ln|det S| = tr(S⁻¹ dS)."""
+    (matrix,), (tangent,) = primals, tangents
+    value = abs_det_log(matrix)
+    regular = jnp.isfinite(value)
+    safe = jnp.where(regular[..., None, None], matrix, jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
+    trace = jnp.trace(jnp.linalg.solve(safe, tangent), axis1=-2, axis2=-1)
+    return value, jnp.where(regular, trace, 0.0)
