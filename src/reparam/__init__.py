@@ -13,6 +13,7 @@ from reparam.version import __version__
 if TYPE_CHECKING:
     from reparam.estimator import VAE, load
     from reparam.gradients import estimate_gradient
+    from reparam.model import Model, build_model
     from reparam.objectives import OBJECTIVES
     from reparam.probability.divergences import kl_divergence, kl_monte_carlo
     from reparam.probability.likelihoods import LIKELIHOODS
@@ -39,6 +40,8 @@ HOMES = {
     "VAE": "estimator",
     "load": "estimator",
     "estimate_gradient": "gradients",
+    "Model": "model",
+    "build_model": "model",
     "OBJECTIVES": "objectives",
     "kl_divergence": "probability.divergences",
     "kl_monte_carlo": "probability.divergences",
@@ -96,6 +99,7 @@ __all__ = [
     "GaussianMixture",
     "Laplace",
     "LowRank",
+    "Model",
     "NegativeBinomial",
     "Poisson",
     "StandardNormal",
@@ -103,6 +107,7 @@ __all__ = [
     "VampPrior",
     "ZeroInflatedNegativeBinomial",
     "__version__",
+    "build_model",
     "convert_raw",
     "draw_noise",
     "estimate_gradient",

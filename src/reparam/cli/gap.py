@@ -67,7 +67,7 @@ def gap(
         answer({"run": str(run), **{name: result.to_json() for name, result in found.items()}, "plot": str(place)})
         return
     for name, result in found.items():
-        typer.echo(_told(name, result, vae.inference))
+        typer.echo(_told(name, result, str(vae.inference)))
     typer.echo(str(place))
 
 

@@ -1,11 +1,11 @@
 """Sources (names, arrays, tables, images) → datasets; results → files."""
 
 from reparam.data.arrays import from_array
-from reparam.data.statistics import blocks, moments
 from reparam.data.inspection import Column, Summary, inspect
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
+from reparam.data.statistics import blocks, moments
 from reparam.data.writing import WRITERS, grey_limits, write, write_rows
 
 __all__ = [

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.statistics import blocks
 from reparam.data.schema import Dataset, Schema
+from reparam.data.statistics import blocks
 from reparam.errors import DataError, ParameterError
 
 LARGEST = float(np.finfo(np.float32).max)

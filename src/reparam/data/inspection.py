@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import column_name
-from reparam.data.statistics import blocks, moments
 from reparam.data.schema import Dataset
+from reparam.data.statistics import blocks, moments
 
 
 @dataclass(frozen=True)

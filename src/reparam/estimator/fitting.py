@@ -217,9 +217,11 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     Raises:
         SupportError: a value lies outside its support.
     """
+    done = 0
     for block in blocks(rows):
         kept, schema = fitted.stored(block)
-        fitted.model.likelihood.check(schema.apply(kept))
+        fitted.model.likelihood.check(schema.apply(kept), first_row=done)
+        done += len(block)
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record) -> bool:

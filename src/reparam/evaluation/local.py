@@ -28,7 +28,7 @@ JUDGED_DRAWS = 20  # times Search.judge_samples: of the ELBO that is reported
 
 
 class LocalBound(NamedTuple):
-    """The best q of each of N rows in a family: its ELBO by fresh draws, nats in units, and whether the search came to rest."""
+    """The best q of each of N rows in a family: its ELBO by fresh draws, in nats, and whether the search ended."""
 
     elbo: Any  # (N,)
     converged: Any  # (N,)

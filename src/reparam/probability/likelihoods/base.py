@@ -77,8 +77,8 @@ class Likelihood(eqx.Module):
         """Return which values lie in the support, in the shape of ``x``."""
         return np.asarray(self.support(x))
 
-    def check(self, x: NDArray[Any]) -> None:
-        """Refuse data, shape (..., P), to which the likelihood gives no probability.
+    def check(self, x: NDArray[Any], *, first_row: int = 0) -> None:
+        """Refuse data, shape (..., P), to which the likelihood gives no probability; rows count from ``first_row``.
 
         Raises:
             DataError: there are not P features.
@@ -94,7 +94,7 @@ class Likelihood(eqx.Module):
         if outside.any():
             row, column = np.argwhere(outside)[0]
             raise SupportError(
-                f"row {row}, column {column}: {rows[row, column]} is outside the support of the {self.name} "
+                f"row {first_row + row}, column {column}: {rows[row, column]} is outside the support of the {self.name} "
                 f"likelihood, {self.support}; {outside.sum()} of {outside.size} values are. {_remedy(rows)}"
             )
 
