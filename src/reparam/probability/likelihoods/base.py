@@ -94,8 +94,8 @@ class Likelihood(eqx.Module):
         if outside.any():
             row, column = np.argwhere(outside)[0]
             raise SupportError(
-                f"row {first_row + row}, column {column}: {rows[row, column]} is outside the support of the {self.name} "
-                f"likelihood, {self.support}; {outside.sum()} of {outside.size} values are. {_remedy(rows)}"
+                f"row {first_row + row}, column {column}: {rows[row, column]} is outside the support of the "
+                f"{self.name} likelihood, {self.support}; {outside.sum()} of {outside.size} values are. {_remedy(rows)}"
             )
 
     def blocks(self, raw: ArrayLike) -> Array:

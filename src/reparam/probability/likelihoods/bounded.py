@@ -41,7 +41,7 @@ class Bernoulli(Likelihood):
         """Return independent Bernoulli laws of the logits."""
         return BernoulliLogits(at_least_single(raw)).to_event(1)
 
-    def check(self, x: NDArray[Any]) -> None:
+    def check(self, x: NDArray[Any], *, first_row: int = 0) -> None:
         """Refuse values outside [0, 1], and warn of grey ones.
 
         Raises:
@@ -51,7 +51,7 @@ class Bernoulli(Likelihood):
         Warns:
             ReparamWarning: a value lies strictly between 0 and 1.
         """
-        super().check(x)
+        super().check(x, first_row=first_row)
         grey = ~BITS(x)
         if grey.any():
             warnings.warn(
