@@ -27,7 +27,7 @@ class Support(constraints.Constraint):
         is_discrete: whether its distributions have masses, not densities.
         member: a number in the set.
 
-    >>> str(COUNTS), COUNTS(np.array([3.0, 0.5, -1.0])).tolist()
+    >>> COUNTS.words, COUNTS(np.array([3.0, 0.5, -1.0])).tolist()
     ('the whole numbers 0, 1, 2, …', [True, False, False])
     """
 
@@ -39,9 +39,6 @@ class Support(constraints.Constraint):
     def __call__(self, x: ArrayLike) -> Any:
         """Whether each number is in the set; NumPy's arrays stay NumPy's."""
         return self.contains(x if hasattr(x, "dtype") else np.asarray(x))
-
-    def __str__(self) -> str:
-        return self.words
 
     def feasible_like(self, prototype: ArrayLike) -> Array:
         """A member in each place."""
