@@ -1,0 +1,1 @@
+"""Where training begins: models with an answer in closed form."""
