@@ -99,7 +99,7 @@ def probabilistic_pca(x: NDArray[Any], latent_dim: int) -> LinearGaussian:
     leading, directions = _leading(centred, kept)
     noise = max((total - leading.sum()) / max(size - kept, 1), NOISE_FLOOR * total / size, np.finfo(np.float64).tiny)
     loadings = directions * np.sqrt(np.maximum(leading - noise, 0.0))
-    return LinearGaussian(mean, _padded(loadings, latent_dim), np.full(size, noise))
+    return LinearGaussian(mean, padded(loadings, latent_dim), np.full(size, noise))
 
 
 def factor_analysis(x: NDArray[Any], latent_dim: int, prior: float = 0.0) -> LinearGaussian:
@@ -127,24 +127,37 @@ def factor_analysis(x: NDArray[Any], latent_dim: int, prior: float = 0.0) -> Lin
     mean, centred = _centred(x)
     std = _positive(centred.std(axis=0))
     correlation = centred.T @ centred / len(centred) / np.outer(std, std)
-    size, kept = len(std), min(latent_dim, len(std) - 1)
+    kept = min(latent_dim, len(std) - 1)
+    noise = search_noise(correlation, kept, lowest=np.full(len(std), NOISE_FLOOR), prior=prior / len(centred))
+    loadings, _ = best_loadings(correlation, noise, kept)
+    return LinearGaussian(mean, padded(loadings * std[:, None], latent_dim), noise * std**2)
+
+
+def search_noise(covariance: Matrix, latent_dim: int, *, lowest: Matrix, prior: float = 0.0) -> Matrix:
+    """The noise variances ψ (P,) that maximise the likelihood, each between ``lowest`` and its feature's variance.
+
+    Args:
+        covariance: S, shape (P, P).
+        latent_dim: K < P.
+        lowest: shape (P,), positive.
+        prior: adds ``prior / ψ`` to −2/N times the log-likelihood.
+    """
+    variances = np.diag(covariance)
 
     def objective(log_noise: Matrix) -> tuple[float, Matrix]:
         noise = np.exp(log_noise)
-        loadings, leading = _best_loadings(correlation, noise, kept)
+        loadings, leading = best_loadings(covariance, noise, latent_dim)
         supported = np.maximum(leading, 1.0)
-        rest = np.sum(np.diag(correlation) / noise) - np.sum(leading)
-        penalty = prior / len(centred) / noise
-        value = np.sum(log_noise) + np.sum(np.log(supported) + leading / supported) + rest + np.sum(penalty)
-        return float(value), (np.sum(loadings**2, axis=1) + noise - np.diag(correlation)) / noise - penalty
+        rest = np.sum(variances / noise) - np.sum(leading)
+        value = np.sum(log_noise) + np.sum(np.log(supported) + leading / supported) + rest + np.sum(prior / noise)
+        return float(value), (np.sum(loadings**2, axis=1) + noise - variances - prior) / noise
 
-    start = np.clip((1.0 - kept / (2.0 * size)) / _inverse_diagonal(correlation), 2.0 * NOISE_FLOOR, 0.99)
-    found = minimize(
-        objective, np.log(start), jac=True, method="L-BFGS-B", bounds=[(np.log(NOISE_FLOOR), 0.0)] * size
-    )
-    noise = np.exp(found.x)
-    loadings, _ = _best_loadings(correlation, noise, kept)
-    return LinearGaussian(mean, _padded(loadings * std[:, None], latent_dim), noise * std**2)
+    highest = np.maximum(variances, 2.0 * lowest)
+    start = np.clip((1.0 - latent_dim / (2.0 * len(variances))) * _unexplained(covariance), 2.0 * lowest, highest)
+    bounds = list(zip(np.log(lowest), np.log(highest), strict=True))
+    found = minimize(objective, np.log(start), jac=True, method="L-BFGS-B", bounds=bounds)
+    noise: Matrix = np.exp(found.x)
+    return noise
 
 
 def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, LinearGaussian]:
@@ -179,7 +192,7 @@ def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, L
     return best, candidates[best](x, latent_dim)
 
 
-def _best_loadings(covariance: Matrix, noise: Matrix, latent_dim: int) -> tuple[Matrix, Matrix]:
+def best_loadings(covariance: Matrix, noise: Matrix, latent_dim: int) -> tuple[Matrix, Matrix]:
     """The best W for given noise, (P, K), and the K leading eigenvalues of the covariance in units of the noise."""
     size, std = len(noise), np.sqrt(noise)
     if latent_dim == 0:
@@ -189,10 +202,11 @@ def _best_loadings(covariance: Matrix, noise: Matrix, latent_dim: int) -> tuple[
     return std[:, None] * vectors * np.sqrt(np.maximum(eigenvalues - 1.0, 0.0)), eigenvalues
 
 
-def _inverse_diagonal(correlation: Matrix) -> Matrix:
-    """The diagonal of the inverse, of a ridged copy where there is none: 1 / (1 − R²) of each feature on the others."""
-    diagonal: Matrix = np.diag(np.linalg.inv(correlation + 1e-3 * np.eye(len(correlation))))
-    return diagonal
+def _unexplained(covariance: Matrix) -> Matrix:
+    """The variance of each feature that the others leave, 1 / (S⁻¹)ⱼⱼ, of a ridged S in case it has no inverse."""
+    ridge = 1e-3 * np.diag(np.abs(np.diag(covariance)) + np.finfo(np.float64).tiny)
+    unexplained: Matrix = 1.0 / np.diag(np.linalg.pinv(covariance + ridge, hermitian=True))
+    return unexplained
 
 
 def _positive(std: Matrix) -> Matrix:
@@ -219,9 +233,9 @@ def _leading(centred: Matrix, count: int) -> tuple[Matrix, Matrix]:
     values, left = eigh(centred @ centred.T / rows, subset_by_index=[rows - kept, rows - 1])
     values = np.maximum(values[::-1], np.finfo(np.float64).tiny)
     vectors = centred.T @ left[:, ::-1] / np.sqrt(rows * values)
-    return _padded(values[None], count)[0], _padded(vectors, count)
+    return padded(values[None], count)[0], padded(vectors, count)
 
 
-def _padded(matrix: Matrix, columns: int) -> Matrix:
+def padded(matrix: Matrix, columns: int) -> Matrix:
     """With columns of zeros on the right, up to ``columns``."""
     return np.pad(matrix, ((0, 0), (0, columns - matrix.shape[1])))
