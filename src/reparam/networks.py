@@ -37,6 +37,13 @@ class Linear(eqx.Module):
         self.weight = jax.nn.initializers.glorot_uniform()(key, (in_size, out_size))
         self.bias = jnp.zeros(out_size)
 
+    @classmethod
+    def of(cls, weight: Array, bias: Array) -> Linear:
+        """The layer of a known W (in, out) and b (out,)."""
+        layer = cls(*weight.shape, jax.random.key(0))
+        known: Linear = eqx.tree_at(lambda tree: (tree.weight, tree.bias), layer, (weight, bias))
+        return known
+
     def __call__(self, x: Array) -> Array:
         """(..., in) → (..., out)."""
         return x @ self.weight + self.bias

@@ -204,9 +204,9 @@ def best_loadings(covariance: Matrix, noise: Matrix, latent_dim: int) -> tuple[M
 
 def _unexplained(covariance: Matrix) -> Matrix:
     """The variance of each feature that the others leave, 1 / (S⁻¹)ⱼⱼ, of a ridged S in case it has no inverse."""
-    ridge = 1e-3 * np.diag(np.abs(np.diag(covariance)) + np.finfo(np.float64).tiny)
-    unexplained: Matrix = 1.0 / np.diag(np.linalg.pinv(covariance + ridge, hermitian=True))
-    return unexplained
+    ridge = 1e-3 * np.diag(_positive(np.abs(np.diag(covariance))))
+    precision: Matrix = np.diag(np.linalg.pinv(covariance + ridge, hermitian=True))
+    return 1.0 / np.maximum(precision, np.finfo(np.float64).tiny)
 
 
 def _positive(std: Matrix) -> Matrix:

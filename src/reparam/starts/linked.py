@@ -105,7 +105,7 @@ def poisson_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, Matrix]
 
 
 def negative_binomial_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, Matrix]:
-    r"""As for Poisson; what a feature varies by itself is its dispersion, :math:`\psi_j = 1/m_j + 1/r_j`.
+    r"""As for Poisson; what a feature varies by itself is its dispersion, :math:`\psi_j = 1/m_j + \ln(1 + 1/r_j)`.
 
     The noise ψ is that of a factor analysis, held above the Poisson's 1/m.
     """
@@ -113,7 +113,7 @@ def negative_binomial_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matri
     latents = min(latent_dim, len(mean) - 1)
     noise = search_noise(covariance, latents, lowest=1.0 / mean)
     loadings, _ = best_loadings(covariance, noise, latents)
-    dispersion = np.maximum(noise - 1.0 / mean, 1e-3)
+    dispersion = np.expm1(np.clip(noise - 1.0 / mean, 1e-3, 10.0))
     intercept = np.log(mean) - 0.5 * np.sum(loadings**2, axis=1)
     return intercept, padded(loadings, latent_dim), 1.0 / dispersion
 

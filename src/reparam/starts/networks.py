@@ -1,6 +1,8 @@
-"""A model of networks that begins at a linear-Gaussian answer."""
+"""A model of networks that begins at a linear answer."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,44 +10,107 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
 
+from reparam.errors import ParameterError
 from reparam.model import Model
-from reparam.networks import Linear, Residual
+from reparam.networks import MLP, Linear, Residual
+from reparam.probability.likelihoods import Likelihood
+from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson
+from reparam.probability.likelihoods.real import Gaussian
+from reparam.probability.posteriors import Full, Posterior
 from reparam.starts.linear import LinearGaussian
+from reparam.starts.linked import LinkedStart
 
 
-def begin_at(model: Model, start: LinearGaussian) -> Model:
-    """The model with a linear path in encoder and decoder that gives the start's q(z|x) and p(x|z) exactly.
+class LogCounts(eqx.Module):
+    """A network that sees counts as ln(1 + x): counts are skewed, and a linear map of them follows the largest.
 
-    The networks that were there become corrections that are zero at the start. A likelihood without learned noise for
-    each feature keeps its own.
+    >>> network = LogCounts(Linear(3, 2, jax.random.key(0)))
+    >>> network(jnp.zeros((5, 3))).tolist() == network.network(jnp.zeros((5, 3))).tolist()
+    True
+    """
+
+    network: Any
+
+    def __call__(self, x: Array) -> Array:
+        """(..., P) → (..., out)."""
+        return self.network(jnp.log1p(x))
+
+
+def begin_at(model: Model, start: LinearGaussian | LinkedStart) -> Model:
+    """The model with linear paths in encoder and decoder that give the start's q(z|x) and p(x|z).
+
+    The networks that were there become corrections that are zero at the start. For a ``LinearGaussian``, a Gaussian
+    likelihood and any family of q but a flow the start is exact: p(x, z) / q(z|x) = p(x) for every z.
 
     Args:
-        model: with a diagonal posterior; its networks take x (..., P) and z (..., K).
+        model: its networks are MLPs that take x (..., P) and z (..., K).
         start: of P features and K latents.
+
+    Raises:
+        ParameterError: the likelihood is not of the start's kind.
     """
-    encoder_bias = jnp.concatenate(
-        [_single(-start.mean @ start.posterior_map), model.posterior.scale.raw(_single(start.posterior_std))]
-    )
-    log_variance = np.zeros_like(start.posterior_map)
-    encoder = _affine(np.concatenate([start.posterior_map, log_variance], axis=1), encoder_bias)
-    decoder = _affine(start.loadings.T, _single(start.mean))
     begun: Model = eqx.tree_at(
-        lambda tree: (tree.encoder, tree.decoder, tree.likelihood.log_scale),
+        lambda tree: (tree.encoder, tree.decoder, tree.likelihood),
         model,
-        (
-            Residual(encoder, model.encoder),
-            Residual(decoder, model.decoder),
-            _single(0.5 * np.log(start.noise)),
-        ),
+        (_encoder(model, start), _decoder(model, start), _likelihood(model.likelihood, start)),
     )
     return begun
 
 
+def _encoder(model: Model, start: LinearGaussian | LinkedStart) -> Any:
+    if isinstance(start, LinearGaussian):
+        intercept = -start.mean @ start.posterior_map
+    else:
+        intercept = start.posterior_intercept
+    tail = _raw_of_std(model.posterior, start.posterior_std)
+    weight = np.pad(start.posterior_map, ((0, 0), (0, len(tail))))
+    network = Residual(_affine(weight, jnp.concatenate([_single(intercept), tail])), _mlp(model.encoder))
+    return LogCounts(network) if isinstance(model.likelihood, Poisson | NegativeBinomial) else network
+
+
+def _decoder(model: Model, start: LinearGaussian | LinkedStart) -> Residual:
+    intercept = start.mean if isinstance(start, LinearGaussian) else start.intercept
+    weight, bias = start.loadings.T, _single(intercept)
+    if model.likelihood.raw_per_feature == 2:  # a Gaussian whose decoder gives ln σ
+        weight = np.pad(weight, ((0, 0), (0, len(intercept))))
+        bias = jnp.concatenate([bias, _log_std(start)])
+    return Residual(_affine(weight, bias), _mlp(model.decoder))
+
+
+def _likelihood(likelihood: Likelihood, start: LinearGaussian | LinkedStart) -> Likelihood:
+    """With its own noise at the start's."""
+    if isinstance(likelihood, Gaussian) != isinstance(start, LinearGaussian):
+        raise ParameterError(f"a {type(start).__name__} is no start for the {likelihood.name} likelihood.")
+    if isinstance(start, LinkedStart):
+        if not isinstance(likelihood, NegativeBinomial):
+            return likelihood
+        dispersed: Likelihood = eqx.tree_at(
+            lambda tree: tree.log_inverse_dispersion, likelihood, _single(np.log(start.inverse_dispersion))
+        )
+        return dispersed
+    return likelihood.started(jnp.exp(_log_std(start)))
+
+
+def _raw_of_std(posterior: Posterior, std: NDArray[np.float64]) -> Array:
+    """The raw numbers behind loc that give N(loc, diag std²)."""
+    if isinstance(posterior, Full):
+        return jnp.diag(_single(std)).ravel()
+    rest = posterior.raw_size - 2 * posterior.latent_dim
+    return jnp.concatenate([posterior.scale.raw(_single(std)), jnp.zeros(rest)])  # type: ignore[attr-defined]
+
+
+def _log_std(start: LinearGaussian | LinkedStart) -> Array:
+    return _single(0.5 * np.log(start.noise)) if isinstance(start, LinearGaussian) else jnp.zeros(0)
+
+
 def _affine(weight: NDArray[np.float64], bias: Array) -> Linear:
-    layer = object.__new__(Linear)
-    object.__setattr__(layer, "weight", _single(weight))
-    object.__setattr__(layer, "bias", bias)
-    return layer
+    return Linear.of(_single(weight), bias)
+
+
+def _mlp(network: Any) -> MLP:
+    if not isinstance(network, MLP):
+        raise ParameterError(f"a start needs an MLP to build upon. Got {type(network).__name__} instead.")
+    return network
 
 
 def _single(values: NDArray[np.float64]) -> Array:
