@@ -40,7 +40,8 @@ class Linear(eqx.Module):
     @classmethod
     def of(cls, weight: Array, bias: Array) -> Linear:
         """The layer of a known W (in, out) and b (out,)."""
-        layer = cls(*weight.shape, jax.random.key(0))
+        in_size, out_size = weight.shape
+        layer = cls(in_size, out_size, jax.random.key(0))
         known: Linear = eqx.tree_at(lambda tree: (tree.weight, tree.bias), layer, (weight, bias))
         return known
 

@@ -68,7 +68,7 @@ def test_density_and_posterior_are_those_of_plain_linear_algebra(fit):
     np.testing.assert_allclose(shared - np.diag(np.diag(shared)), 0.0, atol=1e-7 * np.abs(shared).max())
     np.testing.assert_allclose(found.posterior_std**2, np.diag(posterior), rtol=1e-7)
     np.testing.assert_allclose(found.posterior_map, precision @ found.loadings, rtol=1e-5, atol=1e-12)
-    centred = x - found.mean
+    centred = x - found.intercept
     distance = np.einsum("np,pq,nq->n", centred, precision, centred)
     oracle = -0.5 * (distance + np.linalg.slogdet(2 * np.pi * found.covariance)[1])
     np.testing.assert_allclose(found.log_density(x), oracle, rtol=1e-6)
@@ -83,9 +83,7 @@ def test_factor_analysis_knows_no_units():
 
 
 @pytest.mark.parametrize("fit", FITS)
-@pytest.mark.parametrize(
-    ("rows", "features", "latents"), [(5, 20, 2), (5, 20, 10), (50, 4, 9), (3, 1, 1), (1, 3, 2)]
-)
+@pytest.mark.parametrize(("rows", "features", "latents"), [(5, 20, 2), (5, 20, 10), (50, 4, 9), (3, 1, 1), (1, 3, 2)])
 def test_few_rows_and_too_many_latents_give_a_proper_density(fit, rows, features, latents):
     x = np.random.default_rng(1).normal(size=(rows, features))
     found = fit(x, latents)
@@ -111,7 +109,7 @@ def test_a_prior_pulls_the_noise_up_and_a_strong_one_leaves_no_factor():
 
 def test_many_rows_are_read_evenly_spaced():
     x = np.random.default_rng(3).normal(size=(5 * ROWS_FOR_MOMENTS, 2))
-    np.testing.assert_array_equal(probabilistic_pca(x, 1).mean, x[::5].mean(axis=0))
+    np.testing.assert_array_equal(probabilistic_pca(x, 1).intercept, x[::5].mean(axis=0))
 
 
 def test_folds_choose_equal_noise_where_it_is_equal_and_a_strong_prior_where_rows_are_few():

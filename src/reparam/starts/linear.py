@@ -1,11 +1,11 @@
 r"""Linear-Gaussian models in closed form: where the training of a VAE of real numbers begins.
 
-.. math:: z \sim \mathcal N(0, I), \qquad x \mid z \sim \mathcal N(m + Wz, \operatorname{diag}\psi)
+.. math:: z \sim \mathcal N(0, I), \qquad x \mid z \sim \mathcal N(b + Wz, \operatorname{diag}\psi)
 
 For given noise ψ the best W is known: with λ, U the leading eigenvalues and vectors of
 :math:`\Psi^{-1/2} S \Psi^{-1/2}`, S the covariance of the data, :math:`W = \Psi^{1/2} U (\Lambda - I)^{1/2}`. So
 :math:`W^\top \Psi^{-1} W = \Lambda - I` is diagonal, and with it the exact posterior,
-:math:`z \mid x \sim \mathcal N(\Lambda^{-1} W^\top \Psi^{-1} (x - m), \Lambda^{-1})`: a VAE with a diagonal q loses
+:math:`z \mid x \sim \mathcal N(\Lambda^{-1} W^\top \Psi^{-1} (x - b), \Lambda^{-1})`: a VAE with a diagonal q loses
 nothing here, and its ELBO is ln p(x).
 
 Everything is NumPy in double precision.
@@ -39,24 +39,30 @@ class LinearGaussian:
     """A linear-Gaussian model whose loadings make the posterior's covariance diagonal.
 
     Args:
-        mean: m, shape (P,).
+        intercept: b, shape (P,): the mean of x.
         loadings: W, shape (P, K), WᵀΨ⁻¹W diagonal; a latent that the data do not support has a column of zeros.
         noise: ψ, the variances of the noise, shape (P,).
     """
 
-    mean: Matrix
+    intercept: Matrix
     loadings: Matrix
     noise: Matrix
 
     @property
     def posterior_std(self) -> Matrix:
         r"""The deviations of z given any x, :math:`(1 + w_k^\top \Psi^{-1} w_k)^{-1/2}`, shape (K,)."""
-        return 1.0 / np.sqrt(1.0 + np.sum(self.loadings**2 / self.noise[:, None], axis=0))
+        std: Matrix = 1.0 / np.sqrt(1.0 + np.sum(self.loadings**2 / self.noise[:, None], axis=0))
+        return std
 
     @property
     def posterior_map(self) -> Matrix:
-        """What takes x − m to the mean of z given x, shape (P, K): (x − m) @ posterior_map."""
+        """What takes x to the mean of z given x, shape (P, K): x @ posterior_map + posterior_intercept."""
         return self.loadings / self.noise[:, None] * self.posterior_std**2
+
+    @property
+    def posterior_intercept(self) -> Matrix:
+        """The mean of z given x = 0, shape (K,)."""
+        return -self.intercept @ self.posterior_map
 
     @property
     def covariance(self) -> Matrix:
@@ -65,7 +71,7 @@ class LinearGaussian:
 
     def log_density(self, x: Matrix) -> Matrix:
         """Ln p(x) of rows (N, P), nats, shape (N,), in time NPK: by the determinant lemma and Woodbury's identity."""
-        centred = x - self.mean
+        centred = x - self.intercept
         codes = centred @ self.posterior_map / self.posterior_std
         distance = np.sum(centred**2 / self.noise, axis=1) - np.sum(codes**2, axis=1)
         log_determinant = np.sum(np.log(2.0 * np.pi * self.noise)) - 2.0 * np.sum(np.log(self.posterior_std))
@@ -183,12 +189,12 @@ def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, L
     folds = np.random.default_rng(seed).permutation(len(x)) % FOLDS
 
     def held_out(fit: Fit) -> float:
-        scores = [
-            fit(x[folds != fold], latent_dim).log_density(x[folds == fold]) for fold in range(min(FOLDS, len(x)))
-        ]
+        scores = [fit(x[folds != fold], latent_dim).log_density(x[folds == fold]) for fold in range(min(FOLDS, len(x)))]
         return float(np.mean(np.concatenate(scores)))
 
-    best = max(candidates, key=lambda name: held_out(candidates[name])) if len(candidates) > 1 else next(iter(candidates))
+    best = (
+        max(candidates, key=lambda name: held_out(candidates[name])) if len(candidates) > 1 else next(iter(candidates))
+    )
     return best, candidates[best](x, latent_dim)
 
 

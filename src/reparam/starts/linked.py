@@ -3,9 +3,9 @@ r"""Linear models of bits and counts by their moments: where training begins und
 .. math:: z \sim \mathcal N(0, I), \qquad \eta = b + Wz, \qquad x \mid z \sim p(\cdot \mid \eta)
 
 With m the mean of a feature and v the variance of x given η = g(m), the working response :math:`y = (x - m)\,d\eta/dm`
-has noise :math:`\psi = v\,(d\eta/dm)^2`, known, and covariance :math:`WW^\top + \Psi` to first order (McCullagh & Nelder
-1989, Section 2.5). The linear-Gaussian answer for that noise is W; the curvature of the link is then taken into account
-by moments that are known in closed form.
+has the noise :math:`\psi = v\,(d\eta/dm)^2` and to first order the covariance :math:`WW^\top + \Psi` (McCullagh &
+Nelder 1989, Section 2.5). The linear-Gaussian answer gives W; the curvature of the link is then taken into account by
+moments that are known in closed form.
 
 The encoder's linear map is the regression of z on features t(x) of rows that are drawn from this model: the best linear
 encoder there is for it, whatever the likelihood (the sleep phase of Hinton et al. 1995, solved instead of trained).
@@ -122,7 +122,8 @@ def _log_covariance(x: Matrix) -> tuple[Matrix, Matrix]:
     """Means, and the covariance of ln λ by moments with the Poisson's working noise 1/m put back on the diagonal."""
     mean = (x.sum(axis=0) + 0.5) / len(x)
     relative = np.cov(x.T, bias=True).reshape(len(mean), -1) / np.outer(mean, mean) - np.diag(1.0 / mean)
-    return mean, np.log1p(np.maximum(relative, -0.9)) + np.diag(1.0 / mean)
+    covariance: Matrix = np.log1p(np.maximum(relative, -0.9)) + np.diag(1.0 / mean)
+    return mean, covariance
 
 
 def _regression(features: Matrix, z: Matrix) -> tuple[Matrix, Matrix, Matrix]:
@@ -131,7 +132,7 @@ def _regression(features: Matrix, z: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     scaled = (features - mean) / std
     penalised = scaled.T @ scaled / len(z) + RIDGE * np.eye(features.shape[1])
     slopes = np.linalg.solve(penalised, scaled.T @ z / len(z))
-    remaining = np.sqrt(np.mean((z - z.mean(axis=0) - scaled @ slopes) ** 2, axis=0))
+    remaining: Matrix = np.sqrt(np.mean((z - z.mean(axis=0) - scaled @ slopes) ** 2, axis=0))
     return slopes / std[:, None], z.mean(axis=0) - (mean / std) @ slopes, remaining
 
 

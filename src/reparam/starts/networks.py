@@ -33,7 +33,8 @@ class LogCounts(eqx.Module):
 
     def __call__(self, x: Array) -> Array:
         """(..., P) → (..., out)."""
-        return self.network(jnp.log1p(x))
+        out: Array = self.network(jnp.log1p(x))
+        return out
 
 
 def begin_at(model: Model, start: LinearGaussian | LinkedStart) -> Model:
@@ -58,21 +59,18 @@ def begin_at(model: Model, start: LinearGaussian | LinkedStart) -> Model:
 
 
 def _encoder(model: Model, start: LinearGaussian | LinkedStart) -> Any:
-    if isinstance(start, LinearGaussian):
-        intercept = -start.mean @ start.posterior_map
-    else:
-        intercept = start.posterior_intercept
     tail = _raw_of_std(model.posterior, start.posterior_std)
     weight = np.pad(start.posterior_map, ((0, 0), (0, len(tail))))
-    network = Residual(_affine(weight, jnp.concatenate([_single(intercept), tail])), _mlp(model.encoder))
+    network = Residual(
+        _affine(weight, jnp.concatenate([_single(start.posterior_intercept), tail])), _mlp(model.encoder)
+    )
     return LogCounts(network) if isinstance(model.likelihood, Poisson | NegativeBinomial) else network
 
 
 def _decoder(model: Model, start: LinearGaussian | LinkedStart) -> Residual:
-    intercept = start.mean if isinstance(start, LinearGaussian) else start.intercept
-    weight, bias = start.loadings.T, _single(intercept)
+    weight, bias = start.loadings.T, _single(start.intercept)
     if model.likelihood.raw_per_feature == 2:  # a Gaussian whose decoder gives ln σ
-        weight = np.pad(weight, ((0, 0), (0, len(intercept))))
+        weight = np.pad(weight, ((0, 0), (0, len(bias))))
         bias = jnp.concatenate([bias, _log_std(start)])
     return Residual(_affine(weight, bias), _mlp(model.decoder))
 
