@@ -126,9 +126,9 @@ def factor_analysis(x: NDArray[Any], latent_dim: int, prior: float = 0.0) -> Lin
     Source: Jöreskog (1967), Equations 15 to 26; the search within bounds is that of R's factanal.
 
     >>> rng = np.random.default_rng(0)
-    >>> x = rng.normal(size=(5000, 1)) @ np.ones((1, 4)) + rng.normal(size=(5000, 4)) * [1.0, 0.5, 2.0, 1.0]
-    >>> factor_analysis(x, 1).noise.round(1).tolist()
-    [1.0, 0.2, 4.0, 1.0]
+    >>> x = rng.normal(size=(20_000, 1)) @ np.ones((1, 4)) + rng.normal(size=(20_000, 4)) * [1.0, 0.5, 2.0, 1.0]
+    >>> np.sqrt(factor_analysis(x, 1).noise).round(1).tolist()
+    [1.0, 0.5, 2.0, 1.0]
     """
     mean, centred = _centred(x)
     std = _positive(centred.std(axis=0))

@@ -137,7 +137,8 @@ def _regression(features: Matrix, z: Matrix) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def _draw_bits(rng: np.random.Generator, raw: Matrix, _: Matrix) -> Matrix:
-    return (rng.random(raw.shape) < expit(raw)).astype(np.float64)
+    bits: Matrix = (rng.random(raw.shape) < expit(raw)).astype(np.float64)
+    return bits
 
 
 def _draw_counts(rng: np.random.Generator, raw: Matrix, inverse_dispersion: Matrix) -> Matrix:
