@@ -38,7 +38,7 @@ def test_the_start_is_near_the_model_that_made_the_rows(likelihood):
     np.testing.assert_allclose(start.loadings @ start.loadings.T, truth, atol=0.12)
     np.testing.assert_allclose(start.intercept, intercept, atol=0.08)
     if likelihood == "negative_binomial":
-        np.testing.assert_allclose(start.inverse_dispersion, 3.0, rtol=0.5)
+        np.testing.assert_allclose(start.noise, 3.0, rtol=0.5)
     codes = FEATURES[likelihood](x) @ start.posterior_map + start.posterior_intercept
     oracle = LinearRegression().fit(FEATURES[likelihood](x), z)  # of the latents that really made the rows
     explained = oracle.score(FEATURES[likelihood](x), z)

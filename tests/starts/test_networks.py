@@ -10,6 +10,7 @@ import pytest
 from reparam.errors import ParameterError
 from reparam.model import build_model
 from reparam.objectives import ELBO
+from reparam.starts import linear_start
 from reparam.starts.linear import factor_analysis, probabilistic_pca
 from reparam.starts.linked import linked_start
 from reparam.starts.networks import LogCounts, begin_at
@@ -50,7 +51,7 @@ def test_every_single_draw_gives_the_exact_log_density_at_the_start(posterior, s
     """With the exact posterior p(x, z) / q(z|x) is p(x) whatever z: one draw, to single precision."""
     x = rows()
     start = factor_analysis(x, LATENTS)
-    model = begin_at(model_for(f"gaussian:{noise}", posterior, scale), start)
+    model = begin_at(model_for(f"gaussian:{noise}", posterior, scale), start.start)
     bound = ELBO(1, "monte_carlo")(model, jnp.asarray(x, jnp.float32), jax.random.key(0)).bound
     np.testing.assert_allclose(bound, start.log_density(x), atol=2e-4)
 
@@ -58,14 +59,14 @@ def test_every_single_draw_gives_the_exact_log_density_at_the_start(posterior, s
 def test_one_noise_for_all_features_takes_the_principal_components():
     x = rows()
     start = probabilistic_pca(x, LATENTS)
-    model = begin_at(model_for("gaussian:learned"), start)
+    model = begin_at(model_for("gaussian:learned"), start.start)
     bound = ELBO(1, "monte_carlo")(model, jnp.asarray(x, jnp.float32), jax.random.key(0)).bound
     np.testing.assert_allclose(bound, start.log_density(x), atol=2e-4)
 
 
 def test_the_corrections_are_zero_at_the_start_and_learn_at_once():
     x = jnp.asarray(rows(), jnp.float32)
-    model = begin_at(model_for("gaussian:per_dimension"), factor_analysis(rows(), LATENTS))
+    model = begin_at(model_for("gaussian:per_dimension"), factor_analysis(rows(), LATENTS).start)
     assert not np.any(model.encoder.correction(x))
     gradient = jax.grad(lambda tree: jnp.mean(ELBO(1)(tree, x, jax.random.key(0)).surrogate))(model)
     assert np.abs(gradient.decoder.correction.layers[-1].weight).max() > 1e-3
@@ -89,6 +90,11 @@ def test_a_linked_start_beats_independent_features(likelihood):
     assert isinstance(model.encoder, LogCounts) == (likelihood != "bernoulli")
 
 
-def test_a_start_of_another_kind_is_refused():
-    with pytest.raises(ParameterError, match="LinearGaussian is no start for the poisson"):
-        begin_at(model_for("poisson"), factor_analysis(rows(), LATENTS))
+def test_a_network_that_is_no_mlp_is_refused():
+    start = factor_analysis(rows(), LATENTS).start
+    with pytest.raises(ParameterError, match="needs an MLP to build upon. Got Residual"):
+        begin_at(begin_at(model_for("gaussian:per_dimension"), start), start)
+
+
+def test_what_has_no_linear_answer_is_told():
+    assert linear_start(rows(), LATENTS, "laplace") is None

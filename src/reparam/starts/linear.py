@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,27 @@ ROWS_FOR_MOMENTS = 20_000
 FEATURES_FOR_FACTORS = 500
 FOLDS = 5
 PRIORS = (0.03, 0.3, 3.0, 30.0)
+
+
+class Start(NamedTuple):
+    """Where encoder and decoder begin, in plain arrays; a tree that may be stacked and traced.
+
+    Args:
+        intercept: b, shape (P,): the decoder's raw output at z = 0.
+        loadings: W, shape (P, K).
+        noise: of the likelihood itself, shape (P,): a Gaussian's deviations, the inverse dispersion of a negative
+            binomial; None where it has none.
+        posterior_map: from what the encoder sees to the mean of q(z|x), shape (P, K): t(x) @ posterior_map + intercept.
+        posterior_intercept: shape (K,).
+        posterior_std: the deviations of q(z|x), shape (K,).
+    """
+
+    intercept: Any
+    loadings: Any
+    noise: Any
+    posterior_map: Any
+    posterior_intercept: Any
+    posterior_std: Any
 
 
 @dataclass(frozen=True)
@@ -68,6 +89,12 @@ class LinearGaussian:
     def covariance(self) -> Matrix:
         """Of x: WWᵀ + Ψ, shape (P, P)."""
         return self.loadings @ self.loadings.T + np.diag(self.noise)
+
+    @property
+    def start(self) -> Start:
+        """Its parameters and its posterior's."""
+        posterior = self.posterior_map, self.posterior_intercept, self.posterior_std
+        return Start(self.intercept, self.loadings, np.sqrt(self.noise), *posterior)
 
     def log_density(self, x: Matrix) -> Matrix:
         """Ln p(x) of rows (N, P), nats, shape (N,), in time NPK: by the determinant lemma and Woodbury's identity."""

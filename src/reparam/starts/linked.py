@@ -14,14 +14,13 @@ encoder there is for it, whatever the likelihood (the sleep phase of Hinton et a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from reparam.starts.linear import Matrix, best_loadings, padded, search_noise
+from reparam.starts.linear import Matrix, Start, best_loadings, padded, search_noise
 
 DREAMS = 4000
 RIDGE = 1e-3
@@ -30,29 +29,8 @@ LARGEST_SHARE = 0.75
 """Of the variance 8/π that a logit's first-order loadings may have before the correction leaves its range."""
 
 
-@dataclass(frozen=True)
-class LinkedStart:
-    """A linear model on the scale of the link, and the linear encoder that fits it.
-
-    Args:
-        intercept: b, shape (P,): the decoder's raw output at z = 0.
-        loadings: W, shape (P, K).
-        inverse_dispersion: r of a negative binomial, shape (P,), infinite for the other likelihoods.
-        posterior_map: from t(x) to the mean of q(z|x), shape (P, K): t(x) @ posterior_map + posterior_intercept.
-        posterior_intercept: shape (K,).
-        posterior_std: the deviation of z about that mean, shape (K,).
-    """
-
-    intercept: Matrix
-    loadings: Matrix
-    inverse_dispersion: Matrix
-    posterior_map: Matrix
-    posterior_intercept: Matrix
-    posterior_std: Matrix
-
-
-def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0) -> LinkedStart:
-    """The moment start of a likelihood in ``LINKS``.
+def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0) -> Start:
+    """The moment start of a likelihood in ``MOMENTS``.
 
     Args:
         x: rows of bits or counts, shape (N, P).
@@ -66,14 +44,14 @@ def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 
     >>> np.abs(start.loadings[:, 0]).round(1).tolist(), start.intercept.round(1).tolist()
     ([0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0])
     """
-    intercept, loadings, inverse_dispersion = MOMENTS[likelihood](np.asarray(x, np.float64), latent_dim)
+    intercept, loadings, noise = MOMENTS[likelihood](np.asarray(x, np.float64), latent_dim)
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(DREAMS, latent_dim))
-    dreamed = DRAWS[likelihood](rng, intercept + z @ loadings.T, inverse_dispersion)
-    return LinkedStart(intercept, loadings, inverse_dispersion, *_regression(FEATURES[likelihood](dreamed), z))
+    dreamed = DRAWS[likelihood](rng, intercept + z @ loadings.T, noise)
+    return Start(intercept, loadings, noise, *_regression(FEATURES[likelihood](dreamed), z))
 
 
-def bernoulli_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, Matrix]:
+def bernoulli_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, None]:
     r"""Logits by first-order loadings w₁, corrected for the sigmoid's flattening.
 
     With :math:`s` the variance of a logit, :math:`E\,\sigma(b + \sqrt s\,\epsilon) \approx \sigma(b/c)` and its slope
@@ -90,10 +68,10 @@ def bernoulli_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, Matri
     share = np.minimum(explained, LARGEST_SHARE)
     intercept_gain = 1.0 / np.sqrt(1.0 - share)
     gain = intercept_gain * np.sqrt(share / np.maximum(explained, np.finfo(np.float64).tiny))
-    return logit(mean) * intercept_gain, padded(first * gain[:, None], latent_dim), np.full(len(mean), np.inf)
+    return logit(mean) * intercept_gain, padded(first * gain[:, None], latent_dim), None
 
 
-def poisson_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, Matrix]:
+def poisson_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, None]:
     r"""The lognormal's own moments, :math:`E\,x = e^{b + |w|^2/2}`, :math:`\ln(1 + C_{ij}/m_i m_j) = w_i^\top w_j`.
 
     C is the covariance without the Poisson noise on its diagonal. Source: Aitchison & Ho (1989), Equations 2.3 to 2.5.
@@ -101,7 +79,7 @@ def poisson_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, Matrix]
     mean, covariance = _log_covariance(x)
     loadings, _ = best_loadings(covariance, 1.0 / mean, min(latent_dim, len(mean)))
     intercept = np.log(mean) - 0.5 * np.sum(loadings**2, axis=1)
-    return intercept, padded(loadings, latent_dim), np.full(len(mean), np.inf)
+    return intercept, padded(loadings, latent_dim), None
 
 
 def negative_binomial_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, Matrix]:
@@ -136,23 +114,24 @@ def _regression(features: Matrix, z: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     return slopes / std[:, None], z.mean(axis=0) - (mean / std) @ slopes, remaining
 
 
-def _draw_bits(rng: np.random.Generator, raw: Matrix, _: Matrix) -> Matrix:
+def _draw_bits(rng: np.random.Generator, raw: Matrix, _: Matrix | None) -> Matrix:
     bits: Matrix = (rng.random(raw.shape) < expit(raw)).astype(np.float64)
     return bits
 
 
-def _draw_counts(rng: np.random.Generator, raw: Matrix, inverse_dispersion: Matrix) -> Matrix:
-    finite = np.where(np.isfinite(inverse_dispersion), inverse_dispersion, 1.0)
-    gamma = np.where(np.isfinite(inverse_dispersion), rng.gamma(finite, 1.0 / finite, raw.shape), 1.0)
-    return rng.poisson(np.exp(np.clip(raw, -30.0, 30.0)) * gamma).astype(np.float64)
+def _draw_counts(rng: np.random.Generator, raw: Matrix, inverse_dispersion: Matrix | None) -> Matrix:
+    rate = np.exp(np.clip(raw, -30.0, 30.0))
+    if inverse_dispersion is not None:
+        rate = rate * rng.gamma(inverse_dispersion, 1.0 / inverse_dispersion, raw.shape)
+    return rng.poisson(rate).astype(np.float64)
 
 
-MOMENTS: dict[str, Callable[[Matrix, int], tuple[Matrix, Matrix, Matrix]]] = {
+MOMENTS: dict[str, Callable[[Matrix, int], tuple[Matrix, Matrix, Matrix | None]]] = {
     "bernoulli": bernoulli_moments,
     "poisson": poisson_moments,
     "negative_binomial": negative_binomial_moments,
 }
-DRAWS: dict[str, Callable[[np.random.Generator, Matrix, Matrix], Matrix]] = {
+DRAWS: dict[str, Callable[[np.random.Generator, Matrix, Matrix | None], Matrix]] = {
     "bernoulli": _draw_bits,
     "poisson": _draw_counts,
     "negative_binomial": _draw_counts,
