@@ -37,6 +37,14 @@ class Linear(eqx.Module):
         self.weight = jax.nn.initializers.glorot_uniform()(key, (in_size, out_size))
         self.bias = jnp.zeros(out_size)
 
+    @classmethod
+    def of(cls, weight: Array, bias: Array) -> Linear:
+        """The layer of a known W (in, out) and b (out,)."""
+        in_size, out_size = weight.shape
+        layer = cls(in_size, out_size, jax.random.key(0))
+        known: Linear = eqx.tree_at(lambda tree: (tree.weight, tree.bias), layer, (weight, bias))
+        return known
+
     def __call__(self, x: Array) -> Array:
         """(..., in) → (..., out)."""
         return x @ self.weight + self.bias
@@ -88,3 +96,31 @@ class MLP(eqx.Module):
         for layer in hidden:
             rows = ACTIVATIONS[self.activation](layer(rows))
         return last(rows).reshape(*x.shape[:-1], -1)
+
+
+class Residual(eqx.Module):
+    r"""An affine path beside a network, :math:`x \mapsto xW + b + f(x)`, whose f is zero at the start.
+
+    Where the best affine map is known, training begins there and can only gain.
+
+    Args:
+        linear: the affine path.
+        correction: f; its last layer is set to zero.
+
+    >>> linear = Linear(3, 2, jax.random.key(0))
+    >>> network = Residual(linear, MLP((3, 8, 2), "gelu", jax.random.key(1)))
+    >>> bool(jnp.all(network(jnp.ones((5, 3))) == linear(jnp.ones((5, 3)))))
+    True
+    """
+
+    linear: Linear
+    correction: MLP
+
+    def __init__(self, linear: Linear, correction: MLP):
+        last = jax.tree.map(jnp.zeros_like, correction.layers[-1])
+        self.linear = linear
+        self.correction = eqx.tree_at(lambda network: network.layers[-1], correction, last)
+
+    def __call__(self, x: Array) -> Array:
+        """(..., in) → (..., out)."""
+        return self.linear(x) + self.correction(x)

@@ -1,0 +1,351 @@
+"""``VAE(latent_dim=K).fit(X)``, with no other argument, beside what people use today, on rows that none of them saw.
+
+Tables of real numbers are those of scikit-learn, digits with uniform noise on their whole numbers; all are standardised
+by the training rows, so that every method meets the same numbers, and the mean log-density of 30 % held-out rows is
+compared in nats. ``--stress`` gives the VAE the same rows in other units, of other centres, few of them, or many, and
+more latents than are useful; its score is carried back by the Jacobian. Counts and bits stand beside independent
+features and a restricted Boltzmann machine, whose normalising constant is summed over all states of its hidden units.
+
+    python -m benchmarks.defaults --json
+    python -m benchmarks.defaults --data iris,wine --splits 2 --methods vae,pca,factor_analysis
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, logsumexp, xlogy
+from sklearn import datasets
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neighbors import KernelDensity
+from sklearn.neural_network import BernoulliRBM
+
+from reparam import VAE
+
+Rows = NDArray[Any]
+Score = Callable[[Rows, Rows, int, int], float]  # train, test, latents, seed → mean log-density of test, nats
+
+BOUND_SAMPLES = 1000
+HELD_OUT = 0.3
+HIDDEN_UNITS = 14  # 2^14 states: ln Z of the machine is a sum, not an estimate
+RESTRICTED_RATES = (0.01, 0.05)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A method on a table: the mean over splits, the standard error of that mean, and seconds for a fit and its score.
+
+    ``against_best_linear`` is the mean over splits of what it has over the better of PCA and FactorAnalysis.
+    """
+
+    data: str
+    latents: int
+    method: str
+    log_density: float
+    standard_error: float
+    against_best_linear: float | None
+    against_standard_error: float | None
+    seconds: float
+    splits: int
+
+
+# ---- data
+
+
+def dequantised_digits() -> Rows:
+    x = datasets.load_digits().data
+    return x + np.random.default_rng(0).random(x.shape)
+
+
+def curved(rows: int) -> Rows:
+    """Eight features of two latents through a tanh: more rows than the tables of scikit-learn have."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(rows, 2))
+    return np.tanh(z @ rng.normal(size=(2, 16))) @ rng.normal(size=(16, 8)) + 0.3 * rng.normal(size=(rows, 8))
+
+
+REAL: dict[str, Callable[[], Rows]] = {
+    "iris": lambda: datasets.load_iris().data,
+    "wine": lambda: datasets.load_wine().data,
+    "breast_cancer": lambda: datasets.load_breast_cancer().data,
+    "diabetes": lambda: datasets.load_diabetes().data,
+    "digits": dequantised_digits,
+    "hundred_thousand": lambda: curved(100_000),
+}
+LATENTS = {"iris": (2,), "hundred_thousand": (2,)}
+DISCRETE: dict[str, Callable[[], Rows]] = {
+    "digit_counts": lambda: datasets.load_digits().data.astype(np.int64),
+    "digit_bits": lambda: (datasets.load_digits().data > 8).astype(np.float64),
+}
+UNITS: dict[str, Callable[[int], tuple[Any, Any]]] = {  # P → scale and shift
+    "times_1000": lambda _: (1e3, 0.0),
+    "plus_10000": lambda _: (1.0, 1e4),
+    "mixed_units": lambda size: (np.geomspace(1e-4, 1e4, size), np.linspace(-1e3, 1e3, size)),
+}
+
+
+def split(x: Rows, seed: int, rows: int | None = None) -> tuple[Rows, Rows]:
+    """Training rows, ``rows`` of them where it is given, and rows held out."""
+    size = {"test_size": HELD_OUT} if rows is None else {"train_size": rows}
+    train, test = train_test_split(x, random_state=seed, **size)
+    return train, test
+
+
+def standardised(train: Rows, test: Rows) -> tuple[Rows, Rows]:
+    mean, std = train.mean(axis=0), train.std(axis=0)
+    std = np.where(std > 0, std, 1.0)
+    return (train - mean) / std, (test - mean) / std
+
+
+# ---- methods for real numbers
+
+
+def score_vae(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """With every default; more draws than the default make the bound tight."""
+    vae = VAE(latent_dim=latents, random_state=seed).fit(train)
+    return float(vae.set_params(bound_samples=BOUND_SAMPLES).score(test))
+
+
+def score_pca(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    return float(PCA(min(latents, *train.shape), random_state=seed).fit(train).score(test))
+
+
+def score_factor_analysis(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    return float(FactorAnalysis(min(latents, train.shape[1]), random_state=seed).fit(train).score(test))
+
+
+def score_mixture(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """Components and covariance chosen by five folds."""
+    grid = {"n_components": [1, 2, 3, 5, 8], "covariance_type": ["full", "tied", "diag"]}
+    chosen = GridSearchCV(GaussianMixture(reg_covar=1e-3, random_state=seed), grid, cv=5).fit(train)
+    return float(chosen.score(test))
+
+
+def score_kernels(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """Bandwidth chosen by five folds."""
+    chosen = GridSearchCV(KernelDensity(), {"bandwidth": np.geomspace(0.05, 2.0, 16)}, cv=5).fit(train)
+    return float(chosen.score(test)) / len(test)
+
+
+def score_pythae(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """Its VAE and trainer with every default; its decoder's noise is N(0, 1), and it reports −ln p(x) itself."""
+    import logging
+
+    import pythae.models as pythae_models
+    import torch
+    from pythae.pipelines import TrainingPipeline
+    from pythae.trainers import BaseTrainerConfig
+
+    logging.disable(logging.INFO)
+    torch.manual_seed(seed)
+    model = pythae_models.VAE(pythae_models.VAEConfig(input_dim=(train.shape[1],), latent_dim=latents))
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = TrainingPipeline(model=model, training_config=BaseTrainerConfig(output_dir=folder))
+        pipeline(train_data=train.astype(np.float32), eval_data=None)
+    return -float(model.get_nll(torch.as_tensor(test, dtype=torch.float32), n_samples=BOUND_SAMPLES, batch_size=100))
+
+
+REAL_METHODS: dict[str, Score] = {
+    "vae": score_vae,
+    "pca": score_pca,
+    "factor_analysis": score_factor_analysis,
+    "gaussian_mixture": score_mixture,
+    "kernel_density": score_kernels,
+    **({"pythae": score_pythae} if find_spec("pythae") else {}),
+}
+
+
+# ---- methods for counts and bits
+
+
+def score_independent_counts(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """Each feature a Poisson, its mean that of the rows and of half a count more."""
+    mean = (train.sum(axis=0) + 0.5) / len(train)
+    return float(np.mean(np.sum(xlogy(test, mean) - mean - gammaln(test + 1.0), axis=1)))
+
+
+def score_independent_dispersed(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """Each feature a negative binomial of the rows' mean and variance."""
+    mean = (train.sum(axis=0) + 0.5) / len(train)
+    r = mean**2 / np.maximum(train.var(axis=0) - mean, 1e-3 * mean)
+    constant = gammaln(test + r) - gammaln(r) - gammaln(test + 1.0)
+    return float(np.mean(np.sum(constant + r * np.log(r / (r + mean)) + xlogy(test, mean / (r + mean)), axis=1)))
+
+
+def score_independent_bits(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """Each feature a Bernoulli, its mean that of the rows and of half a bit of each kind more."""
+    mean = (train.sum(axis=0) + 0.5) / (len(train) + 1.0)
+    return float(np.mean(test @ np.log(mean) + (1.0 - test) @ np.log1p(-mean)))
+
+
+def score_boltzmann(train: Rows, test: Rows, latents: int, seed: int) -> float:
+    """A restricted Boltzmann machine of ``HIDDEN_UNITS``, the better of two rates on the training rows."""
+    machines = [
+        BernoulliRBM(HIDDEN_UNITS, learning_rate=rate, n_iter=100, random_state=seed).fit(train)
+        for rate in RESTRICTED_RATES
+    ]
+    best = max(machines, key=lambda machine: boltzmann_log_probability(machine, train).mean())
+    return float(boltzmann_log_probability(best, test).mean())
+
+
+def boltzmann_log_probability(machine: BernoulliRBM, x: Rows) -> Rows:
+    """Ln p(x) of rows, nats: minus the free energy, minus ln Z summed over every state of the hidden units."""
+    units = len(machine.intercept_hidden_)
+    states = (np.arange(2**units)[:, None] >> np.arange(units)) & 1
+    field = states @ machine.components_ + machine.intercept_visible_
+    log_z = logsumexp(states @ machine.intercept_hidden_ + np.logaddexp(0.0, field).sum(axis=1))
+    hidden = np.logaddexp(0.0, x @ machine.components_.T + machine.intercept_hidden_).sum(axis=1)
+    log_probability: Rows = x @ machine.intercept_visible_ + hidden - log_z
+    return log_probability
+
+
+DISCRETE_METHODS: dict[str, dict[str, Score]] = {
+    "digit_counts": {
+        "vae": score_vae,
+        "independent_poisson": score_independent_counts,
+        "independent_negative_binomial": score_independent_dispersed,
+    },
+    "digit_bits": {
+        "vae": score_vae,
+        "independent_bernoulli": score_independent_bits,
+        "restricted_boltzmann": score_boltzmann,
+    },
+}
+
+
+# ---- what is measured
+
+
+def compare(
+    data: str, latents: int, splits: list[tuple[Rows, Rows]], methods: dict[str, Score], linear: tuple[str, ...] = ()
+) -> Iterator[Result]:
+    """Every method on every split; the best linear one of each split is what the others are held against."""
+    scores: dict[str, list[float]] = {}
+    seconds = {}
+    for name, score in methods.items():
+        started = time.perf_counter()
+        scores[name] = [score(train, test, latents, seed) for seed, (train, test) in enumerate(splits)]
+        seconds[name] = (time.perf_counter() - started) / len(splits)
+    best = np.max([scores[name] for name in linear if name in scores], axis=0) if set(linear) & set(scores) else None
+    for name, values in scores.items():
+        mean, error = mean_and_error(values)
+        ahead, ahead_error = (None, None) if best is None else mean_and_error(np.asarray(values) - best)
+        yield Result(data, latents, name, mean, error, ahead, ahead_error, round(seconds[name], 2), len(splits))
+
+
+def mean_and_error(values: Any) -> tuple[float, float]:
+    """The mean, and its standard error; NaN for one value."""
+    values = np.asarray(values, np.float64)
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(values.mean()), float(error)
+
+
+LINEAR = ("pca", "factor_analysis")
+
+
+def real_tables(names: list[str], count: int, methods: dict[str, Score], latents: list[int] | None) -> Iterator[Result]:
+    for name in names:
+        x = REAL[name]()
+        splits = [standardised(*split(x, seed)) for seed in range(count)]
+        chosen = {key: methods[key] for key in methods if len(x) < 20_000 or key in ("vae", *LINEAR)}
+        for k in latents or LATENTS.get(name, (2, 5)):
+            yield from compare(name, k, splits, chosen, LINEAR)
+
+
+def stress(count: int) -> Iterator[Result]:
+    """The same rows in other units and of other centres, few rows, and more latents than are useful."""
+    x = REAL["iris"]()
+    plain = [standardised(*split(x, seed)) for seed in range(count)]
+    for name, units in UNITS.items():
+        scale, shift = units(x.shape[1])
+        jacobian = float(np.sum(np.log(np.broadcast_to(scale, x.shape[1]))))
+        moved = [(train * scale + shift, test * scale + shift) for train, test in plain]
+        yield from compare(f"iris_{name}", 2, moved, {"vae": lambda *a, j=jacobian: score_vae(*a) + j})
+    linear = {"vae": score_vae, "pca": score_pca, "factor_analysis": score_factor_analysis}
+    for name, rows, k in (("iris", None, 4), ("wine", None, 10), ("wine", 50, 2), ("breast_cancer", 50, 5)):
+        splits = [standardised(*split(REAL[name](), seed, rows)) for seed in range(count)]
+        yield from compare(name if rows is None else f"{name}_{rows}_rows", k, splits, linear, LINEAR)
+
+
+def discrete_tables(count: int) -> Iterator[Result]:
+    for name, load in DISCRETE.items():
+        splits = [split(load(), seed) for seed in range(count)]
+        for k in (2, 5):
+            yield from compare(name, k, splits, DISCRETE_METHODS[name])
+
+
+PROCESS = "import sys, numpy as np, reparam; reparam.VAE(latent_dim=2).fit(np.load(sys.argv[1]))"
+
+
+def process_seconds() -> dict[str, float]:
+    """Seconds of a whole process that fits iris: with an empty compilation cache, and once it is filled."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "iris.npy")
+        np.save(file, datasets.load_iris().data)
+        environment = {
+            **os.environ,
+            "JAX_COMPILATION_CACHE_DIR": os.path.join(folder, "cache"),
+            "XDG_CACHE_HOME": folder,
+        }
+        taken = {}
+        for name in ("cold", "warm"):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", PROCESS, file], check=True, env=environment)
+            taken[name] = round(time.perf_counter() - started, 2)
+    return taken
+
+
+def told(result: Result) -> str:
+    ahead = "" if result.against_best_linear is None else f"   {result.against_best_linear:+8.3f}"
+    score = f"{result.log_density:10.3f} ± {result.standard_error:5.3f}"
+    return f"{result.data:24s}{result.latents:3d}  {result.method:30s}{score}{ahead}   {result.seconds:7.2f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="tables, by commas; all of them, and counts and bits, by default")
+    parser.add_argument("--latents", help="numbers of latents, by commas")
+    parser.add_argument("--methods", default=",".join(REAL_METHODS), help="by commas")
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--stress", action="store_true", help="only other units, few rows and too many latents")
+    parser.add_argument("--no-seconds", action="store_true", help="leave out the whole processes")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    names = arguments.data.split(",") if arguments.data else list(REAL)
+    latents = [int(k) for k in arguments.latents.split(",")] if arguments.latents else None
+    methods = {name: REAL_METHODS[name] for name in arguments.methods.split(",")}
+    results = []
+
+    def measured() -> Iterator[Result]:
+        if not arguments.stress:
+            yield from real_tables([name for name in names if name in REAL], arguments.splits, methods, latents)
+        if arguments.stress or not arguments.data:
+            yield from stress(arguments.splits)
+        if not arguments.stress and (not arguments.data or set(names) & set(DISCRETE)):
+            yield from discrete_tables(arguments.splits)
+
+    for result in measured():
+        results.append(asdict(result))
+        print(told(result), file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    document = {"results": results, "iris_process_seconds": None if arguments.no_seconds else process_seconds()}
+    print(json.dumps(document, indent=2) if arguments.json else document["iris_process_seconds"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A model of networks that begins at a linear answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike
+
+from reparam.errors import ParameterError
+from reparam.model import Model
+from reparam.networks import MLP, Linear, Residual
+from reparam.probability.likelihoods import Likelihood
+from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson
+from reparam.probability.posteriors import Full, Posterior
+from reparam.starts.linear import Start
+
+
+class LogCounts(eqx.Module):
+    """A network that sees counts as ln(1 + x): counts are skewed, and a linear map of them follows the largest.
+
+    >>> LogCounts(Linear.of(2.0 * jnp.eye(1), jnp.zeros(1)))(jnp.expm1(jnp.ones((1, 1)))).round(4).tolist()
+    [[2.0]]
+    """
+
+    network: Any
+
+    def __call__(self, x: Array) -> Array:
+        """(..., P) → (..., out)."""
+        out: Array = self.network(jnp.log1p(x))
+        return out
+
+
+def begin_at(model: Model, start: Start) -> Model:
+    """The model with linear paths in encoder and decoder that give the start's q(z|x) and p(x|z); may be traced.
+
+    The networks that were there become corrections that are zero at the start. From a ``LinearGaussian``, with a
+    Gaussian likelihood and any family of q but a flow, the start is exact: p(x, z) / q(z|x) = p(x) for every z.
+
+    Args:
+        model: its networks are MLPs that take x (..., P) and z (..., K); its likelihood is the one of the start.
+        start: of P features and K latents.
+
+    Raises:
+        ParameterError: a network is no MLP.
+    """
+    encoder = Residual(_encoder_path(model.posterior, start), _mlp(model.encoder))
+    counts = isinstance(model.likelihood, Poisson | NegativeBinomial)
+    begun: Model = eqx.tree_at(
+        lambda tree: (tree.encoder, tree.decoder, tree.likelihood),
+        model,
+        (
+            LogCounts(encoder) if counts else encoder,
+            Residual(_decoder_path(model.likelihood, start), _mlp(model.decoder)),
+            _with_noise(model.likelihood, start),
+        ),
+    )
+    return begun
+
+
+def _encoder_path(posterior: Posterior, start: Start) -> Linear:
+    tail = _raw_of_std(posterior, _single(start.posterior_std))
+    weight = jnp.pad(_single(start.posterior_map), ((0, 0), (0, len(tail))))
+    return Linear.of(weight, jnp.concatenate([_single(start.posterior_intercept), tail]))
+
+
+def _decoder_path(likelihood: Likelihood, start: Start) -> Linear:
+    weight, bias = _single(start.loadings).T, _single(start.intercept)
+    if likelihood.raw_per_feature == 2 and start.noise is not None:  # a Gaussian whose decoder gives ln σ
+        weight = jnp.pad(weight, ((0, 0), (0, len(bias))))
+        bias = jnp.concatenate([bias, jnp.log(_single(start.noise))])
+    return Linear.of(weight, bias)
+
+
+def _with_noise(likelihood: Likelihood, start: Start) -> Likelihood:
+    if start.noise is None:
+        return likelihood
+    if isinstance(likelihood, NegativeBinomial):
+        log_noise = jnp.log(_single(start.noise))
+        dispersed: Likelihood = eqx.tree_at(lambda tree: tree.log_inverse_dispersion, likelihood, log_noise)
+        return dispersed
+    return likelihood.started(_single(start.noise))
+
+
+def _raw_of_std(posterior: Posterior, std: Array) -> Array:
+    """The raw numbers behind loc that give N(loc, diag std²)."""
+    if isinstance(posterior, Full):
+        return jnp.diag(std).ravel()
+    rest = posterior.raw_size - 2 * posterior.latent_dim
+    return jnp.concatenate([posterior.scale.raw(std), jnp.zeros(rest)])  # type: ignore[attr-defined]
+
+
+def _mlp(network: Any) -> MLP:
+    if not isinstance(network, MLP):
+        raise ParameterError(f"a start needs an MLP to build upon. Got {type(network).__name__} instead.")
+    return network
+
+
+def _single(values: ArrayLike) -> Array:
+    return jnp.asarray(values, jnp.float32)
