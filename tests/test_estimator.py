@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pandas as pd
 import pytest
+from benchmarks.ppca import closed_form
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
@@ -250,6 +251,30 @@ def test_units_do_not_change_the_model():
         assert bounds[1] == pytest.approx(bounds[0] - volume, abs=2e-3)
         scores = [vae.score(rows) for vae, rows in zip(fits, (table, table * factor + 1e4 * factor), strict=True)]
         assert scores[1] == pytest.approx(scores[0] - volume, abs=2e-2)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1.0, 0.0), (1e3, 1e7), (1e-4, 3.0)])
+def test_a_linear_start_is_the_closed_form_in_the_datas_own_units(factor, shift):
+    """Before a step of any size: the one-sample bound is ln p of probabilistic PCA (Tipping & Bishop 1999)."""
+    rng = np.random.default_rng(1)
+    table = (rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(300, 5))) * factor + shift
+    still = {"start": "linear", "likelihood": "gaussian", "learning_rate": 1e-12, "epochs": 1, "bound_samples": 1}
+    vae = small(**still, hidden=(8,)).fit(table)
+    assert vae.fitted_.start == "probabilistic PCA"
+    assert vae.score(table) == pytest.approx(closed_form(table, 2)[0], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "rows"), [("gaussian:per_dimension", X), ("bernoulli", X > 0.5), ("poisson", (X * 16).astype(int))]
+)
+def test_a_linear_start_is_kept_and_opened_again(likelihood, rows, tmp_path):
+    vae = small(start="linear", likelihood=likelihood, epochs=2).fit(rows)
+    random = small(likelihood=likelihood, epochs=2).fit(rows)
+    assert vae.history_[0]["bound"] > random.history_[0]["bound"] + 1.0
+    loaded = reparam.load(vae.save(tmp_path / "run"))
+    assert np.array_equal(loaded.transform(rows), vae.transform(rows))
+    with pytest.raises(ParameterError, match="start='linear' needs a likelihood.*Got 'laplace'"):
+        small(start="linear", likelihood="laplace").fit(X)
 
 
 def test_held_out_rows_are_not_looked_at():

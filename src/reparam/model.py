@@ -53,7 +53,7 @@ class Model(eqx.Module):
 
 
 @dataclass(frozen=True)
-class Start:
+class Statistics:
     """What a fresh model takes from the data, as the model sees them.
 
     Args:
@@ -67,12 +67,12 @@ class Start:
     rows: Array
 
     @classmethod
-    def of(cls, x: Array, key: PRNGKeyArray) -> Start:
+    def of(cls, x: Array, key: PRNGKeyArray) -> Statistics:
         """What rows (N, P) say."""
         return cls(jnp.mean(x, axis=0), jnp.std(x, axis=0), x[jax.random.permutation(key, x.shape[0])])
 
 
-def build_model(x: Array | Start, key: PRNGKeyArray, **parts: Any) -> Model:
+def build_model(x: Array | Statistics, key: PRNGKeyArray, **parts: Any) -> Model:
     """A fresh model for data like ``x``: parts by name or as objects, weights by ``key``, start by the data.
 
     Args:
@@ -88,11 +88,11 @@ def build_model(x: Array | Start, key: PRNGKeyArray, **parts: Any) -> Model:
     (6,)
     """
     rows_key, key = jax.random.split(key)
-    return assemble(x if isinstance(x, Start) else Start.of(x, rows_key), key, **parts)
+    return assemble(x if isinstance(x, Statistics) else Statistics.of(x, rows_key), key, **parts)
 
 
 def assemble(
-    start: Start,
+    data: Statistics,
     key: PRNGKeyArray,
     *,
     latent_dim: int,
@@ -108,7 +108,7 @@ def assemble(
     """Put a model together.
 
     Args:
-        start: what the data say of where to begin.
+        data: what they say of where to begin.
         key: everything random.
         latent_dim: K.
         posterior: a name in ``POSTERIORS``, with arguments behind a colon, or one's own.
@@ -121,10 +121,10 @@ def assemble(
         decoder: an Equinox module (..., K) → (..., raw_size of the likelihood), in the place of an MLP.
     """
     keys = dict(zip(("encoder", "posterior", "prior", "decoder"), jax.random.split(key, 4), strict=True))
-    mean, std = jnp.asarray(start.mean, float), jnp.asarray(start.std, float)
+    mean, std = jnp.asarray(data.mean, float), jnp.asarray(data.std, float)
     size = mean.shape[0]
     q = build("posterior", POSTERIORS, posterior, latent_dim, scale=scale, key=keys["posterior"])
-    p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=start.rows, key=keys["prior"])
+    p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=data.rows, key=keys["prior"])
     p_x = build("likelihood", LIKELIHOODS, likelihood, size)
     for part, found, required in (("posterior", q.latent_dim, latent_dim), ("prior", p_z.latent_dim, latent_dim)):
         _check_size(f"the {part}'s latent_dim", found, required, "latent_dim of the model")

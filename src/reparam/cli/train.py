@@ -51,6 +51,10 @@ def train(
         str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "400")
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "relu")] = None,
+    start: Annotated[
+        str | None,
+        setting("Where weights begin: random, or linear, at the answer of PCA or factor analysis.", "random"),
+    ] = None,
     standardize: Annotated[
         str | None,
         setting("Show the model shifted and scaled columns: auto (densities stay the data's), none.", "auto"),

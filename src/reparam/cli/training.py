@@ -107,6 +107,8 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     held_out = f", {validation_rows:,} held out" if validation_rows else ""
     tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
+    if fitted.start != "random":
+        tell(f"start: {fitted.start}")
     if fitted.history:
         tell(f"resuming {job.place} after epoch {len(fitted.history)}")
 

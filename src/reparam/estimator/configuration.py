@@ -14,17 +14,20 @@ import numpy as np
 
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.inference import INFERENCE, Inference
-from reparam.model import Model, Network, Start, assemble
+from reparam.model import Model, Network, Statistics, assemble
 from reparam.objectives import Objective, build_objective
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
 from reparam.specification import build, positive_int, real_number, requirement
+from reparam.starts import Start
+from reparam.starts.networks import begin_at
 from reparam.training import Recipe, Settings
 from reparam.training.binarization import BINARIZATIONS
 from reparam.training.pace import AVERAGES, SCHEDULES, Averaging, Optimizer, Schedule
 
+STARTS = ("random", "linear")
 STANDARDIZATIONS = ("auto", "none")
 PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
 """What noise is drawn for: no two results share any. Appended to, never reordered: runs that are kept rely on it."""
@@ -52,6 +55,7 @@ class Configuration:
     activation: str = "relu"
     encoder: Network | None = None
     decoder: Network | None = None
+    start: str = "random"
     standardize: str = "auto"
     binarize: str = "none"
     epochs: int = 50
@@ -76,7 +80,7 @@ class Configuration:
             real_number("beta", self.beta, "VAE", least=0.0)
         if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
             raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
-        for name, known in (("standardize", STANDARDIZATIONS), ("binarize", BINARIZATIONS)):
+        for name, known in (("start", STARTS), ("standardize", STANDARDIZATIONS), ("binarize", BINARIZATIONS)):
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
@@ -89,11 +93,11 @@ class Configuration:
         """Let every part that has a name refuse here, on two made-up features, what it would refuse later."""
         named = isinstance(self.likelihood, str) and self.likelihood != "auto"
         likelihood = self.likelihood if named else "gaussian"
-        start = Start(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2)))
+        data = Statistics(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2)))
 
         def model(key: jax.Array) -> Model:
             chosen = {name: getattr(self, name) for name in ("latent_dim", "posterior", "scale", "prior", "activation")}
-            return self.inference_part().prepare(assemble(start, key, **chosen, likelihood=likelihood, hidden=()))
+            return self.inference_part().prepare(assemble(data, key, **chosen, likelihood=likelihood, hidden=()))
 
         eqx.filter_eval_shape(model, jax.random.key(0))
 
@@ -137,12 +141,14 @@ class Configuration:
         """How long and how fast."""
         return Settings(self.epochs, self.learning_rate, self.patience if self.early_stopping else 0)
 
-    def model(self, start: Start, key: jax.Array, likelihood: str | Likelihood) -> Model:
-        """The untrained model, its ``auto`` likelihood chosen."""
+    def model(
+        self, data: Statistics, key: jax.Array, likelihood: str | Likelihood, linear: Start | None = None
+    ) -> Model:
+        """The untrained model, its ``auto`` likelihood chosen; it begins at the linear answer where there is one."""
         names = ("latent_dim", "posterior", "scale", "prior", "activation", "encoder", "decoder")
         parts = {name: getattr(self, name) for name in names}
-        model = assemble(start, key, **parts, hidden=tuple(self.hidden), likelihood=likelihood)
-        return self.inference_part().prepare(model)
+        model = assemble(data, key, **parts, hidden=tuple(self.hidden), likelihood=likelihood)
+        return self.inference_part().prepare(model if linear is None else begin_at(model, linear))
 
     def to_json(self) -> dict[str, Any]:
         """Every setting as a plain value; what is an object, and so has no name, as None."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.configuration import Configuration
-from reparam.estimator.likelihood import choose_likelihood, standardization
+from reparam.estimator.likelihood import choose_likelihood, linear_answer, standardization
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
-from reparam.model import Model, Start
+from reparam.model import Model, Statistics
 from reparam.probability.likelihoods import Likelihood
 from reparam.training import Record, Rows, Task, TrainState, fit, initial_state
 from reparam.training.binarization import above_half, drawn
@@ -33,13 +33,15 @@ CONTINUED = ("epochs", "patience", "learning_rate", "batch_size", "bound_samples
 class Fitted:
     """A trained model with all that its use needs: settings, units, weights, position, history.
 
-    ``sha256`` is that of the rows it was trained on, by which training that goes on knows them.
+    ``start`` says where the weights began: ``random``, or which linear model's answer it was. ``sha256`` is that of the
+    rows it was trained on, by which training that goes on knows them.
     """
 
     configuration: Configuration
     schema: Schema
     likelihood: str | Likelihood
     likelihood_reason: str
+    start: str
     state: TrainState
     history: tuple[dict[str, Any], ...]
     sha256: str
@@ -79,11 +81,14 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, mean, std)
-    start = _start(configuration, schema, data.rows, train, (mean, std))
-    model = configuration.model(start, configuration.key("model"), likelihood)
-    started = Fitted(
-        configuration, schema, likelihood, reason, _first_state(configuration, model, data), (), sha256(data)
-    )
+    statistics = _statistics(configuration, schema, data.rows, train, (mean, std))
+    start, linear = "random", None
+    if configuration.start == "linear":
+        latents, seed = configuration.latent_dim, configuration.seed
+        start, linear = linear_answer(schema, data.rows[train], likelihood, latents, seed)
+    model = configuration.model(statistics, configuration.key("model"), likelihood, linear)
+    state = _first_state(configuration, model, data)
+    started = Fitted(configuration, schema, likelihood, reason, start, state, (), sha256(data))
     check_support(started, data.rows)
     return started
 
@@ -190,19 +195,19 @@ def _on_device(rows: NDArray[Any], schema: Schema) -> Rows:
     return Rows(jnp.asarray(rows), schema)
 
 
-def _start(
+def _statistics(
     configuration: Configuration,
     schema: Schema,
     rows: NDArray[Any],
     train: NDArray[Any],
     found: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> Start:
+) -> Statistics:
     """What the training rows say, as the model sees them; only some of them are turned into its values."""
     mean, std = found
     scale = np.asarray(schema.scale, np.float64)
     order = np.random.default_rng(configuration.seed).permutation(train)[:PSEUDO_INPUT_ROWS]
     chosen = schema.on_device.apply(schema.stored(rows[order]))
-    return Start((mean - np.asarray(schema.shift)) / scale, std / scale, jnp.asarray(chosen, float))
+    return Statistics((mean - np.asarray(schema.shift)) / scale, std / scale, jnp.asarray(chosen, float))
 
 
 def _first_state(configuration: Configuration, model: Model, data: Dataset) -> TrainState:

@@ -17,7 +17,8 @@ from reparam.data import Schema
 from reparam.errors import DataError, ParameterError, RunError
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.fitting import Fitted
-from reparam.model import Start
+from reparam.model import Statistics
+from reparam.starts import Start
 from reparam.training import TrainState, initial_state
 from reparam.training.tensors import from_tensors, to_tensors
 from reparam.version import __version__
@@ -40,6 +41,7 @@ def save(fitted: Fitted, path: str | Path, *, overwrite: bool, source: Mapping[s
         "handed_over": list(nameless),
         "likelihood": fitted.likelihood if isinstance(fitted.likelihood, str) else None,
         "likelihood_reason": fitted.likelihood_reason,
+        "start": fitted.start,
     }
     described = {"schema": fitted.schema.to_json(), "sha256": fitted.sha256, **source}
     tensors = to_tensors(fitted.model), to_tensors(fitted.state)
@@ -71,8 +73,8 @@ def load(path: str | Path, **parts: Any) -> VAE:
     model = from_tensors(skeleton.best_model, run.model, f"{path}/{runs.MODEL}")
     state = eqx.tree_at(lambda s: s.best_model, state, model)
     history = tuple(dict(line) for line in run.metrics)
-    reason, sha256 = str(run.config["likelihood_reason"]), str(run.data["sha256"])
-    fitted = Fitted(configuration, schema, likelihood, reason, state, history, sha256)
+    reason, start = str(run.config["likelihood_reason"]), str(run.config["start"])
+    fitted = Fitted(configuration, schema, likelihood, reason, start, state, history, str(run.data["sha256"]))
     vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
     vae.source_ = {name: value for name, value in run.data.items() if name != "schema"}
     return vae
@@ -92,7 +94,7 @@ def _described(path: str | Path, run: runs.Run, parts: Mapping[str, Any]) -> tup
             raise ParameterError(f"parameters {sorted(set(parameters) ^ known)} are missing or unknown")
         configuration = Configuration(**{**parameters, **parts})
         likelihood = parts.get("likelihood", run.config["likelihood"])
-        _ = run.config["likelihood_reason"]
+        _ = run.config["likelihood_reason"], run.config["start"]
     except (KeyError, TypeError, ParameterError, DataError) as error:
         if isinstance(error, HandOverError):
             raise
@@ -118,11 +120,18 @@ def _check_handed_over(path: str | Path, needed: tuple[str, ...], parts: Mapping
 def _skeleton(configuration: Configuration, schema: Schema, likelihood: Any, run: runs.Run) -> TrainState:
     """The state of a run as shapes alone; saved tensors alone know how many rows have a q of their own."""
     train, held_out = (len(np.asarray(run.state.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
-    start = Start(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
+    data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
+    linear = _any_start(schema.size, configuration.latent_dim) if configuration.start == "linear" else None
 
     def state(key: jax.Array) -> TrainState:
-        model = configuration.model(start, key, likelihood)
+        model = configuration.model(data, key, likelihood, linear)
         return initial_state(model, key, configuration.recipe(1), rows=train, held_out_rows=held_out)
 
     shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0))
     return shapes
+
+
+def _any_start(size: int, latent_dim: int) -> Start:
+    """A start whose shapes alone count."""
+    wide, latents = np.zeros((size, latent_dim)), np.ones(latent_dim)
+    return Start(np.zeros(size), wide, np.ones(size), wide, np.zeros(latent_dim), latents)

@@ -52,6 +52,9 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
+        start: ``random`` weights, or ``linear``: the answer in closed form of probabilistic PCA (one noise), of factor
+            analysis (a noise for each feature) or of its like for bits and counts, to which the networks, MLPs then,
+            are corrections that are zero at first.
         standardize: ``auto`` shows the model columns of a learned noise shifted and scaled, by one scale where they
             have one noise; what is reported stays in the data's own units. ``none`` shows it the units themselves.
         binarize: grey values in [0, 1] as zeros and ones: ``fixed``, ``dynamic`` (drawn anew at every visit),
@@ -100,6 +103,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: str = Configuration.activation,
         encoder: Network | None = Configuration.encoder,
         decoder: Network | None = Configuration.decoder,
+        start: str = Configuration.start,
         standardize: str = Configuration.standardize,
         binarize: str = Configuration.binarize,
         epochs: int = Configuration.epochs,
@@ -131,6 +135,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.activation = activation
         self.encoder = encoder
         self.decoder = decoder
+        self.start = start
         self.standardize = standardize
         self.binarize = binarize
         self.epochs = epochs

@@ -60,16 +60,16 @@ def begin_at(model: Model, start: Start) -> Model:
 
 
 def _encoder_path(posterior: Posterior, start: Start) -> Linear:
-    tail = _raw_of_std(posterior, _single(start.posterior_std))
-    weight = jnp.pad(_single(start.posterior_map), ((0, 0), (0, len(tail))))
-    return Linear.of(weight, jnp.concatenate([_single(start.posterior_intercept), tail]))
+    tail = _raw_of_std(posterior, _default(start.posterior_std))
+    weight = jnp.pad(_default(start.posterior_map), ((0, 0), (0, len(tail))))
+    return Linear.of(weight, jnp.concatenate([_default(start.posterior_intercept), tail]))
 
 
 def _decoder_path(likelihood: Likelihood, start: Start) -> Linear:
-    weight, bias = _single(start.loadings).T, _single(start.intercept)
+    weight, bias = _default(start.loadings).T, _default(start.intercept)
     if likelihood.raw_per_feature == 2 and start.noise is not None:  # a Gaussian whose decoder gives ln σ
         weight = jnp.pad(weight, ((0, 0), (0, len(bias))))
-        bias = jnp.concatenate([bias, jnp.log(_single(start.noise))])
+        bias = jnp.concatenate([bias, jnp.log(_default(start.noise))])
     return Linear.of(weight, bias)
 
 
@@ -77,10 +77,10 @@ def _with_noise(likelihood: Likelihood, start: Start) -> Likelihood:
     if start.noise is None:
         return likelihood
     if isinstance(likelihood, NegativeBinomial):
-        log_noise = jnp.log(_single(start.noise))
+        log_noise = jnp.log(_default(start.noise))
         dispersed: Likelihood = eqx.tree_at(lambda tree: tree.log_inverse_dispersion, likelihood, log_noise)
         return dispersed
-    return likelihood.started(_single(start.noise))
+    return likelihood.started(_default(start.noise))
 
 
 def _raw_of_std(posterior: Posterior, std: Array) -> Array:
@@ -97,5 +97,5 @@ def _mlp(network: Any) -> MLP:
     return network
 
 
-def _single(values: ArrayLike) -> Array:
-    return jnp.asarray(values, jnp.float32)
+def _default(values: ArrayLike) -> Array:
+    return jnp.asarray(values, float)

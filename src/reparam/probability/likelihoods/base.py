@@ -95,7 +95,8 @@ class Likelihood(eqx.Module):
             row, column = np.argwhere(outside)[0]
             raise SupportError(
                 f"row {first_row + row}, column {column}: {rows[row, column]} is outside the support of the "
-                f"{self.name} likelihood, {self.support.words}; {outside.sum()} of {outside.size} values are. {_remedy(rows)}"
+                f"{self.name} likelihood, {self.support.words}; {outside.sum()} of {outside.size} values are. "
+                f"{_remedy(rows)}"
             )
 
     def blocks(self, raw: ArrayLike) -> Array:
