@@ -194,7 +194,7 @@ SINGULAR = {
 @pytest.mark.parametrize("name", SINGULAR)
 def test_a_singular_matrix_gives_infinity_and_a_warning_never_nan(name):
     family, p = reparam.POSTERIORS["full"](3), reparam.PRIORS["standard_normal"](3).distribution()
-    raw = jnp.concatenate([jnp.zeros(3), jnp.asarray(SINGULAR[name], jnp.float32).ravel()])
+    raw = jnp.concatenate([jnp.zeros(3), jnp.asarray(SINGULAR[name], float).ravel()])
     with pytest.warns(ReparamWarning, match="singular"):
         assert reparam.kl_divergence(family.distribution(raw), p) == jnp.inf
     value, gradient = jax.value_and_grad(lambda raw: reparam.kl_divergence(family.distribution(raw), p))(raw)
@@ -330,7 +330,7 @@ def test_near_zero_double_precision_is_no_worse_than_the_plain_formula(size):
     log_det = mpmath.log(mpmath.det(mpmath.eye(8) + exact))
     expected = float(mpmath.fsum(exact[i, i] for i in range(8)) - log_det)
     with jax.enable_x64(True):
-        found = float(trace_minus_log_det(jnp.asarray(m), jnp.asarray(float(log_det))))
+        found = float(trace_minus_log_det(jnp.asarray(m), jnp.asarray(float(log_det)), np.finfo(float).eps))
     assert abs(found - expected) < 64 * np.finfo(float).eps * size
 
 

@@ -283,7 +283,8 @@ def test_negative_binomial_is_accurate_at_any_dispersion_in_single_precision(inv
 
 def test_numpyros_negative_binomial_fails_where_ours_stands():
     expected = scipy.stats.nbinom.logpmf(5, 1e7, 1e7 / (1e7 + 4.0))
-    theirs = dist.NegativeBinomial2(jnp.float32(4.0), jnp.float32(1e7)).log_prob(5)
+    with jax.enable_x64(False):
+        theirs = dist.NegativeBinomial2(jnp.float32(4.0), jnp.float32(1e7)).log_prob(5)
     ours = NegativeBinomialByMean(jnp.log(4.0), jnp.log(1e7)).log_prob(5)
     assert abs(theirs - expected) > 0.1
     assert abs(ours - expected) < 1e-5

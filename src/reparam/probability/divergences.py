@@ -143,7 +143,8 @@ def _kl_affine(q: Simple, p: Simple) -> Array:
     shift = _divided(p, (q.loc - p.loc)[..., None])
     excess = _divided(p, root_q.matrix - root_p.matrix)
     if root_q.log_diagonal is None or root_p.log_diagonal is None:
-        volume = trace_minus_log_det(excess, root_q.log_abs_det - root_p.log_abs_det)
+        eps = max(float(jnp.finfo(root.log_abs_det.dtype).eps) for root in (root_q, root_p))
+        volume = trace_minus_log_det(excess, root_q.log_abs_det - root_p.log_abs_det, eps)
         return 0.5 * (_sum_of_squares(shift) + _sum_of_squares(excess)) + volume
     diagonal = exp_minus_tangent(2.0 * (root_q.log_diagonal - root_p.log_diagonal))
     return 0.5 * (_sum_of_squares(shift) + _sum_of_squares(jnp.tril(excess, -1)) + jnp.sum(diagonal, axis=-1))

@@ -132,18 +132,20 @@ def exp_minus_tangent(t: Array) -> Array:
     return jnp.where(near, series, jnp.expm1(t) - t)
 
 
-def trace_minus_log_det(m: Array, log_det: Array) -> Array:
+def trace_minus_log_det(m: Array, log_det: Array, eps: float | None = None) -> Array:
     r"""Return :math:`\mathrm{tr}\,M - \ln|\det(I + M)|` of matrices (..., D, D), given the logarithm, shape (...).
 
     Near zero by its series :math:`\mathrm{tr}M^2/2 - \mathrm{tr}M^3/3 + \mathrm{tr}M^4/4 - \dots`, for one product
-    M². What the series leaves out, ‖M‖⁵/5, and what the difference rounds away meet where ‖M‖⁵ is the machine epsilon.
+    M². What the series leaves out, ‖M‖⁵/5, and what the difference rounds away meet where ‖M‖⁵ is ``eps``: the machine
+    epsilon, of the precision that the logarithm was computed in where that is another than M's.
 
-    >>> round(trace_minus_log_det(jnp.diag(jnp.array([1e-3, 0.0])), jnp.log1p(jnp.array(1e-3))).item() * 1e7, 3)
+    >>> m = jnp.diag(jnp.array([1e-3, 0.0]))
+    >>> round(trace_minus_log_det(m, jnp.log1p(jnp.array(1e-3)), 1e-7).item() * 1e7, 3)
     4.997
     """
     plain = jnp.trace(m, axis1=-2, axis2=-1) - log_det
     norm = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(m) ** 2, axis=(-2, -1)))
-    near = (norm < jnp.finfo(m.dtype).eps ** 0.2) & jnp.isfinite(log_det)
+    near = (norm < (eps or jnp.finfo(m.dtype).eps) ** 0.2) & jnp.isfinite(log_det)
     m = jnp.where(near[..., None, None], m, 0.0)
     squared, transposed = m @ m, jnp.swapaxes(m, -1, -2)
     pairs = ((m, transposed), (squared, transposed), (squared, jnp.swapaxes(squared, -1, -2)))

@@ -104,7 +104,8 @@ def _free_of_parameters(q: Any, key: PRNGKeyArray, sample_shape: tuple[int, ...]
 
 @draw_noise.register
 def _(q: dist.StudentT, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
-    return jax.random.t(key, q.df, q.shape(sample_shape), jnp.result_type(q.loc, float))
+    dtype = jnp.result_type(q.loc, float)
+    return jax.random.t(key, jnp.asarray(q.df, dtype), q.shape(sample_shape), dtype)
 
 
 @reparameterize.register

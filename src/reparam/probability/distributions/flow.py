@@ -62,12 +62,12 @@ class AutoregressiveFlow(eqx.Module):
         )
         self.weights = tuple(jax.tree.leaves(eqx.filter(fresh, eqx.is_inexact_array)))
 
-    @property
-    def bijection(self) -> AbstractBijection:
-        """Flowjax's layers with these weights."""
-        skeleton = _skeleton(self.latent_dim, self.layers, self.width, self.context, str(jnp.result_type(float)))
+    def bijection(self, dtype: jnp.dtype) -> AbstractBijection:
+        """Flowjax's layers with these weights, which take points of this type."""
+        skeleton = _skeleton(self.latent_dim, self.layers, self.width, self.context, str(dtype))
+        weights = [weight.astype(dtype) for weight in self.weights]
         structure = jax.tree.structure(eqx.filter(skeleton, eqx.is_inexact_array))
-        bijection: AbstractBijection = eqx.combine(jax.tree.unflatten(structure, self.weights), skeleton)
+        bijection: AbstractBijection = eqx.combine(jax.tree.unflatten(structure, weights), skeleton)
         return bijection
 
 
@@ -87,13 +87,9 @@ def _skeleton(latent_dim: int, layers: int, width: int, context: int | None, pre
 
 
 def _layers(latent_dim: int, layers: int, width: int, context: int | None, key: PRNGKeyArray) -> AbstractBijection:
+    base = FlowBase(jnp.zeros(latent_dim))
     return masked_autoregressive_flow(
-        key,
-        base_dist=FlowBase(jnp.zeros(latent_dim)),
-        cond_dim=context,
-        flow_layers=layers,
-        nn_width=width,
-        invert=False,
+        key, base_dist=base, cond_dim=context, flow_layers=layers, nn_width=width, invert=False
     ).bijection
 
 
@@ -136,8 +132,11 @@ class FlowDistribution(Reparameterized):
 
     def _vectorized(self, method: str, points: Array) -> tuple[Array, Array]:
         condition = () if self.condition is None else (self.condition,)
-        apply = jnp.vectorize(getattr(self.flow.bijection, method), signature=f"(d){',(c)' * len(condition)}->(d),()")
-        z, log_det = apply(points, *condition)
+        dtype = jnp.result_type(points, *condition, *self.flow.weights)
+        apply = jnp.vectorize(
+            getattr(self.flow.bijection(dtype), method), signature=f"(d){',(c)' * len(condition)}->(d),()"
+        )
+        z, log_det = apply(*(array.astype(dtype) for array in (points, *condition)))
         return z, log_det
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import ClassVar, Self
 
@@ -55,9 +56,10 @@ class Gaussian(Likelihood):
             case "decoder" if not colon:
                 self.log_scale = None
             case "fixed":
-                self.log_scale = math.log(
-                    real_number("noise=fixed:σ", _number(std), "the gaussian likelihood", above=0.0)
-                )
+                number: float | str = std
+                with contextlib.suppress(ValueError):
+                    number = float(std)
+                self.log_scale = math.log(real_number("noise=fixed:σ", number, "the gaussian likelihood", above=0.0))
             case _:
                 raise ParameterError(
                     "The 'noise' parameter of the gaussian likelihood must be 'learned', 'per_dimension', "
@@ -172,13 +174,6 @@ class StudentT(OneScale):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Student-t laws."""
         return self.about(raw, "student_t", self.df)
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def starting_log_scale(x_std: ArrayLike) -> Array:
