@@ -70,7 +70,7 @@ def test_rows_in_rows_out(fitted):
 def test_a_row_does_not_depend_on_its_neighbours(fitted):
     alone = np.concatenate([fitted.score_samples(X[i : i + 1]) for i in (0, 7, 150)])
     shuffled = np.random.default_rng(0).permutation(200)
-    assert np.array_equal(alone, fitted.score_samples(X)[[0, 7, 150]])
+    np.testing.assert_allclose(alone, fitted.score_samples(X)[[0, 7, 150]], rtol=1e-5)  # one row is another shape
     assert np.array_equal(fitted.score_samples(X)[shuffled], fitted.score_samples(X[shuffled]))
     assert np.array_equal(fitted.transform(X, draw=True)[shuffled], fitted.transform(X[shuffled], draw=True))
 

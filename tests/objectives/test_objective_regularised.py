@@ -184,7 +184,7 @@ def test_the_total_correlation_is_weighed_unless_told_otherwise_and_never_reward
 
 def test_the_estimator_leaves_the_coefficient_to_the_objective():
     vae = reparam.VAE(2, hidden=(), epochs=1, objective="beta_tcvae").fit(np.random.default_rng(0).normal(size=(40, 4)))
-    assert vae.history_[0]["weights"] == {"beta": 6.0}
+    assert vae.history_[0]["coefficients"] == {"beta": 6.0}
 
 
 def test_a_warm_up_of_a_warm_up_varies_both_coefficients():

@@ -50,7 +50,13 @@ def evaluate(
     annealed = None
     if annealing:
         chosen, report = thinned(dataset, annealed_rows), rows_done("annealed")
-        annealed = vae.anneal(chosen, annealing=Annealing(temperatures=annealing), random_state=seed, report=report)
+        annealed = vae.anneal(
+            chosen,
+            annealing=Annealing(temperatures=annealing),
+            samples=samples,
+            random_state=seed,
+            report=report,
+        )
     save({place.stem: bound_by_samples(found, title=f"{run} on {shown}")}, place.parent)
     for text in (*found.warnings, *(() if annealed is None else annealed.warnings)):
         warnings.warn(text, ReparamWarning, stacklevel=2)

@@ -14,7 +14,6 @@ from reparam.data.schema import Dataset, Schema
 from reparam.data.statistics import blocks
 from reparam.errors import DataError, ParameterError
 
-LARGEST = float(np.finfo(np.float32).max)
 KINDS = {
     "O": "Python objects, which are stored as pickles, and opening a pickle runs code",
     "c": "complex numbers",
@@ -163,9 +162,7 @@ def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, 
     """Raise the DataError that says how many values are not finite, and where the first stands."""
     if rows.dtype.kind != "f":
         return
-    count, row, column = _count_and_locate(
-        rows, lambda block: ~(np.abs(block) <= LARGEST) & ~(allow_missing & np.isnan(block))
-    )
+    count, row, column = _count_and_locate(rows, lambda block: _unusable(block, allow_missing))
     if count == 0:
         return
     value = rows[row, column]
@@ -175,6 +172,13 @@ def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, 
         f"{name}: {count} of {rows.size} values are not finite numbers; the first, in {where}, is {what}"
         ". Rows and columns are counted from 0. Remove or fill in these rows."
     )
+
+
+def _unusable(block: NDArray[Any], allow_missing: bool) -> NDArray[np.bool_]:
+    """Which values are NaN, unless that is allowed, or become infinite in single precision."""
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(block.astype(np.float32, copy=False))
+    return ~finite & ~(allow_missing & np.isnan(block))
 
 
 def _count_and_locate(rows: NDArray[Any], refused: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[int, int, int]:
