@@ -18,7 +18,7 @@ from reparam.estimator.fitting import Fitted, split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.gap import Gap, measure_gap
-from reparam.evaluation.latents import posterior_draws
+from reparam.evaluation.latents import draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import Progress, map_rows
 from reparam.inference import Found
@@ -88,7 +88,7 @@ class FittedUse(TransformerMixin):
         z = draw_prior(self.fitted_.model, latent_key, count, temperature)
         if not draw:
             return self._decoded(np.asarray(z))
-        return self.fitted_.schema.invert(np.asarray(self.fitted_.model.decode(z).sample(data_key)))
+        return self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key))
 
     def score_samples(
         self,
