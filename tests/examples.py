@@ -155,12 +155,7 @@ LEVELS = np.arange(256) / 255
 
 LIKELIHOOD_EXAMPLES = [
     Example(
-        "bernoulli",
-        likelihood("bernoulli"),
-        raw_blocks((-30, 30)),
-        independent(bernoulli),
-        listed(BITS),
-        (0.0, 1.0),
+        "bernoulli", likelihood("bernoulli"), raw_blocks((-30, 30)), independent(bernoulli), listed(BITS), (0.0, 1.0)
     ),
     Example(
         "continuous_bernoulli",
@@ -218,14 +213,7 @@ LIKELIHOOD_EXAMPLES = [
         listed(CODES),
         (0.0, 3.0),
     ),
-    Example(
-        "poisson",
-        likelihood("poisson"),
-        raw_blocks((-10, 4)),
-        independent(poisson),
-        listed(MANY),
-        COUNTS,
-    ),
+    Example("poisson", likelihood("poisson"), raw_blocks((-10, 4)), independent(poisson), listed(MANY), COUNTS),
     Example(
         "negative_binomial",
         likelihood("negative_binomial", leaf="log_inverse_dispersion"),
