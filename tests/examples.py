@@ -21,12 +21,10 @@ from hypothesis.strategies import SearchStrategy
 from jax import Array
 from numpyro.distributions import Distribution
 
+from quadrature import Floats, Rule, product, real_line, summation, unit_interval
 from reparam.probability.likelihoods import LIKELIHOODS
 from reparam.probability.posteriors import POSTERIORS
 from reparam.specification import build
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Rule = tuple[Floats, Floats]
 
 P = 2  # features of every likelihood in the table: the smallest number that can be summed wrongly
 
@@ -52,32 +50,6 @@ def raw_blocks(*limits: tuple[float, float], size: int = P) -> SearchStrategy[Fl
     """Raw vectors of blocks of ``size`` numbers, one pair of limits for each block."""
     numbers = [st.floats(low, high, width=32) for low, high in limits for _ in range(size)]
     return st.tuples(*numbers).map(np.array)
-
-
-def product(*rules: Rule) -> Rule:
-    """The rule over several dimensions from one for each."""
-    points = np.stack(np.meshgrid(*(x for x, _ in rules), indexing="ij"), axis=-1)
-    weights = np.prod(np.stack(np.meshgrid(*(w for _, w in rules), indexing="ij"), axis=-1), axis=-1)
-    return points.reshape(-1, len(rules)), weights.ravel()
-
-
-def summation(values: Floats) -> Rule:
-    return values, np.ones_like(values)
-
-
-def real_line(loc: float, scale: float) -> Rule:
-    """Both half-lines from ``loc`` by the double-exponential rule (Takahasi & Mori 1974); a kink at loc is no harm."""
-    t, step = np.linspace(-3.8, 3.8, 115, retstep=True)
-    distance = scale * np.exp(np.pi / 2 * np.sinh(t))
-    weight = step * distance * np.pi / 2 * np.cosh(t)
-    return np.concatenate([loc - distance, loc + distance]), np.concatenate([weight, weight])
-
-
-def unit_interval(centre: float, width: float) -> Rule:
-    """(0, 1) through the real line of logits, about ``centre``; bears singular ends."""
-    logits, weights = real_line(centre, width)
-    x = scipy.special.expit(logits)
-    return np.clip(x, 1e-300, 1.0 - 2.0**-53), weights * x * scipy.special.expit(-logits)
 
 
 def likelihood(name: str, *arguments: Any, leaf: str | None = None) -> Callable[[Array], Distribution]:
@@ -183,12 +155,7 @@ LEVELS = np.arange(256) / 255
 
 LIKELIHOOD_EXAMPLES = [
     Example(
-        "bernoulli",
-        likelihood("bernoulli"),
-        raw_blocks((-30, 30)),
-        independent(bernoulli),
-        listed(BITS),
-        (0.0, 1.0),
+        "bernoulli", likelihood("bernoulli"), raw_blocks((-30, 30)), independent(bernoulli), listed(BITS), (0.0, 1.0)
     ),
     Example(
         "continuous_bernoulli",
@@ -246,14 +213,7 @@ LIKELIHOOD_EXAMPLES = [
         listed(CODES),
         (0.0, 3.0),
     ),
-    Example(
-        "poisson",
-        likelihood("poisson"),
-        raw_blocks((-10, 4)),
-        independent(poisson),
-        listed(MANY),
-        COUNTS,
-    ),
+    Example("poisson", likelihood("poisson"), raw_blocks((-10, 4)), independent(poisson), listed(MANY), COUNTS),
     Example(
         "negative_binomial",
         likelihood("negative_binomial", leaf="log_inverse_dispersion"),

@@ -338,32 +338,3 @@ def test_half_precision_data_are_taken_to_their_level():
     law = LogisticLevels(jnp.zeros(1), jnp.array([0.4]), jnp.array([-3.0]))
     levels = np.arange(256) / 255
     np.testing.assert_array_equal(law.log_prob(levels.astype(np.float16)), law.log_prob(levels.astype(np.float32)))
-
-
-OUTSIDE = {
-    "bernoulli": [5.0, -0.5, np.nan],
-    "continuous_bernoulli": [2.0, -0.1],
-    "categorical:3": [3.0, -1.0, 0.5],
-    "poisson": [-1.0, 0.5, np.inf],
-    "negative_binomial": [-1.0, 2.5],
-    "zero_inflated_negative_binomial": [-1.0, 2.5, np.nan],
-    "discretized_logistic:2": [0.501, -1 / 255, 256 / 255],
-    "beta": [0.0, 1.0, -0.5, 2.0],
-}
-
-
-@pytest.mark.parametrize("specification", OUTSIDE)
-def test_outside_the_support_the_probability_is_zero(specification):
-    """−∞, with a gradient of 0, and numpyro's warning where arguments are validated."""
-    likelihood = likelihood_of(specification, 1)
-    raw = jnp.linspace(-0.5, 0.7, likelihood.raw_size)
-    for value in OUTSIDE[specification]:
-        log_prob, gradient = jax.value_and_grad(lambda raw, x: likelihood.distribution(raw).log_prob(x))(
-            raw, jnp.array([value])
-        )
-        assert log_prob == -jnp.inf, value
-        assert not np.isnan(gradient).any(), value
-    law = likelihood.distribution(raw).base_dist
-    law._validate_args = True
-    with pytest.warns(UserWarning, match="Out-of-support"):
-        law.log_prob(jnp.array([OUTSIDE[specification][0]]))
