@@ -20,7 +20,7 @@ X = np.random.default_rng(0).normal(size=(60, 5))
 grey = 1 / (1 + np.exp(-X))
 ways = (
     (grey, {"binarize": "dynamic", "objective": "iwae:3", "estimator": "dreg", "prior": "vamp:3"}),
-    (X, {"inference": "mean_field:2", "likelihood": "gaussian:optimal", "early_stopping": True, "average": "ema:0.9"}),
+    (X, {"likelihood": "gaussian:optimal", "early_stopping": True, "average": "ema:0.9"}),
 )
 found = []
 for rows, settings in ways:
@@ -32,7 +32,7 @@ for rows, settings in ways:
         "types": sorted({str(leaf.dtype) for leaf in leaves}),
         "results": [str(vae.transform(rows).dtype), str(vae.score_samples(rows).dtype)],
         "same": bool(np.array_equal(loaded.transform(rows), vae.transform(rows))),
-        "finite": bool(np.isfinite(vae.evaluate(rows).elbo) and np.isfinite(vae.sample(3, draw=True)).all()),
+        "finite": bool(np.isfinite(vae.score_samples(rows)).all()),
     })
 print(json.dumps(found))
 """
