@@ -178,7 +178,7 @@ def _unusable(block: NDArray[Any], allow_missing: bool) -> NDArray[np.bool_]:
     """Which values are NaN, unless that is allowed, or become infinite in single precision."""
     with np.errstate(over="ignore"):
         finite = np.isfinite(block.astype(np.float32, copy=False))
-    return ~finite & ~(allow_missing & np.isnan(block))
+    return np.asarray(~finite & ~(allow_missing & np.isnan(block)))
 
 
 def _count_and_locate(rows: NDArray[Any], refused: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[int, int, int]:
