@@ -16,6 +16,7 @@ import typer
 from reparam.cli.decode import decode
 from reparam.cli.encode import encode
 from reparam.cli.evaluate import evaluate
+from reparam.cli.explore import explore
 from reparam.cli.gap import gap
 from reparam.cli.gradients import gradients
 from reparam.cli.inspect import inspect
@@ -38,6 +39,7 @@ COMMANDS = (
     gap,
     gradients,
     plot,
+    explore,
     inspect,
     verify,
 )

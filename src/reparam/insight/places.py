@@ -18,6 +18,7 @@ POINTS_AT_MOST = 40_000
 CELLS_ACROSS = 240
 CLASSES_AT_MOST = 10
 UMAP_ROWS_AT_MOST = 20_000
+PLANES_KEPT = 4
 
 Box = tuple[float, float, float, float]
 
@@ -71,13 +72,26 @@ class Plane:
 
 
 def plane(session: Session, projection: str, x: int, y: int) -> Plane:
+    """The plane of the map; the last few of a session are kept with their search trees.
+
+    Raises:
+        ParameterError: ``umap`` is not installed.
+    """
+    key = (projection, x, y) if projection == "latents" else (projection, 0, 0)
+    with session.lock:
+        if key not in session.planes:
+            while len(session.planes) >= PLANES_KEPT:
+                session.planes.pop(next(iter(session.planes)))
+            session.planes[key] = _plane(session, projection, x, y)
+        found: Plane = session.planes[key]
+        return found
+
+
+def _plane(session: Session, projection: str, x: int, y: int) -> Plane:
     """The plane of two latents (``latents``), of the two main directions of the codes (``linear``), or ``umap``.
 
     Off the plane of two latents the others stand at the mean of their codes. With one latent, the ordinate is its
     posterior deviation.
-
-    Raises:
-        ParameterError: ``umap`` is not installed.
     """
     codes = session.codes.mean
     if session.latents == 1:

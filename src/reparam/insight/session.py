@@ -71,6 +71,7 @@ class Session:
     name: str = "run"
     source: str = "data"
     lock: Any = field(default_factory=threading.RLock, repr=False)
+    planes: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     # ---- what is known
 

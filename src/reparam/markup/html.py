@@ -15,7 +15,7 @@ class Html(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Html:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
     """An element: children are markup, text, numbers, or iterables of them; None is nothing.
 
     An attribute that is True stands bare, one that is None or False is left out; ``class_`` is class and

@@ -1,0 +1,5 @@
+"""A trained model in the browser: one page, read-only, served from this machine by the standard library alone."""
+
+from reparam.explorer.serving import Explorer, explore
+
+__all__ = ["Explorer", "explore"]
