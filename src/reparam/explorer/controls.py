@@ -8,10 +8,20 @@ from typing import Any
 from reparam.markup import Html, tag
 
 
-def slider(name: str, label: Any, value: float, low: float, high: float, step: float, *, dead: bool = False) -> Html:
-    """A range with its value beside it."""
+def slider(
+    name: str,
+    label: Any,
+    value: float,
+    low: float,
+    high: float,
+    step: float,
+    *,
+    dead: bool = False,
+    middle: float | None = None,
+) -> Html:
+    """A range with its value beside it; ``middle`` is where a reset puts it."""
     ends = {"min": f"{low:g}", "max": f"{high:g}", "step": f"{step:g}", "value": f"{value:g}"}
-    control = tag("input", type="range", name=name, id=f"control-{name}", **ends)
+    control = tag("input", type="range", name=name, id=f"control-{name}", data_middle=middle, **ends)
     shown = tag("output", f"{value:g}", for_=f"control-{name}")
     return _labelled(name, label, control, shown, class_="dead" if dead else None)
 

@@ -18,7 +18,7 @@ def page(tab: str, run: int, look: Look) -> Html:
         "body",
         tag("a", "Skip to the results", href="#results", class_="skip"),
         _header(tab, run, look),
-        tag("main", tag("div", _form(tab, run, look), _told(look), class_="layout")),
+        tag("main", tag("div", _form(tab, run, look), _told(tab, look), class_="layout")),
         data_tab=tab,
     )
     title = f"{view.title} · {look.session.name} · reparam"
@@ -79,7 +79,7 @@ def _form(tab: str, run: int, look: Look) -> Html:
         tag("p", view.told, class_="note"),
         _runs(run, look.sessions),
         view.controls(look),
-        tag("noscript", tag("button", "Show", type="submit")),
+        tag("noscript", tag("button", "Show", type="submit", name="show", value="1")),
         action=f"/{tab}",
         method="get",
         id="controls",
@@ -96,7 +96,9 @@ def _runs(run: int, sessions: Sequence[Session]) -> Html | None:
     return tag("p", tag("label", "run", for_="control-run"), select, class_="control")
 
 
-def _told(look: Look) -> Html:
-    """The results come after the page: the frame is there at once."""
+def _told(tab: str, look: Look) -> Html:
+    """The results, which the page's script asks for once the frame is there; a form without a script asks at once."""
+    if look.state["show"]:
+        return tag("div", results(tab, look), id="results", tabindex="-1", aria_live="polite", aria_busy="false")
     busy = tag("p", "computing …", class_="note")
     return tag("div", busy, id="results", tabindex="-1", aria_live="polite", aria_busy="true")

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from reparam.errors import DataError, ParameterError, ReparamError
 from reparam.explorer import page
-from reparam.explorer.queries import Parameter, read_query, whole
+from reparam.explorer.queries import Parameter, flag, read_query, whole
 from reparam.explorer.views import VIEWS
 from reparam.explorer.views import map as map_view
 from reparam.explorer.views.base import Look
@@ -125,10 +125,11 @@ class Explorer:
     def _look(self, tab: str, query: str) -> tuple[int, Look]:
         """The run that the query names, and the state that its tab reads from it."""
         run_only = {"run": Parameter(whole(0, len(self.sessions) - 1), "0")}
+        show = {"show": Parameter(flag)}
         named = [(name, text) for name, text in parse_qsl(query[:9_000], keep_blank_values=True) if name == "run"]
         run = read_query(urlencode(named), run_only)["run"]
         session = self.sessions[run]
-        state = read_query(query, {**run_only, **VIEWS[tab].parameters(session)})
+        state = read_query(query, {**run_only, **show, **VIEWS[tab].parameters(session)})
         return run, Look(session, self.sessions, state)
 
 

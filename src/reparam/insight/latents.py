@@ -61,8 +61,8 @@ def _correlation(codes: NDArray[np.float64], labels: NDArray[np.float64]) -> NDA
 
 
 def start_code(session: Session) -> NDArray[np.float64]:
-    """Where the sliders begin: the middle of the prior, (K,)."""
-    return np.asarray(np.median(session.prior_draws, axis=0).round(3) + 0.0)
+    """Where the sliders begin: the middle of the prior, to a tenth, (K,)."""
+    return np.asarray(np.median(session.prior_draws, axis=0).round(1) + 0.0)
 
 
 def grid(session: Session, count: int) -> tuple[list[NDArray[np.float64]], NDArray[Any]]:

@@ -115,8 +115,11 @@ class Session:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """A name for each of the P features."""
-        named = self.schema.columns
-        return named if named is not None else tuple(f"feature {index}" for index in range(self.schema.size))
+        if self.schema.columns is not None:
+            return self.schema.columns
+        if self.kind == "image":
+            return tuple(f"pixel {', '.join(map(str, place))}" for place in np.ndindex(self.schema.event_shape))
+        return tuple(f"feature {index}" for index in range(self.schema.size))
 
     @cached_property
     def limits(self) -> tuple[float, float]:

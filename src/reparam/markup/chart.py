@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +18,7 @@ from reparam.markup.html import Html, number, tag
 
 Range = tuple[float, float]
 
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM, EDGE = 62, 14, 12, 44, 6
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def chart(
     """
     frame = Frame(_opened(x, log=log_x), _opened(y), *size, log_x=log_x)
     below = [(tick, number(tick)) for tick in (decades if log_x else ticks)(frame.x)] if ticks_x is None else ticks_x
-    inside = tag("g", [tuple(mark.draw(frame)) for mark in marks])
+    inside = _clipped(frame, [tuple(mark.draw(frame)) for mark in marks])
     drawing = tag(
         "svg",
         _axes(frame, below, x_label, y_label),
@@ -258,6 +259,13 @@ def _opened(limits: Range, *, log: bool = False) -> Range:
     if high > low:
         return low, high
     return (low, low * 10.0) if log else (low - 0.5, low + 0.5)
+
+
+def _clipped(frame: Frame, marks: Any) -> Html:
+    """Marks, cut off a little outside the axes."""
+    x, y = LEFT - EDGE, TOP - EDGE
+    width, height = frame.width - LEFT - RIGHT + 2 * EDGE, frame.height - TOP - BOTTOM + 2 * EDGE
+    return tag("svg", marks, x=x, y=y, width=width, height=height, viewBox=f"{x} {y} {width} {height}")
 
 
 def _axes(frame: Frame, below: Sequence[tuple[float, str]], x_label: str, y_label: str) -> list[Html]:

@@ -135,9 +135,9 @@ def _curve(histories: Histories, name: str, title: str, first: int, log: bool) -
         values = [line[name] for line in lines]
         held_out = [line["validation"][name] if line["validation"] else np.nan for line in lines]
         shown += [values, held_out]
-        marks.append(Line(epochs, values, f"{which}trained on", 2 * place % 10))
+        marks.append(Line(epochs, values, f"{which}trained on", place % 10))
         if np.isfinite(held_out).any():
-            marks.append(Line(epochs, held_out, f"{which}held out", (2 * place + 1) % 10, dashed=len(histories) > 1))
+            marks.append(Line(epochs, held_out, f"{which}held out", place % 10, dashed=True))
     last = max(history[-1]["epoch"] for history in histories.values())
     flat = np.concatenate([np.asarray(part, np.float64)[len(part) // 20 :] for part in shown])
     return chart(
@@ -160,8 +160,8 @@ def rate_distortion(histories: Histories) -> Html:
         rate, distortion = [line["kl"] for line in kept], [-line["reconstruction"] for line in kept]
         rates += rate
         distortions += distortion
-        marks.append(Line(rate, distortion, run, 2 * place % 10, dots=len(kept) <= 60))
-        marks.append(Line(rate[-1:], distortion[-1:], "", 2 * place % 10, dots=True))
+        marks.append(Line(rate, distortion, run, place % 10, dots=len(kept) <= 60))
+        marks.append(Line(rate[-1:], distortion[-1:], "", place % 10, dots=True))
     return chart(
         marks,
         title="Rate and distortion, epoch by epoch",

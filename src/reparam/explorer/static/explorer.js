@@ -98,7 +98,7 @@ const ACTIONS = {
     step();
   },
   reset() {
-    for (const field of form.querySelectorAll("input[type=range]")) set(field.name, "0", { ask: false });
+    for (const field of form.querySelectorAll("input[type=range]")) set(field.name, field.dataset.middle, { ask: false });
     refresh();
   },
   whole() { set("box", ""); },

@@ -35,7 +35,7 @@ export function standalone(figure) {
   const box = figure.getBoundingClientRect();
   const drawing = element("svg", { width: box.width, height: box.height, viewBox: `0 0 ${box.width} ${box.height}` });
   drawing.append(element("rect", { width: box.width, height: box.height, fill: getComputedStyle(document.body).backgroundColor }));
-  for (const chart of figure.querySelectorAll("svg")) {
+  for (const chart of figure.querySelectorAll("svg.chart, svg.spark, svg#over")) {
     const place = chart.getBoundingClientRect();
     if (!place.width) continue;
     const copy = chart.cloneNode(true);

@@ -44,8 +44,11 @@ def _controls(look: Look) -> Html:
         use = tag("small", f" {number(float(session.use[k]), 3)} {unit}{', dead' if session.dead[k] else ''}")
         return [f"latent {k}", use]
 
+    start = moves.start_code(session)
     sliders = [
-        controls.slider(f"z{k}", label(k), state[f"z{k}"], -reach, reach, 0.01, dead=bool(session.dead[k]))
+        controls.slider(
+            f"z{k}", label(k), state[f"z{k}"], -reach, reach, 0.01, dead=bool(session.dead[k]), middle=float(start[k])
+        )
         for k in _sliders(session)
     ]
     options = [(str(k), f"latent {k}") for k in session.order]

@@ -19,7 +19,7 @@ from reparam.insight import places as maps
 from reparam.insight.places import Colouring, Plane
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
-from reparam.reports.data_views import captioned, datum, row_name, strip
+from reparam.reports.data_views import captioned, datum, row_name, signed, strip
 
 STEPS = 9
 LASSO_CORNERS = 150
@@ -172,14 +172,27 @@ def _lasso(session: Session, plane: Plane, state: Any) -> Html | None:
     title = tag("h2", f"{len(chosen):,} of {session.rows:,} rows in the lasso")
     if not len(chosen):
         return tag("section", title, id="lasso")
-    found = maps.differences(session, chosen)[:DIFFERENCES]
-    rows = [(one.column, one.chosen, one.rest, one.effect) for one in found]
-    caption = f"The {len(rows)} columns that differ most: means, and their difference in pooled deviations"
-    stats = table(("column", "lasso", "the rest", "difference"), rows, caption=caption)
+    stats = _statistics(session, chosen)
     shares = maps.label_shares(session, chosen)
     labels = table(("label", "in the lasso", "in all"), shares, caption="labels") if shares else None
     save = tag("p", tag("a", "Save these rows as CSV", id="csv", href="/map/rows.csv", data_query="lasso"))
     return tag("section", title, save, labels, stats, _members(session, chosen), id="lasso")
+
+
+def _statistics(session: Session, chosen: NDArray[np.intp]) -> Html:
+    """The chosen rows against the rest, column by column; of images the two means and their difference."""
+    found = maps.differences(session, chosen)
+    if session.kind == "image":
+        place = {one.column: one for one in found}
+        ordered = [place[name] for name in session.columns]
+        means = [np.array([getattr(one, part) for one in ordered]) for part in ("chosen", "rest")]
+        pair = (captioned(datum(session, mean, n), n) for mean, n in zip(means, ("mean, lasso", "mean, rest"), strict=True))
+        effect = np.array([one.effect for one in ordered])
+        title = "Difference of the means, in pooled deviations"
+        return join((tag("div", pair, class_="pair"), signed(session, effect, title, ("pixel", "difference"))))
+    rows = [(one.column, one.chosen, one.rest, one.effect) for one in found[:DIFFERENCES]]
+    caption = f"The {len(rows)} columns that differ most: means, and their difference in pooled deviations"
+    return table(("column", "lasso", "the rest", "difference"), rows, caption=caption)
 
 
 def _members(session: Session, chosen: NDArray[np.intp]) -> Html:

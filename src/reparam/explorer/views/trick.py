@@ -159,9 +159,8 @@ def _pictures(session: Session, told: Trick, state: Any) -> Html:
     found = gradients(session, told.row, told.eps, latent=x, seed=state["seed"])
     scale = "σ" if hasattr(session.model.posterior, "scale") else "S, its diagonal"
     clouds = figures.gradient_clouds(found, x, scale)
-    return _section("pictures", "Seen", tag("div", plane, clouds, figures.bound_growth(told), class_="figures")) + (
-        _gradient_facts(session, found, told, state)
-    )
+    seen = _section("pictures", "Seen", tag("div", plane, clouds, figures.bound_growth(told), class_="figures"))
+    return join((seen, _gradient_facts(session, found, told, state)))
 
 
 def _gradient_facts(session: Session, found: Any, told: Trick, state: Any) -> Html:
