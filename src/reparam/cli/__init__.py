@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from reparam.cli.compare import compare
 from reparam.cli.decode import decode
 from reparam.cli.encode import encode
 from reparam.cli.evaluate import evaluate
@@ -22,6 +23,7 @@ from reparam.cli.gradients import gradients
 from reparam.cli.inspect import inspect
 from reparam.cli.plot import plot
 from reparam.cli.reconstruct import reconstruct
+from reparam.cli.report import report
 from reparam.cli.sample import sample
 from reparam.cli.score import score
 from reparam.cli.train import train
@@ -40,6 +42,8 @@ COMMANDS = (
     gradients,
     plot,
     explore,
+    report,
+    compare,
     inspect,
     verify,
 )

@@ -50,5 +50,3 @@ def explore(
         page.serve()
     except KeyboardInterrupt:
         tell("ended")
-
-

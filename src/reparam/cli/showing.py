@@ -8,7 +8,7 @@ from pathlib import Path
 from reparam import runs as folders
 from reparam.cli.sources import held_out, open_run, own_data, rows_for
 from reparam.data import Dataset, conform
-from reparam.errors import DataError
+from reparam.errors import DataError, ParameterError
 from reparam.estimator import VAE
 from reparam.insight import Session
 
@@ -39,7 +39,9 @@ def open_sessions(runs: Sequence[Path], data: str | None, labels: str | None, *,
     vaes = [open_run(run) for run in runs]
     sessions = []
     for run, vae in zip(runs, vaes, strict=True):
-        rows, source = _rows(vae, data, labels, own=own) if own or run is runs[0] else _as_of(vaes[0], vae, data, labels)
+        rows, source = (
+            _rows(vae, data, labels, own=own) if own or run is runs[0] else _as_of(vaes[0], vae, data, labels)
+        )
         sessions.append(Session(vae, rows, _name(run, runs), source))
     return sessions
 
@@ -74,3 +76,19 @@ def _name(run: Path, runs: Sequence[Path]) -> str:
     """The folder's name, or its path where two have the same."""
     same = [other for other in runs if other.name == run.name]
     return run.name if len(same) == 1 else str(run)
+
+
+def write_page(page: str, place: Path) -> Path:
+    """Write an HTML document.
+
+    Raises:
+        ParameterError: the ending is not .html.
+        DataError: the file cannot be written.
+    """
+    if place.suffix != ".html":
+        raise ParameterError(f"-o must end in .html, for it is a page. Got {str(place)!r}.")
+    try:
+        place.expanduser().write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{place} cannot be written: {error.strerror}. Choose another place with -o.") from error
+    return place.expanduser()

@@ -37,6 +37,7 @@ STATIC = {
     "map.js": "text/javascript; charset=utf-8",
     "pictures.js": "text/javascript; charset=utf-8",
 }
+SHARED_STYLE = "style.css"
 HTML = "text/html; charset=utf-8"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -141,9 +142,7 @@ BESIDE: dict[str, tuple[str, Callable[[Look], bytes]]] = {
 DOWNLOADS = {"map/rows.csv": (("Content-Disposition", 'attachment; filename="rows.csv"'),)}
 
 
-def explore(
-    sessions: Sequence[Session], *, host: str = "127.0.0.1", port: int = 0, start: bool = True
-) -> Explorer:
+def explore(sessions: Sequence[Session], *, host: str = "127.0.0.1", port: int = 0, start: bool = True) -> Explorer:
     """The page of runs; it answers at once in a thread of its own, unless ``start`` is False.
 
     Raises:
@@ -162,7 +161,8 @@ def _static(name: str) -> Answer:
 
 @lru_cache
 def _file(name: str) -> bytes:
-    return files("reparam.explorer").joinpath("static", name).read_bytes()
+    home = files("reparam.markup") if name == SHARED_STYLE else files("reparam.explorer").joinpath("static")
+    return home.joinpath(name).read_bytes()
 
 
 def _refused(status: HTTPStatus, text: str) -> Answer:

@@ -101,9 +101,7 @@ def compare(sessions: Sequence[Session], *, samples: int, seed: int = 0) -> Comp
                 epochs=len(session.history),
             )
         )
-    return Comparison(
-        tuple(runs), differing(settings), first.rows, samples, first.source, tuple(notes)
-    )
+    return Comparison(tuple(runs), differing(settings), first.rows, samples, first.source, tuple(notes))
 
 
 def differing(settings: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -161,9 +161,7 @@ def gradients(session: Session, row: int, eps: NDArray[np.float64], *, latent: i
     return Gradients(*(project(np.asarray(found, np.float64)) for found in (*single, *many)))
 
 
-def _of_latent(
-    session: Session, raw: Array, latent: int, gradient: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
     """The entries of ∂/∂raw that belong to a latent's μ and σ, (..., R) → (..., 2), by the chain rule."""
     size = session.latents
     scale = getattr(session.model.posterior, "scale", None)
@@ -236,5 +234,3 @@ def _spread(model: Model, raw: Array, x: Array, keys: PRNGKeyArray, estimator: s
         )
 
     return jax.vmap(one)(keys)
-
-

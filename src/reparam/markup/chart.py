@@ -78,7 +78,9 @@ class Points:
         """One path of round dots: a thousand elements would be slow."""
         places = zip(frame.across(self.x), frame.down(self.y), strict=True)
         path = "".join(f"M{_short(x)} {_short(y)}h0" for x, y in places if math.isfinite(x) and math.isfinite(y))
-        yield tag("path", tag("title", self.label), d=path, class_=f"cloud c{self.colour}", stroke_width=2 * self.radius)
+        yield tag(
+            "path", tag("title", self.label), d=path, class_=f"cloud c{self.colour}", stroke_width=2 * self.radius
+        )
 
 
 @dataclass(frozen=True)
@@ -290,8 +292,12 @@ def _tick_below(frame: Frame, tick: float, text: str) -> Html:
 
 def _legend(marks: Sequence[Mark]) -> Html | None:
     named = {mark.label: mark for mark in marks if mark.label}
-    items = (tag("li", label, class_=f"key c{mark.colour}") for label, mark in named.items())
+    items = (tag("li", label, class_=_key(mark)) for label, mark in named.items())
     return tag("ul", items, class_="legend") if named else None
+
+
+def _key(mark: Mark) -> str:
+    return f"key c{mark.colour}" + (" dash" if isinstance(mark, Line) and mark.dashed else "")
 
 
 def _classes(line: Line) -> str:

@@ -20,8 +20,8 @@ def comparison_section(found: Comparison) -> Html:
     title = tag("h2", f"Measured on the same {found.rows:,} rows, K = {found.samples}")
     notes = (tag("p", note, class_="note") for note in found.notes)
     measured = table(("nats per datum", *names), list(_measured(found)))
-    told = "A difference is the mean over the rows of their differences, ± its own standard error: both runs found "
-    told += "the same rows hard, so it is smaller than two separate bars suggest."
+    told = "A gain is the mean over the rows of their differences, ± its own standard error: runs find the same rows "
+    told += "hard, so two bars that overlap say little of it."
     return join((title, notes, measured, tag("p", told, class_="note"), figures.paired_differences(found)))
 
 

@@ -18,8 +18,11 @@ Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 73)), np.sin(np.linspace(0, 2 * np.pi, 73))])
 
 
-def latent_plane(told: Trick, x: int, y: int) -> Html:
-    """Q as its ellipse with the axes that S or σ give it, the step from μ to z, and the prior's circle."""
+def latent_plane(told: Trick, x: int, y: int, *, near: bool) -> Html:
+    """Q as its ellipse with the axes that S or σ give it, the step from μ to z, and the prior's circle.
+
+    ``near`` frames q, otherwise the prior's two deviations are all in sight.
+    """
     mean, z = (np.asarray(v, np.float64)[[x, y]] for v in (told.passage.mean, told.passage.z))
     factor = told.factor[[x, y]]
     values, vectors = np.linalg.eigh(factor @ factor.T)
@@ -27,7 +30,9 @@ def latent_plane(told: Trick, x: int, y: int) -> Html:
     rings = [mean[:, None] + sigmas * root @ CIRCLE for sigmas in (1, 2)]
     axes = [column for column in factor.T if np.hypot(*column) > 1e-9]
     tips = [mean + sign * axis for axis in axes for sign in (1, -1)]
-    reach = 1.15 * max(2.0, *(float(np.abs(part).max()) for part in (*rings, z)))
+    shown = np.concatenate([rings[1], z[:, None]], axis=1)
+    middle = mean if near else np.zeros(2)
+    reach = 1.15 * max(0.0 if near else 2.0, float(np.abs(shown - middle[:, None]).max()))
     marks: list[Mark] = [Line(*CIRCLE, "prior, 1σ", 3, dashed=True), Line(*(2 * CIRCLE), "", 3, dashed=True)]
     marks += [Line(*ring, label, 0) for ring, label in zip(rings, ("q(z|x), 1σ and 2σ", ""), strict=True)]
     marks += [Line([mean[0], tip[0]], [mean[1], tip[1]], "its axes", 0, dashed=True) for tip in tips]
@@ -40,8 +45,8 @@ def latent_plane(told: Trick, x: int, y: int) -> Html:
         f"with the draw z = ({number(z[0])}, {number(z[1])}).",
         x_label=f"latent {x}",
         y_label=f"latent {y}",
-        x=(-reach, reach),
-        y=(-reach, reach),
+        x=(middle[0] - reach, middle[0] + reach),
+        y=(middle[1] - reach, middle[1] + reach),
         size=(400, 400),
     )
 
@@ -87,10 +92,13 @@ def bound_growth(told: Trick) -> Html:
     )
 
 
-def gradient_clouds(found: Gradients, latent: int, scale: str) -> Html:
-    """∂/∂μ against ∂/∂σ: many single-draw estimates of both kinds in one plane, and this draw's as arrows."""
+def gradient_clouds(found: Gradients, latent: int, scale: str, *, near: bool) -> Html:
+    """∂/∂μ against ∂/∂σ: many single-draw estimates of both kinds in one plane, and this draw's as arrows.
+
+    ``near`` frames the pathwise estimates, otherwise both kinds are in sight.
+    """
     clouds = (found.score_function_spread, found.pathwise_spread)
-    shown = np.concatenate(clouds)
+    shown = np.concatenate([found.pathwise_spread, found.pathwise[None]] if near else clouds)
     reach = 1.05 * float(np.quantile(np.abs(shown), 0.985)) or 1.0
     single = (found.pathwise, found.score_function)
     marks: list[Mark] = [Points(*clouds[0].T, "score function, 200 estimates", 1, 1.6)]
@@ -101,7 +109,7 @@ def gradient_clouds(found: Gradients, latent: int, scale: str) -> Html:
     variances = [float(cloud.var(axis=0, ddof=1).sum()) for cloud in clouds]
     return chart(
         [_within(mark, reach) for mark in marks],
-        title=f"The gradient of E ln p(x|z), one draw each, latent {latent}",
+        title=f"{'Nearer: the pathwise' if near else 'The'} gradient of E ln p(x|z), one draw each, latent {latent}",
         description=f"Variance of the score function {number(variances[0])}, of the pathwise {number(variances[1])}.",
         x_label=f"∂/∂μ, latent {latent}, nats per unit",
         y_label=f"∂/∂{scale}",
@@ -213,7 +221,9 @@ def bound_by_samples(points: Sequence[tuple[int, float]], elbo: float) -> Html:
 def code_map(places: NDArray[Any], classes: NDArray[Any], names: Sequence[str], axes: tuple[str, str]) -> Html:
     """Codes in a plane, a colour for each class."""
     parts = [places[classes == index] for index in range(len(names))]
-    marks = [Points(*part.T, name, index % 10, 1.5) for index, (part, name) in enumerate(zip(parts, names, strict=True))]
+    marks = [
+        Points(*part.T, name, index % 10, 1.5) for index, (part, name) in enumerate(zip(parts, names, strict=True))
+    ]
     return chart(
         marks,
         title="Where the rows lie: posterior means",

@@ -84,7 +84,12 @@ def _results(look: Look) -> Html:
     ]
     return join(
         (
-            tag("section", tag("h2", "What z decodes to: the mean of p(x|z)"), datum(session, decoded, "x̂"), id="decoded"),
+            tag(
+                "section",
+                tag("h2", "What z decodes to: the mean of p(x|z)"),
+                datum(session, decoded, "x̂"),
+                id="decoded",
+            ),
             tag("section", tag("h2", "Traversals from z"), strips, id="traversals"),
             tag("section", tag("h2", f"What latent {latent} moves"), _moved(session, z, latent), id="effects"),
             tag("section", tag("h2", "All latents"), _all(session), id="latents"),

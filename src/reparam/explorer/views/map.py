@@ -151,7 +151,9 @@ def _place(session: Session, plane: Plane, state: Any) -> Html | None:
     near = int(plane.nearest(state["place"])[0])
     body = datum(session, session.decode(code)[0], "what this place decodes to")
     beside = datum(session, session.data.rows[near], f"nearest, {row_name(session, near)}")
-    pair = tag("div", captioned(body, "decoded"), captioned(beside, f"nearest: {row_name(session, near)}"), class_="pair")
+    pair = tag(
+        "div", captioned(body, "decoded"), captioned(beside, f"nearest: {row_name(session, near)}"), class_="pair"
+    )
     return tag("section", tag("h2", "This place"), tag("p", text, id="place-code", class_="note"), pair, id="place")
 
 
@@ -186,7 +188,9 @@ def _statistics(session: Session, chosen: NDArray[np.intp]) -> Html:
         place = {one.column: one for one in found}
         ordered = [place[name] for name in session.columns]
         means = [np.array([getattr(one, part) for one in ordered]) for part in ("chosen", "rest")]
-        pair = (captioned(datum(session, mean, n), n) for mean, n in zip(means, ("mean, lasso", "mean, rest"), strict=True))
+        pair = (
+            captioned(datum(session, mean, n), n) for mean, n in zip(means, ("mean, lasso", "mean, rest"), strict=True)
+        )
         effect = np.array([one.effect for one in ordered])
         title = "Difference of the means, in pooled deviations"
         return join((tag("div", pair, class_="pair"), signed(session, effect, title, ("pixel", "difference"))))

@@ -44,7 +44,9 @@ def _results(look: Look) -> Html:
         (
             tag("section", _listed(session, state["order"] == "best"), id="listed"),
             tag("section", tag("h2", row_name(session, row)), _one(session, row), id="row"),
-            tag("section", tag("h2", "Inference gap of this row"), _gap(session, row), id="gap") if state["gap"] else None,
+            tag("section", tag("h2", "Inference gap of this row"), _gap(session, row), id="gap")
+            if state["gap"]
+            else None,
             tag("section", tag("h2", "Nearest in the latent space"), _neighbours(session, row), id="neighbours"),
         )
     )
@@ -54,14 +56,19 @@ def _listed(session: Session, best: bool) -> list[Any]:
     found = ranked(session, LISTED, best=best)
     scored = len(session.scores.numbers)
     which = "all rows" if scored == session.rows else f"{scored:,} rows, evenly spread over {session.rows:,}"
-    title = f"The {'best' if best else 'worst'} of {which}, by score: the {session.vae.bound_samples}-sample bound, nats"
+    title = (
+        f"The {'best' if best else 'worst'} of {which}, by score: the {session.vae.bound_samples}-sample bound, nats"
+    )
     if session.kind == "image":
         pictures = [
             tag("a", _thumbnail(session, one.row, number(one.score)), href=f"?row={one.row}", data_set=f"row={one.row}")
             for one in found
         ]
         return [tag("h2", title), tag("div", pictures, class_="strip")]
-    rows = [(tag("a", row_name(session, one.row), href=f"?row={one.row}", data_set=f"row={one.row}"), one.score) for one in found]
+    rows = [
+        (tag("a", row_name(session, one.row), href=f"?row={one.row}", data_set=f"row={one.row}"), one.score)
+        for one in found
+    ]
     return [tag("h2", title), table(("row", "score, nats"), rows)]
 
 
@@ -99,7 +106,9 @@ def _gap(session: Session, row: int) -> Html:
 def _neighbours(session: Session, row: int) -> Html:
     found = neighbours(session, row)
     if session.kind == "image":
-        return tag("div", (_thumbnail(session, other, number(distance, 3)) for other, distance in found), class_="strip")
+        return tag(
+            "div", (_thumbnail(session, other, number(distance, 3)) for other, distance in found), class_="strip"
+        )
     columns = session.columns[:8]
     shown = [(row_name(session, other), distance, *_cells(session, other)) for other, distance in found]
     return table(("row", "distance", *columns), shown, class_="wide")

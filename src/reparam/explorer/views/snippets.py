@@ -22,9 +22,7 @@ many = reparam.reparameterize(q, noise)
 def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
     """Code for each number, by its name; ``setting`` comes before any of them and ``rows`` are the reader's."""
     eps = ", ".join(f"{float(value)!r}" for value in told.eps)
-    opening = OPENING.format(
-        run=session.name, row=told.row, eps=f"[{eps}]", posterior=_posterior(session, told)
-    )
+    opening = OPENING.format(run=session.name, row=told.row, eps=f"[{eps}]", posterior=_posterior(session, told))
     many = MANY.format(seed=seed, all=DRAWS, draws=told.draws)
     kl = "reparam.kl_divergence(q, p)" if told.closed_kl else "jnp.mean(q.log_prob(many) - p.log_prob(many))"
     before = "" if told.closed_kl else many

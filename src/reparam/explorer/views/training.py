@@ -29,7 +29,9 @@ def _controls(look: Look) -> Html:
         "curves",
         controls.choice("axis", "epochs", state["axis"], [("linear", "linear"), ("log", "logarithmic")]),
         controls.slider("first", "from epoch", state["first"], 1, last, 1),
-        controls.tick("measure", "measure all runs on the same rows (takes a while)", state["measure"]) if several else None,
+        controls.tick("measure", "measure all runs on the same rows (takes a while)", state["measure"])
+        if several
+        else None,
     )
 
 
@@ -76,6 +78,4 @@ def _measured(look: Look) -> Html:
     return tag("section", comparison_section(found), id="compared")
 
 
-TRAINING = View(
-    "The training", "How training went, and what other runs did.", _parameters, _controls, _results
-)
+TRAINING = View("The training", "How training went, and what other runs did.", _parameters, _controls, _results)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.explorer import controls
-from reparam.explorer.queries import Parameter, numbers, real, whole
+from reparam.explorer.queries import Parameter, numbers, one_of, real, whole
 from reparam.explorer.views.base import Look, View
 from reparam.explorer.views.snippets import snippets
 from reparam.insight import Session
-from reparam.insight.trick import DRAWS, Trick, coordinates, gradients, noise, trick
+from reparam.insight.trick import DRAWS, Gradients, Trick, coordinates, gradients, noise, trick
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
 from reparam.reports import figures
@@ -32,6 +32,7 @@ def _parameters(session: Session) -> dict[str, Parameter]:
         "draws": Parameter(whole(1, DRAWS), "100"),
         "x": Parameter(whole(0, last), "0"),
         "y": Parameter(whole(0, last), str(min(1, last))),
+        "frame": Parameter(one_of(("q", "prior")), "q"),
     }
 
 
@@ -45,6 +46,7 @@ def _controls(look: Look) -> Html:
         pair = (
             controls.whole("x", "latent across", state["x"], 0, last),
             controls.whole("y", "latent upwards", state["y"], 0, last),
+            controls.choice("frame", "framed", state["frame"], [("q", "q(z|x)"), ("prior", "the prior")]),
         )
     return join(
         (
@@ -155,29 +157,37 @@ def _numbers(session: Session, told: Trick, state: Any) -> Html:
 
 def _pictures(session: Session, told: Trick, state: Any) -> Html:
     x, y = state["x"], state["y"]
-    plane = figures.latent_line(told) if session.latents == 1 else figures.latent_plane(told, x, y)
+    plane = (
+        figures.latent_line(told)
+        if session.latents == 1
+        else figures.latent_plane(told, x, y, near=state["frame"] == "q")
+    )
     found = gradients(session, told.row, told.eps, latent=x, seed=state["seed"])
     scale = "σ" if hasattr(session.model.posterior, "scale") else "S, its diagonal"
-    clouds = figures.gradient_clouds(found, x, scale)
-    seen = _section("pictures", "Seen", tag("div", plane, clouds, figures.bound_growth(told), class_="figures"))
-    return join((seen, _gradient_facts(session, found, told, state)))
+    clouds = [figures.gradient_clouds(found, x, scale, near=near) for near in (False, True)]
+    seen = _section("pictures", "Seen", tag("div", plane, figures.bound_growth(told), clouds, class_="figures"))
+    return join((seen, _gradient_facts(session, found, told, state, scale)))
 
 
-def _gradient_facts(session: Session, found: Any, told: Trick, state: Any) -> Html:
+def _gradient_facts(session: Session, found: Gradients, told: Trick, state: Any, scale: str) -> Html:
     lines = snippets(session, told, state["seed"])
-    kinds = (("pathwise", found.pathwise, found.pathwise_spread), ("score function", *_scored(found)))
+    kinds = (
+        ("pathwise", found.pathwise, found.pathwise_spread),
+        ("score function", found.score_function, found.score_function_spread),
+    )
     rows = []
     for name, single, spread in kinds:
         mean, variance = spread.mean(axis=0), spread.var(axis=0, ddof=1)
         rows.append((name, *(tag("output", number(float(v))) for v in (*single, *mean, *variance))))
-    header = ("estimator", "∂/∂μ, this ε", "∂/∂σ, this ε", "mean ∂/∂μ", "mean ∂/∂σ", "variance ∂/∂μ", "variance ∂/∂σ")
+    quantities = [
+        f"{what}∂/∂{by}{end}"
+        for what, end in (("", ", this ε"), ("mean ", ""), ("variance ", ""))
+        for by in ("μ", scale)
+    ]
+    header = ("estimator", *quantities)
     code = tag("details", tag("summary", "code"), tag("pre", tag("code", lines["gradients"])))
     title = f"Both are unbiased; one is quieter (latent {state['x']}, 200 draws)"
     return _section("gradients", title, join((table(header, rows, class_="wide"), code)))
-
-
-def _scored(found: Any) -> tuple[Any, Any]:
-    return found.score_function, found.score_function_spread
 
 
 def _section(id_: str, title: str, *children: Any) -> Html:
