@@ -12,16 +12,14 @@ def slider(
     name: str,
     label: Any,
     value: float,
-    low: float,
-    high: float,
-    step: float,
+    ends: tuple[float, float, float],
     *,
     dead: bool = False,
     middle: float | None = None,
 ) -> Html:
-    """A range with its value beside it; ``middle`` is where a reset puts it."""
-    ends = {"min": f"{low:g}", "max": f"{high:g}", "step": f"{step:g}", "value": f"{value:g}"}
-    control = tag("input", type="range", name=name, id=f"control-{name}", data_middle=middle, **ends)
+    """A range from, to, by steps of ``ends``, with its value beside it; ``middle`` is where a reset puts it."""
+    written = dict(zip(("min", "max", "step", "value"), (f"{end:g}" for end in (*ends, value)), strict=True))
+    control = tag("input", type="range", name=name, id=f"control-{name}", data_middle=middle, **written)
     shown = tag("output", f"{value:g}", for_=f"control-{name}")
     return _labelled(name, label, control, shown, class_="dead" if dead else None)
 

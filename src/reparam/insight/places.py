@@ -237,11 +237,11 @@ def _of_cells(
     if colours.classes is not None:
         width = len(colours.classes)
         counts = np.bincount(numbers * width + values.astype(np.intp), minlength=cells * width)
-        return counts.reshape(cells, width).argmax(axis=1).astype(np.float32)
+        return np.asarray(counts.reshape(cells, width).argmax(axis=1), np.float32)
     finite = np.isfinite(values)
     present = np.bincount(numbers[finite], minlength=cells)
     total = np.bincount(numbers[finite], weights=values[finite], minlength=cells)
-    return np.where(present > 0, total / np.maximum(present, 1), np.nan).astype(np.float32)
+    return np.asarray(np.where(present > 0, total / np.maximum(present, 1), np.nan), np.float32)
 
 
 def inside_polygon(places: NDArray[np.float32], polygon: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -19,10 +19,8 @@ ONLY_IN_PYTHON = ("early_stopping",)
 
 def settings_apart(vae: VAE) -> dict[str, Any]:
     """The settings that are not the estimator's defaults."""
-    defaults = VAE().get_params(deep=False)
-    return {
-        name: value for name, value in vae.get_params(deep=False).items() if _listed(value) != _listed(defaults[name])
-    }
+    own, defaults = vae.get_params(deep=False), VAE().get_params(deep=False)
+    return {name: value for name, value in own.items() if _listed(value) != _listed(defaults[name])}
 
 
 def command(session: Session) -> str:
@@ -34,7 +32,8 @@ def command(session: Session) -> str:
     vae, source = session.vae, getattr(session.vae, "source_", {})
     if "data" not in source:
         given = ", ".join(f"{name}={value!r}" for name, value in settings_apart(clone(vae)).items())
-        return f"import reparam\nvae = reparam.VAE({given}).fit(X)   # X: the {session.rows:,} rows at hand\nvae.save({session.name!r})"
+        lines = ("import reparam", f"vae = reparam.VAE({given}).fit(X)", f"vae.save({session.name!r})")
+        return "\n".join(lines)
     words = ["reparam", "train", str(source["data"]), "--out", session.name]
     for name, value in settings_apart(vae).items():
         if name not in (*ONLY_IN_PYTHON, "validation_fraction"):

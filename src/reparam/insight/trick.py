@@ -106,7 +106,7 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
     closed = has_closed_kl(session)
     if not closed:
         ratios = np.asarray(passage.reconstructions - passage.log_weights, np.float64)[:draws]
-        passage = passage._replace(kl=np.mean(ratios))
+        passage = passage._replace(kl=jnp.asarray(ratios.mean()))
     return Trick(
         row=row,
         raw=np.asarray(raw, np.float64),
@@ -167,7 +167,7 @@ def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.f
     scale = getattr(session.model.posterior, "scale", None)
     if scale is None:
         return np.asarray(gradient[..., [latent, size + latent * (size + 1)]])
-    slope = float(jax.grad(lambda a: scale.std(a))(raw[size + latent]))
+    slope = float(jax.grad(scale.std)(raw[size + latent]))
     return np.stack([gradient[..., latent], gradient[..., size + latent] / slope], axis=-1)
 
 

@@ -32,8 +32,13 @@ def given_and_found(session: Session, given: NDArray[Any], found: NDArray[Any], 
         pair = zip((given, found), names, strict=True)
         return tag("div", (captioned(datum(session, values, name), name) for values, name in pair), class_="pair")
     chosen = _chosen(session, np.where(np.isnan(given), found, given) if given.dtype.kind == "f" else given)
+    caption = _cut(session, chosen).strip(" ,")
+    if session.kind == "counts":
+        top = float(max(np.max(given[chosen]), np.max(found[chosen]), 1.0))
+        bars = ((session.columns[j], *_counted(given[j], top, 0), *_counted(found[j], top, 1)) for j in chosen)
+        return table(("column", names[0], "", names[1], ""), bars, caption=caption, class_="values")
     rows = ((session.columns[j], cell(given[j]), cell(found[j]), _difference(given[j], found[j])) for j in chosen)
-    return table(("column", *names, "difference"), rows, caption=_cut(session, chosen).strip(" ,:"), class_="values")
+    return table(("column", *names, "difference"), rows, caption=caption, class_="values")
 
 
 def strip(session: Session, values: Sequence[NDArray[Any]], names: Sequence[str], title: str) -> Html:
@@ -86,6 +91,12 @@ def cell(value: Any) -> str:
 def row_name(session: Session, row: int) -> str:
     """What a row is called: its number, and its label where it has one."""
     return f"row {row}" if session.labels is None else f"row {row}, label {session.labels[row]}"
+
+
+def _counted(value: Any, top: float, colour: int) -> tuple[str, Html]:
+    """A count and its bar, on the scale of the largest one shown."""
+    rect = tag("rect", x=0, y=2, width=f"{80 * float(value) / top:.1f}", height=8, class_=f"bar c{colour}")
+    return cell(value), tag("svg", rect, viewBox="0 0 80 12", width=80, height=12, class_="spark", aria_hidden="true")
 
 
 def _difference(given: Any, found: Any) -> str:

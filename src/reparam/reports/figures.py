@@ -33,8 +33,11 @@ def latent_plane(told: Trick, x: int, y: int, *, near: bool) -> Html:
     shown = np.concatenate([rings[1], z[:, None]], axis=1)
     middle = mean if near else np.zeros(2)
     reach = 1.15 * max(0.0 if near else 2.0, float(np.abs(shown - middle[:, None]).max()))
-    marks: list[Mark] = [Line(*CIRCLE, "prior, 1σ", 3, dashed=True), Line(*(2 * CIRCLE), "", 3, dashed=True)]
-    marks += [Line(*ring, label, 0) for ring, label in zip(rings, ("q(z|x), 1σ and 2σ", ""), strict=True)]
+    marks: list[Mark] = [
+        Line(CIRCLE[0], CIRCLE[1], "prior, 1σ", 3, dashed=True),
+        Line(2 * CIRCLE[0], 2 * CIRCLE[1], "", 3, dashed=True),
+    ]
+    marks += [Line(ring[0], ring[1], label, 0) for ring, label in zip(rings, ("q(z|x), 1σ and 2σ", ""), strict=True)]
     marks += [Line([mean[0], tip[0]], [mean[1], tip[1]], "its axes", 0, dashed=True) for tip in tips]
     marks.append(Arrow((float(mean[0]), float(mean[1])), (float(z[0]), float(z[1])), "from μ to z", 1))
     marks += [Points(mean[:1], mean[1:], "μ", 0, 4), Points(z[:1], z[1:], "z", 1, 5)]
@@ -75,7 +78,7 @@ def bound_growth(told: Trick) -> Html:
     """The importance-weighted bound as draws come, over the ELBO."""
     bounds = told.bound_by_draws
     counts = np.arange(1, len(bounds) + 1)
-    marks = [
+    marks: list[Mark] = [
         Line(counts, bounds, "importance-weighted bound of the first k draws", 0),
         Line([1, max(2, len(bounds))], [told.elbo, told.elbo], "ELBO", 1, dashed=True),
         Points(counts[-1:], bounds[-1:], f"K = {len(bounds)}", 0, 4),
@@ -101,10 +104,12 @@ def gradient_clouds(found: Gradients, latent: int, scale: str, *, near: bool) ->
     shown = np.concatenate([found.pathwise_spread, found.pathwise[None]] if near else clouds)
     reach = 1.05 * float(np.quantile(np.abs(shown), 0.985)) or 1.0
     single = (found.pathwise, found.score_function)
-    marks: list[Mark] = [Points(*clouds[0].T, "score function, 200 estimates", 1, 1.6)]
-    marks.append(Points(*clouds[1].T, "pathwise, 200 estimates", 0, 1.6))
-    for gradient, label, colour in zip(single, ("pathwise, this ε", "score function, this ε"), (0, 1), strict=True):
-        end = np.clip(gradient, -reach, reach)
+    marks: list[Mark] = [Points(clouds[1][:, 0], clouds[1][:, 1], "pathwise, 200 estimates", 0, 1.6)]
+    if not near:
+        marks.insert(0, Points(clouds[0][:, 0], clouds[0][:, 1], "score function, 200 estimates", 1, 1.6))
+    names = ("pathwise, this ε", "score function, this ε")
+    for gradient, label, colour in zip(single[: 1 if near else 2], names, (0, 1), strict=False):
+        end = gradient * min(1.0, reach / max(float(np.abs(gradient).max()), 1e-12))
         marks.append(Arrow((0.0, 0.0), (float(end[0]), float(end[1])), label, colour))
     variances = [float(cloud.var(axis=0, ddof=1).sum()) for cloud in clouds]
     return chart(
@@ -202,7 +207,7 @@ def collapse_monitor(history: Sequence[Mapping[str, Any]]) -> Html | None:
 def bound_by_samples(points: Sequence[tuple[int, float]], elbo: float) -> Html:
     """The K-sample bound of an evaluation against K."""
     counts, bounds = zip(*points, strict=True)
-    marks = [
+    marks: list[Mark] = [
         Line(counts, bounds, "K-sample bound", 0, dots=True),
         Line([1, max(2, counts[-1])], [elbo, elbo], "ELBO", 1, dashed=True),
     ]
@@ -222,7 +227,8 @@ def code_map(places: NDArray[Any], classes: NDArray[Any], names: Sequence[str], 
     """Codes in a plane, a colour for each class."""
     parts = [places[classes == index] for index in range(len(names))]
     marks = [
-        Points(*part.T, name, index % 10, 1.5) for index, (part, name) in enumerate(zip(parts, names, strict=True))
+        Points(part[:, 0], part[:, 1], name, index % 10, 1.5)
+        for index, (part, name) in enumerate(zip(parts, names, strict=True))
     ]
     return chart(
         marks,

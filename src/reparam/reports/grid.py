@@ -1,4 +1,4 @@
-"""What every place of one or two latents decodes to, computed beforehand, so that a file without a server can show it."""
+"""What every place of one or two latents decodes to, computed beforehand: a file without a server can show it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def decoding_grid(session: Session) -> Html | None:
     count = int(np.clip(math.isqrt(PIXELS // session.schema.size), 5, MOST))
     axes, decoded = grid(session, count)
     names = " and ".join(f"latent {k}" for k in range(session.latents))
-    told = f"{names[:1].upper()}{names[1:]} at quantiles of the prior. Move the pointer, or use the arrow keys, to look at a place."
+    told = f"At the prior's quantiles of {names}. Move the pointer, or use the arrow keys, to look at a place."
     walked = _image_grid(session, axes, decoded) if session.kind == "image" else _table_grid(session, axes, decoded)
     return join((tag("p", told, class_="note"), walked))
 

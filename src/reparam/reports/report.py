@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from reparam.data import inspect
 from reparam.evaluation import Evaluation
+from reparam.evaluation.results import Mean
 from reparam.insight import Session
 from reparam.insight import latents as moves
 from reparam.insight.comparison import count_parameters
@@ -25,7 +26,6 @@ from reparam.plots import mosaic
 from reparam.reports import figures
 from reparam.reports.compared import shown_setting, with_error
 from reparam.reports.data_views import captioned, cell, column_scale, datum, given_and_found, row_name
-from reparam.evaluation.results import Mean
 from reparam.reports.grid import decoding_grid
 
 MAPPED = 3000
@@ -136,7 +136,7 @@ def _data(session: Session) -> Html:
     summary = inspect(session.data)
     shape = " × ".join(map(str, summary.event_shape))
     facts = (
-        ("rows", f"{summary.rows:,}, {session.source}"),
+        ("rows", session.source),
         ("one datum", f"{shape} values, {summary.dtype}"),
         (
             "values",
@@ -285,7 +285,10 @@ def _mosaic(session: Session, values: NDArray[Any], name: str) -> Html:
 
 def _worst(session: Session) -> Html:
     found = ranked(session, 12)
-    told = f"Lowest {session.vae.bound_samples}-sample bound, nats: what the model explains least. Mistakes in the data stand here first."
+    told = (
+        f"Lowest {session.vae.bound_samples}-sample bound, nats: what the model explains least. Mistakes in the data "
+        "stand here first. Numbers count the rows measured."
+    )
     if session.kind == "image":
         shown = [
             captioned(datum(session, session.data.rows[o.row], row_name(session, o.row)), f"{o.row}: {number(o.score)}")

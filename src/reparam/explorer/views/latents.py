@@ -47,7 +47,7 @@ def _controls(look: Look) -> Html:
     start = moves.start_code(session)
     sliders = [
         controls.slider(
-            f"z{k}", label(k), state[f"z{k}"], -reach, reach, 0.01, dead=bool(session.dead[k]), middle=float(start[k])
+            f"z{k}", label(k), state[f"z{k}"], (-reach, reach, 0.01), dead=bool(session.dead[k]), middle=float(start[k])
         )
         for k in _sliders(session)
     ]

@@ -28,7 +28,7 @@ def _controls(look: Look) -> Html:
     return controls.group(
         "curves",
         controls.choice("axis", "epochs", state["axis"], [("linear", "linear"), ("log", "logarithmic")]),
-        controls.slider("first", "from epoch", state["first"], 1, last, 1),
+        controls.slider("first", "from epoch", state["first"], (1, last, 1)),
         controls.tick("measure", "measure all runs on the same rows (takes a while)", state["measure"])
         if several
         else None,

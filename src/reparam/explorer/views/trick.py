@@ -40,7 +40,7 @@ def _controls(look: Look) -> Html:
     session, state = look.session, look.state
     size = session.noise_size
     eps = "" if state["eps"] is None else " ".join(f"{value:g}" for value in state["eps"])
-    pair = ()
+    pair: tuple[Html, ...] = ()
     if session.latents > 1:
         last = session.latents - 1
         pair = (
@@ -60,11 +60,11 @@ def _controls(look: Look) -> Html:
                 controls.button("hold", "Hold this ε", "Write ε into the field, so that no seed changes it"),
                 controls.whole("seed", "seed", state["seed"], 0, LARGEST_SEED),
                 controls.text("eps", f"ε, typed ({size} number{'s' * (size > 1)})", eps, "Empty: drawn from the seed."),
-                controls.slider("temperature", "temperature, multiplies ε", state["temperature"], 0, 3, 0.05),
+                controls.slider("temperature", "temperature, multiplies ε", state["temperature"], (0, 3, 0.05)),
             ),
             controls.group(
                 "draws",
-                controls.slider("draws", "K, draws of the bound", state["draws"], 1, DRAWS, 1),
+                controls.slider("draws", "K, draws of the bound", state["draws"], (1, DRAWS, 1)),
                 controls.button("play", "Let draws come", "K grows from 1 to its end"),
             ),
             controls.group("shown", *pair) if pair else None,
@@ -75,7 +75,7 @@ def _controls(look: Look) -> Html:
 def noise_of(session: Session, state: Any) -> NDArray[np.float64]:
     """Ε as the address gives it: typed, or drawn from the seed; times the temperature."""
     eps = noise(session, state["seed"]) if state["eps"] is None else np.asarray(state["eps"], np.float64)
-    return eps * state["temperature"]
+    return np.asarray(eps * state["temperature"])
 
 
 def _results(look: Look) -> Html:
