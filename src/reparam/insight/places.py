@@ -78,6 +78,9 @@ def plane(session: Session, projection: str, x: int, y: int) -> Plane:
         ParameterError: ``umap`` is not installed.
     """
     key = (projection, x, y) if projection == "latents" else (projection, 0, 0)
+    known: Plane | None = session.planes.get(key)
+    if known is not None:
+        return known
     with session.lock:
         if key not in session.planes:
             while len(session.planes) >= PLANES_KEPT:
@@ -218,7 +221,10 @@ def marks(plane: Plane, colours: Colouring, box: Box) -> Marks:
         return Marks(places, values, np.ones(len(chosen), np.float32), None, len(chosen))
     step = np.array([x1 - x0, y1 - y0]) / CELLS_ACROSS
     column, row = ((places - [x0, y0]) / step).astype(np.intp).clip(0, CELLS_ACROSS - 1).T
-    cells, numbers, counts = np.unique(row * CELLS_ACROSS + column, return_inverse=True, return_counts=True)
+    all_counts = np.bincount(row * CELLS_ACROSS + column, minlength=CELLS_ACROSS**2)
+    cells = np.flatnonzero(all_counts)
+    counts = all_counts[cells]
+    numbers = (np.cumsum(all_counts > 0) - 1)[row * CELLS_ACROSS + column]
     middle = np.stack([cells % CELLS_ACROSS, cells // CELLS_ACROSS], axis=-1) + 0.5
     density = np.log1p(counts) / np.log1p(counts.max())
     return Marks(

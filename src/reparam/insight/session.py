@@ -165,11 +165,18 @@ class Session:
 
     # ---- all of them, once
 
+    def _once(self, name: str) -> Any:
+        """What a cached property holds; only its first computation waits for the lock."""
+        if name not in self.__dict__:
+            with self.lock:
+                return getattr(self, name)
+        return self.__dict__[name]
+
     @property
     def codes(self) -> Codes:
         """Where the rows lie."""
-        with self.lock:
-            return self._codes
+        found: Codes = self._once("_codes")
+        return found
 
     @cached_property
     def _codes(self) -> Codes:
@@ -183,8 +190,8 @@ class Session:
     @property
     def scores(self) -> Scores:
         """The K-sample bound of rows, K being the run's ``bound_samples``."""
-        with self.lock:
-            return self._scores
+        found: Scores = self._once("_scores")
+        return found
 
     @cached_property
     def _scores(self) -> Scores:
@@ -194,8 +201,7 @@ class Session:
     @property
     def tree(self) -> cKDTree:
         """The codes of all rows, to be searched for neighbours in all K latents."""
-        with self.lock:
-            return self._tree
+        return self._once("_tree")
 
     @cached_property
     def _tree(self) -> cKDTree:

@@ -47,7 +47,7 @@ export function standalone(figure) {
   for (const picture of figure.querySelectorAll("img, canvas")) {
     const place = offset(picture.getBoundingClientRect(), box);
     const href = picture.tagName === "IMG" ? picture.src : picture.toDataURL("image/png");
-    drawing.insertBefore(element("image", { ...place, href, preserveAspectRatio: "none", style: "image-rendering:pixelated" }), drawing.children[1] ?? null);
+    drawing.insertBefore(element("image", { ...place, href, preserveAspectRatio: "none", "image-rendering": "pixelated" }), drawing.children[1] ?? null);
   }
   for (const words of figure.querySelectorAll("figcaption, .legend li, .under, td, th")) drawing.append(written(words, box));
   return drawing;
