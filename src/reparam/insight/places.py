@@ -18,7 +18,6 @@ POINTS_AT_MOST = 40_000
 CELLS_ACROSS = 240
 CLASSES_AT_MOST = 10
 UMAP_ROWS_AT_MOST = 20_000
-PLANES_KEPT = 4
 
 Box = tuple[float, float, float, float]
 
@@ -77,17 +76,9 @@ def plane(session: Session, projection: str, x: int, y: int) -> Plane:
     Raises:
         ParameterError: ``umap`` is not installed.
     """
-    key = (projection, x, y) if projection == "latents" else (projection, 0, 0)
-    known: Plane | None = session.planes.get(key)
-    if known is not None:
-        return known
-    with session.lock:
-        if key not in session.planes:
-            while len(session.planes) >= PLANES_KEPT:
-                session.planes.pop(next(iter(session.planes)))
-            session.planes[key] = _plane(session, projection, x, y)
-        found: Plane = session.planes[key]
-        return found
+    key = ("plane", projection, x, y) if projection == "latents" else ("plane", projection)
+    found: Plane = session.keep(key, lambda: _plane(session, projection, x, y))
+    return found
 
 
 def _plane(session: Session, projection: str, x: int, y: int) -> Plane:
@@ -159,7 +150,12 @@ class Colouring:
 
 
 def colouring(session: Session, name: str) -> Colouring:
-    """By ``label``, ``score``, ``kl``, a column's name, or ``none``."""
+    """By ``label``, ``score``, ``kl``, a column's name, or ``none``; the last few are kept."""
+    found: Colouring = session.keep(("colouring", name), lambda: _colouring(session, name))
+    return found
+
+
+def _colouring(session: Session, name: str) -> Colouring:
     if name == "score":
         return _numbers(session.scores.of_all(session.rows), "score, nats")
     if name == "kl":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -29,6 +29,7 @@ ROWS_AT_ONCE = 65_536
 SCORED_AT_MOST = 5_000
 PRIOR_DRAWS = 20_000
 DEAD_KL = 0.01
+KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Session:
     name: str = "run"
     source: str = "data"
     lock: Any = field(default_factory=threading.RLock, repr=False)
-    planes: dict[Any, Any] = field(default_factory=dict, repr=False)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     # ---- what is known
 
@@ -171,6 +172,17 @@ class Session:
             with self.lock:
                 return getattr(self, name)
         return self.__dict__[name]
+
+    def keep(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """What was computed for a key; of the last few keys only, since each may hold a number for every row."""
+        found = self.kept.get(key)
+        if found is not None:
+            return found
+        found = compute()
+        with self.lock:
+            while len(self.kept) >= KEPT:
+                self.kept.pop(next(iter(self.kept)))
+            return self.kept.setdefault(key, found)
 
     @property
     def codes(self) -> Codes:
