@@ -73,6 +73,7 @@ class Session:
     source: str = "data"
     lock: Any = field(default_factory=threading.RLock, repr=False)
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    keeping: Any = field(default_factory=threading.RLock, repr=False)
 
     # ---- what is known
 
@@ -178,11 +179,12 @@ class Session:
         found = self.kept.get(key)
         if found is not None:
             return found
-        found = compute()
-        with self.lock:
-            while len(self.kept) >= KEPT:
+        with self.keeping:  # another lock than that of codes and scores: a projection may take minutes
+            found = self.kept[key] if key in self.kept else compute()
+            while len(self.kept) >= KEPT and key not in self.kept:
                 self.kept.pop(next(iter(self.kept)))
-            return self.kept.setdefault(key, found)
+            self.kept[key] = found
+            return found
 
     @property
     def codes(self) -> Codes:

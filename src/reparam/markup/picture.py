@@ -22,6 +22,8 @@ def image(
 ) -> Html:
     """An image of values (H, W[, C]) from black to white, or from blue over white to red; it scales without blur.
 
+    What is missing (NaN) is as the middle.
+
     Args:
         values: shape (H, W), (H, W, 1) or (H, W, 3).
         description: what stands in its place for who cannot see it.
@@ -32,6 +34,7 @@ def image(
     picture = np.squeeze(values, axis=-1) if values.ndim == 3 and values.shape[-1] == 1 else values
     low, high = limits
     level = np.clip((np.asarray(picture, np.float64) - low) / (high - low if high > low else 1.0), 0.0, 1.0)
+    level = np.where(np.isnan(level), 0.5, level)
     pixels = _coloured(level) if diverging else np.round(255 * level).astype(np.uint8)
     height, width = pixels.shape[:2]
     return tag("img", src=data_uri(pixels), alt=description, width=width, height=height, class_=class_)

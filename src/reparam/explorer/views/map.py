@@ -64,7 +64,7 @@ def _controls(look: Look) -> Html:
     session, state = look.session, look.state
     last = session.latents - 1
     off = () if maps.has_umap() else ("umap",)
-    umap = "UMAP" if maps.has_umap() else "UMAP (needs reparam[explore])"
+    umap = "UMAP (takes minutes)" if maps.has_umap() else "UMAP (needs reparam[explore])"
     options = [("latents", "two latents"), ("linear", "main directions"), ("umap", umap)]
     projected = (
         controls.choice("projection", "plane", state["projection"], options, off=off),
