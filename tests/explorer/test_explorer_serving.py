@@ -44,12 +44,27 @@ def test_every_number_of_the_trick_is_what_its_code_computes(page, session):
     """Each snippet is run as it stands; ``rows`` is the reader's data, as the page says."""
     status, html, _ = ask(page, "/trick?row=5&seed=3&temperature=0.5&draws=40")
     assert status == 200
-    names = ("likelihood", "prior", "posterior", "kl", "elbo", "bound")
+    names = ("coordinates", "likelihood", "prior", "posterior", "kl", "elbo", "bound")
     code = dict(zip(names, code_blocks(html), strict=False))
     setting = next(block for block in code_blocks(html) if block.startswith("import"))
     for name, lines in code.items():
         scope = {"rows": session.data.rows}
         exec(setting + "\n" + lines, scope)  # ours, from our own page
+        if name == "coordinates":
+            cells = re.search(r"<tr><th scope=\"row\">0</th>(.*?)</tr>", html)[1]
+            shown = re.findall(r"<output>([^<]*)</output>", cells)
+            raw = scope["raw"]
+            found = [
+                scope["mu"],
+                scope["sigma"],
+                raw["log_variance"],
+                raw["log_std"],
+                raw["softplus"],
+                raw["log_precision"],
+            ]
+            assert all(agrees(text, float(value[0])) for text, value in zip(shown, found, strict=False))
+            assert agrees(shown[-1], float(scope["kl"][0]))
+            continue
         assert agrees(fact(html, name), float(scope["value"])), name
 
 

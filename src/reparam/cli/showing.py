@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from reparam import runs as folders
 from reparam.cli.sources import held_out, open_run, own_data, rows_for
 from reparam.data import Dataset, conform
-from reparam.errors import DataError, ParameterError
+from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator import VAE
 from reparam.insight import Session
 
@@ -66,10 +67,20 @@ def _as_of(first: VAE, vae: VAE, data: str | None, labels: str | None) -> tuple[
     if data is not None:
         return _rows(vae, data, labels, own=False)
     own = own_data(vae)
+    if _split_of(vae) != _split_of(first):
+        text = (
+            "the runs held out different rows: some of those measured may have been trained on. Give DATA new to all."
+        )
+        warnings.warn(text, ReparamWarning, stacklevel=3)
     if vae.source_["sha256"] != first.source_["sha256"]:
         raise DataError("the runs were trained on different data. Give DATA, which all of them can read.")
     chosen = held_out(first, own)
     return chosen, f"the {len(chosen.rows):,} rows that the first run held out"
+
+
+def _split_of(vae: VAE) -> tuple[bool, float, int]:
+    """What the rows that a run held out are chosen by."""
+    return vae.early_stopping, vae.validation_fraction, vae.seed_
 
 
 def _name(run: Path, runs: Sequence[Path]) -> str:

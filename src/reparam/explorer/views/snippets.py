@@ -5,7 +5,7 @@ from __future__ import annotations
 from reparam.insight import Session
 from reparam.insight.trick import DRAWS, GRADIENTS, Trick
 
-OPENING = """import jax, jax.numpy as jnp, reparam
+OPENING = """import jax, jax.numpy as jnp, reparam, reparam.objectives
 
 vae = reparam.load({run!r})
 model, p = vae.model_, vae.model_.prior_distribution()
@@ -31,6 +31,9 @@ def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
         "z": "q = model.encode(x)                  # x → encoder → raw → q(z|x)\n"
         f"z = reparam.reparameterize(q, eps)   # {_map(session)}\n"
         "x_hat = vae.inverse_transform(z[None])",
+        "coordinates": "mu, sigma = q.mean, q.variance ** 0.5\n"
+        "raw = {name: scale.raw(sigma) for name, scale in reparam.SCALES.items()}   # the same σ in every scale\n"
+        "kl = reparam.objectives.kl_per_dimension(q, p)                             # of each latent, nats",
         "likelihood": "value = model.decode(z).log_prob(x)",
         "prior": "value = p.log_prob(z)",
         "posterior": "value = q.log_prob(z)",

@@ -125,7 +125,11 @@ def _latents(session: Session, told: Trick, state: Any) -> Html:
         class_="note",
     )
     eps = tag("data", value=" ".join(f"{v:.6g}" for v in told.eps / (state["temperature"] or 1.0)), id="eps-now")
-    return _section("coordinates", "μ, σ, ε and z" + more, join((sentence, table(header, rows, class_="wide"), eps)))
+    lines = snippets(session, told, state["seed"])["coordinates"]
+    code = tag("details", tag("summary", "code"), tag("pre", tag("code", lines)))
+    return _section(
+        "coordinates", "μ, σ, ε and z" + more, join((sentence, table(header, rows, class_="wide"), code, eps))
+    )
 
 
 def _map_of(session: Session) -> str:
