@@ -13,14 +13,17 @@ from typing import Any, NoReturn
 
 import typer
 
+from reparam.cli.compare import compare
 from reparam.cli.decode import decode
 from reparam.cli.encode import encode
 from reparam.cli.evaluate import evaluate
+from reparam.cli.explore import explore
 from reparam.cli.gap import gap
 from reparam.cli.gradients import gradients
 from reparam.cli.inspect import inspect
 from reparam.cli.plot import plot
 from reparam.cli.reconstruct import reconstruct
+from reparam.cli.report import report
 from reparam.cli.sample import sample
 from reparam.cli.score import score
 from reparam.cli.train import train
@@ -38,6 +41,9 @@ COMMANDS = (
     gap,
     gradients,
     plot,
+    explore,
+    report,
+    compare,
     inspect,
     verify,
 )

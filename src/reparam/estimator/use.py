@@ -54,6 +54,10 @@ class FittedUse(TransformerMixin):
         key = self.fitted_.configuration.key("codes")
         return posterior_moments(self.fitted_.model, rows, schema, key, raw=self._raw(rows, schema, report))
 
+    def posterior_raw(self, X: Any, *, report: Progress | None = None) -> NDArray[Any]:
+        """The raw vectors of q(z|x) of each row, (N, R), as the way of inference finds them."""
+        return self._raw(*self._stored(X), report)
+
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data."""
         check_is_fitted(self, "fitted_")

@@ -1,0 +1,76 @@
+"""What each latent does: what it moves, how far, and what it has to do with the labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.insight.session import Session
+
+QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
+
+
+def quantiles(session: Session, levels: tuple[float, ...] = QUANTILES) -> NDArray[np.float64]:
+    """The prior's quantiles in each latent, (K, levels)."""
+    return np.asarray(np.quantile(session.prior_draws, levels, axis=0).T)
+
+
+def traversal(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np.float32]:
+    """What a code decodes to as one latent goes through the prior's quantiles, (levels, P) in stored units."""
+    places = quantiles(session)[latent]
+    codes = np.repeat(z[None], len(places), axis=0)
+    codes[:, latent] = places
+    return session.decode(codes)
+
+
+def effects(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
+    """How much each feature moves from the prior's 10 % to its 90 % quantile, (P,) in stored units."""
+    low, high = np.quantile(session.prior_draws[:, latent], [0.1, 0.9])
+    ends = np.repeat(z[None], 2, axis=0)
+    ends[:, latent] = low, high
+    decoded = session.decode(ends).astype(np.float64)
+    return np.asarray(decoded[1] - decoded[0])
+
+
+def label_share(session: Session) -> tuple[str, NDArray[np.float64]] | None:
+    """What the labels have to do with each latent, and the name of that quantity, (K,); None without labels.
+
+    Many-valued numeric labels: Pearson's r. Otherwise the correlation ratio η², the share of the latent's variance
+    that lies between the labels' means (Pearson 1905).
+    """
+    if session.labels is None:
+        return None
+    codes, labels = session.codes.mean.astype(np.float64), session.labels
+    if labels.dtype.kind == "f" and len(np.unique(labels)) > 20:
+        return "correlation r with the label", _correlation(codes, labels.astype(np.float64))
+    _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    centred = codes - codes.mean(axis=0)
+    sums = np.stack([np.bincount(numbers, weights=column) for column in centred.T], axis=-1)
+    between = np.sum(sums**2 / counts[:, None], axis=0)
+    total = np.sum(centred**2, axis=0)
+    return "share η² of its variance between labels", np.divide(between, total, np.zeros_like(total), where=total > 0)
+
+
+def _correlation(codes: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = np.isfinite(labels)
+    a, b = codes[known] - codes[known].mean(axis=0), labels[known] - labels[known].mean()
+    scale = np.sqrt(np.sum(a**2, axis=0) * np.sum(b**2))
+    return np.asarray(np.divide(b @ a, scale, out=np.zeros(a.shape[1]), where=scale > 0))
+
+
+def start_code(session: Session) -> NDArray[np.float64]:
+    """Where the sliders begin: the middle of the prior, to a tenth, (K,)."""
+    return np.asarray(np.median(session.prior_draws, axis=0).round(1) + 0.0)
+
+
+def grid(session: Session, count: int) -> tuple[list[NDArray[np.float64]], NDArray[Any]]:
+    """A grid over one or two latents at the prior's quantiles, and what it decodes to, (count^K, P); K ≤ 2.
+
+    The first latent varies fastest.
+    """
+    levels = tuple((np.arange(count) + 0.5) / count)
+    axes = list(quantiles(session, levels))
+    mesh = np.meshgrid(*axes, indexing="xy")
+    return axes, session.decode(np.stack(mesh, axis=-1).reshape(-1, session.latents))

@@ -1,0 +1,303 @@
+"""All that pictures may ask of a run and its data, in one place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+from numpyro.distributions import Distribution
+from scipy.spatial import cKDTree
+
+import reparam
+from reparam.data import Dataset, Schema, grey_limits
+from reparam.errors import NoClosedFormError
+from reparam.estimator import VAE
+from reparam.estimator.configuration import root_key
+from reparam.evaluation.weights import RowBounds, row_bounds
+from reparam.model import Model
+from reparam.objectives import kl_per_dimension
+
+ROWS_AT_ONCE = 65_536
+SCORED_AT_MOST = 5_000
+PRIOR_DRAWS = 20_000
+COUNTS = ("poisson", "negative_binomial", "zero_inflated_negative_binomial")
+DEAD_KL = 0.01
+KEPT = 8
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Where the rows lie: mean and deviation of q(z|x), (N, K), and the KL of each row, (N,), and latent, (N, K)."""
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    kl: NDArray[np.float32]
+    kl_per_latent: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The K-sample bound of some rows, nats: of all, or of so many as are scored at once, evenly spread."""
+
+    numbers: NDArray[np.intp]
+    values: NDArray[np.float64]
+
+    def of_all(self, rows: int) -> NDArray[np.float64]:
+        """A value for each of N rows, NaN where none was scored."""
+        values = np.full(rows, np.nan)
+        values[self.numbers] = self.values
+        return values
+
+
+@dataclass
+class Session:
+    """A run and rows to look at; what costs time is computed once and kept. Safe for threads.
+
+    Args:
+        vae: a fitted model.
+        data: rows, conformed to it.
+        name: what the run is called.
+        source: what the rows are.
+    """
+
+    vae: VAE
+    data: Dataset
+    name: str = "run"
+    source: str = "data"
+    lock: Any = field(default_factory=threading.RLock, repr=False)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    keeping: Any = field(default_factory=threading.RLock, repr=False)
+
+    # ---- what is known
+
+    @property
+    def model(self) -> Model:
+        """p(x, z) and the family of q."""
+        return self.vae.model_
+
+    @property
+    def schema(self) -> Schema:
+        """What a row means."""
+        return self.vae.schema_
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.data.rows)
+
+    @property
+    def latents(self) -> int:
+        """K."""
+        return int(self.vae.latent_dim)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One mapping per epoch."""
+        return list(self.vae.history_)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every setting, the likelihood that was chosen among them."""
+        return {**self.vae.get_params(deep=False), "likelihood": self.vae.likelihood_}
+
+    @cached_property
+    def kind(self) -> str:
+        """How a datum is shown: ``image``, ``counts`` or ``table``."""
+        if is_image(self.schema.event_shape):
+            return "image"
+        return "counts" if self.model.likelihood.name in COUNTS else "table"
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """A name for each of the P features."""
+        if self.schema.columns is not None:
+            return self.schema.columns
+        if self.kind == "image":
+            return tuple(f"pixel {', '.join(map(str, place))}" for place in np.ndindex(self.schema.event_shape))
+        return tuple(f"feature {index}" for index in range(self.schema.size))
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """The stored values that an image shows black and white."""
+        known = grey_limits(self.schema)
+        return known if known is not None else (float(np.nanmin(self.data.rows)), float(np.nanmax(self.data.rows)))
+
+    @cached_property
+    def labels(self) -> NDArray[Any] | None:
+        """One label for each row, or None."""
+        return None if self.data.labels is None else np.asarray(self.data.labels)
+
+    @cached_property
+    def noise_size(self) -> int:
+        """How many numbers ε has: K, or more where the family takes more."""
+        return int(reparam.draw_noise(self.q(self.raw(0)), jax.random.key(0)).shape[-1])
+
+    # ---- one datum
+
+    def take(self, numbers: Any) -> Dataset:
+        """Some rows, as a dataset."""
+        return self.data.take(np.asarray(numbers, np.intp))
+
+    def x(self, row: int) -> Array:
+        """A datum as the model sees it, (P,)."""
+        rows, schema = self.vae.fitted_.stored(self.take([row]).rows)
+        return jnp.asarray(schema.apply(rows)[0], float)
+
+    def raw(self, row: int) -> Array:
+        """The raw vector of q(z|x) of a row, (R,), found as the model was trained."""
+        return jnp.asarray(self.vae.posterior_raw(self.take([row]))[0])
+
+    def q(self, raw: Array) -> Distribution:
+        """Q of a raw vector."""
+        return self.model.posterior.distribution(raw)
+
+    def decode(self, z: NDArray[Any]) -> NDArray[np.float32]:
+        """The mean of p(x|z) of codes (M, K) in stored units, (M, P)."""
+        return np.asarray(self.vae.inverse_transform(np.asarray(z, np.float32)), np.float32)
+
+    def seed_key(self, seed: int) -> PRNGKeyArray:
+        """The noise of a seed that a reader chose."""
+        return root_key(seed)
+
+    @cached_property
+    def log_volumes(self) -> NDArray[np.float64]:
+        """What ln p of each of the model's values exceeds ln p in units by, nats, (P,)."""
+        ratio = np.asarray(self.schema.scale, np.float64) / np.asarray(self.schema.unit, np.float64)
+        return np.log(np.broadcast_to(ratio, (self.schema.size,)))
+
+    # ---- all of them, once
+
+    def _once(self, name: str) -> Any:
+        """What a cached property holds; only its first computation waits for the lock."""
+        if name not in self.__dict__:
+            with self.lock:
+                return getattr(self, name)
+        return self.__dict__[name]
+
+    def keep(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """What was computed for a key; of the last few keys only, since each may hold a number for every row."""
+        found = self.kept.get(key)
+        if found is not None:
+            return found
+        with self.keeping:  # another lock than that of codes and scores: a projection may take minutes
+            found = self.kept[key] if key in self.kept else compute()
+            while len(self.kept) >= KEPT and key not in self.kept:
+                self.kept.pop(next(iter(self.kept)))
+            self.kept[key] = found
+            return found
+
+    @property
+    def codes(self) -> Codes:
+        """Where the rows lie."""
+        found: Codes = self._once("_codes")
+        return found
+
+    @cached_property
+    def _codes(self) -> Codes:
+        mean, std = self.vae.posterior_moments(self.data)
+        raw = self.vae.posterior_raw(self.data)
+        parts = [_row_kl(self.model, jnp.asarray(part)) for part in _parts(raw)]
+        total = np.concatenate([np.asarray(kl) for kl, _ in parts])
+        terms = None if parts[0][1] is None else np.concatenate([np.asarray(terms) for _, terms in parts])
+        return Codes(np.asarray(mean, np.float32), np.asarray(std, np.float32), total, terms)
+
+    @property
+    def scores(self) -> Scores:
+        """The K-sample bound of rows, K being the run's ``bound_samples``."""
+        found: Scores = self._once("_scores")
+        return found
+
+    @cached_property
+    def _scores(self) -> Scores:
+        numbers = spread(self.rows, SCORED_AT_MOST)
+        return Scores(numbers, np.asarray(self.vae.score_samples(self.take(numbers)), np.float64))
+
+    @property
+    def tree(self) -> cKDTree:
+        """The codes of all rows, to be searched for neighbours in all K latents."""
+        return self._once("_tree")
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.codes.mean, balanced_tree=False, compact_nodes=False)
+
+    @cached_property
+    def prior_draws(self) -> NDArray[np.float64]:
+        """Draws of p(z), shape (M, K), from which its quantiles are read."""
+        drawn = self.model.prior_distribution().sample(jax.random.key(0), (PRIOR_DRAWS,))
+        return np.asarray(drawn, np.float64)
+
+    @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """The latents, the most used first: by KL, or by the variance of their codes where no KL is known."""
+        return np.argsort(-self.use, kind="stable")
+
+    @cached_property
+    def use(self) -> NDArray[np.float64]:
+        """What each latent carries: its mean KL in nats, or else the variance of its codes, (K,)."""
+        codes = self.codes
+        if codes.kl_per_latent is not None:
+            return np.asarray(codes.kl_per_latent.mean(axis=0, dtype=np.float64))
+        return np.asarray(codes.mean.var(axis=0, dtype=np.float64))
+
+    @cached_property
+    def dead(self) -> NDArray[np.bool_]:
+        """Which latents carry nothing."""
+        return np.asarray(self.use < DEAD_KL)
+
+    def bounds(self, numbers: NDArray[np.intp], seed: int, samples: int) -> RowBounds:
+        """Reconstruction, KL and K-sample bound of each of these rows."""
+        chosen = self.take(numbers)
+        rows, schema = self.vae.fitted_.stored(chosen.rows)
+        raw = self.vae.posterior_raw(chosen)
+        return row_bounds(self.model, rows, schema, self.seed_key(seed), samples, raw=raw)
+
+    def gap(self, row: int) -> Mapping[str, float]:
+        """What the encoder loses on one row, and what its family loses, nats."""
+        found = self.vae.gap(self.take([row]))
+        names = ("amortized_elbo", "local_elbo", "log_prob", "amortization_gap", "approximation_gap", "inference_gap")
+        return {name: float(getattr(found, name).value) for name in names}
+
+
+def feature_log_prob(model: Model, z: Array, x: Array) -> Array:
+    """Ln p(x_j|z) of every feature, nats, (..., P)."""
+    p: Any = model.decode(z)
+    return jnp.asarray(p.base_dist.log_prob(x))
+
+
+def is_image(event_shape: tuple[int, ...]) -> bool:
+    """Whether a datum can be shown: height and width, grey or RGB.
+
+    >>> is_image((8, 8)), is_image((64,))
+    (True, False)
+    """
+    return len(event_shape) == 2 or (len(event_shape) == 3 and event_shape[2] in (1, 3))
+
+
+def spread(rows: int, count: int) -> NDArray[np.intp]:
+    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
+    return np.unique(np.linspace(0, rows - 1, count).round().astype(np.intp))
+
+
+def _parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
+
+
+@eqx.filter_jit
+def _row_kl(model: Model, raw: Array) -> tuple[Array, Array | None]:
+    """KL(q‖p) of rows, exact or NaN, and its terms where there are such."""
+    q, p = model.posterior.distribution(raw), model.prior_distribution()
+    try:
+        total = reparam.kl_divergence(q, p)
+    except NoClosedFormError:
+        total = jnp.full(len(raw), jnp.nan)
+    return total, kl_per_dimension(q, p)

@@ -1,0 +1,242 @@
+r"""One datum's way through the model, every number of it: x → raw → q → ε → z → p(x|z) → bounds and gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+from numpyro.distributions import Distribution
+
+import reparam
+from reparam.errors import NoClosedFormError, ParameterError
+from reparam.insight.session import Session
+from reparam.model import Model
+from reparam.objectives import kl_per_dimension
+
+DRAWS = 1000
+GRADIENTS = 200
+COORDINATES = ("log_variance", "log_std", "softplus", "log_precision")
+
+
+class Passage(NamedTuple):
+    """One draw's way, and what many draws say; nats."""
+
+    mean: Array  # (K,) E_q z
+    std: Array  # (K,) of each latent under q
+    covariance: Array  # (K, K) of q
+    z: Array  # (K,)
+    log_likelihood: Array  # () ln p(x|z) of this draw
+    log_prior: Array  # () ln p(z)
+    log_q: Array  # () ln q(z|x)
+    kl: Array  # () KL(q‖p), exact, or the mean over the draws
+    kl_per_latent: Array | None  # (K,)
+    reconstructions: Array  # (DRAWS,) ln p(x|z_k)
+    log_weights: Array  # (DRAWS,) ln p(x, z_k) − ln q(z_k|x)
+
+
+class Gradients(NamedTuple):
+    """Of E_q ln p(x|z) with respect to μ and to the scale of one latent, (..., 2): this draw's, and many estimates."""
+
+    pathwise: NDArray[np.float64]  # (2,)
+    score_function: NDArray[np.float64]  # (2,)
+    pathwise_spread: NDArray[np.float64]  # (GRADIENTS, 2)
+    score_function_spread: NDArray[np.float64]  # (GRADIENTS, 2)
+
+
+@dataclass(frozen=True)
+class Trick:
+    """What the page shows of one row, one ε and K draws."""
+
+    row: int
+    raw: NDArray[np.float64]
+    eps: NDArray[np.float64]
+    passage: Passage
+    factor: NDArray[np.float64]
+    reconstruction: NDArray[np.float32]
+    draws: int
+    closed_kl: bool
+
+    @property
+    def bound_by_draws(self) -> NDArray[np.float64]:
+        """The importance-weighted bound of the first 1, 2, …, K draws: ln of the running mean of the weights."""
+        weights = np.asarray(self.passage.log_weights, np.float64)[: self.draws]
+        return np.asarray(np.logaddexp.accumulate(weights) - np.log(np.arange(1, len(weights) + 1)))
+
+    @property
+    def elbo(self) -> float:
+        """The mean of ln p(x|z) over the K draws, less the KL."""
+        return float(np.mean(np.asarray(self.passage.reconstructions, np.float64)[: self.draws]) - self.kl)
+
+    @property
+    def kl(self) -> float:
+        """KL(q‖p), nats."""
+        return float(self.passage.kl)
+
+
+def noise(session: Session, seed: int) -> NDArray[np.float64]:
+    """The ε of a seed, (noise size,)."""
+    q = session.q(session.raw(0))
+    return np.asarray(reparam.draw_noise(q, session.seed_key(seed)), np.float64)
+
+
+def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, seed: int) -> Trick:
+    """Send one row and one ε through the model.
+
+    Args:
+        session: the run.
+        row: its number.
+        eps: noise of q's family, (noise size,), the temperature in it.
+        draws: K of the bound, at most ``DRAWS``.
+        seed: of those draws.
+
+    Raises:
+        ParameterError: ``eps`` has another size.
+    """
+    if eps.shape != (session.noise_size,):
+        raise ParameterError(f"eps must hold {session.noise_size} numbers. Got {eps.size} instead.")
+    raw, x = session.raw(row), session.x(row)
+    passage = _passage(session.model, raw, x, jnp.asarray(eps, jnp.float32), session.seed_key(seed))
+    volume = session.log_volumes.sum()
+    passage = passage._replace(
+        log_likelihood=passage.log_likelihood - volume,
+        reconstructions=passage.reconstructions - volume,
+        log_weights=passage.log_weights - volume,
+    )
+    closed = has_closed_kl(session)
+    if not closed:
+        ratios = np.asarray(passage.reconstructions - passage.log_weights, np.float64)[:draws]
+        passage = passage._replace(kl=jnp.asarray(ratios.mean()))
+    return Trick(
+        row=row,
+        raw=np.asarray(raw, np.float64),
+        eps=eps,
+        passage=passage,
+        factor=factor_of(session.q(raw), np.asarray(passage.covariance, np.float64)),
+        reconstruction=session.decode(np.asarray(passage.z)[None])[0],
+        draws=draws,
+        closed_kl=closed,
+    )
+
+
+def coordinates(std: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """The same σ as the raw number of every scale, by name, each (K,)."""
+    values = jnp.asarray(std)
+    return {name: np.asarray(reparam.SCALES[name].raw(values), np.float64) for name in COORDINATES}
+
+
+def has_closed_kl(session: Session) -> bool:
+    """Whether KL(q‖p) has a closed form."""
+    try:
+        reparam.kl_divergence(session.q(session.raw(0)), session.model.prior_distribution())
+    except NoClosedFormError:
+        return False
+    return True
+
+
+def factor_of(q: Distribution, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The axes of q's ellipse as columns, (K, M): those of S where q has one, else those of the covariance.
+
+    For a diagonal q they are σ along each latent; S Sᵀ, or their outer product, is the covariance.
+    """
+    own = getattr(q, "matrix", None)
+    if own is not None:
+        return np.asarray(own, np.float64)
+    if np.count_nonzero(covariance - np.diag(np.diagonal(covariance))) == 0:
+        return np.asarray(np.sqrt(covariance))
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def gradients(session: Session, row: int, eps: NDArray[np.float64], *, latent: int, seed: int) -> Gradients:
+    """∂/∂μ and ∂/∂σ of E_q ln p(x|z) for one latent: of this ε, and of many draws by either estimator.
+
+    Where the family has no scale, σ stands for the diagonal entry of S.
+    """
+    raw, x = session.raw(row), session.x(row)
+    single = _single_gradients(session.model, raw, x, jnp.asarray(eps, jnp.float32))
+    keys = jax.random.split(session.seed_key(seed), GRADIENTS)
+    many = (_spread(session.model, raw, x, keys, estimator) for estimator in ("pathwise", "score_function"))
+    project = partial(_of_latent, session, raw, latent)
+    return Gradients(*(project(np.asarray(found, np.float64)) for found in (*single, *many)))
+
+
+def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The entries of ∂/∂raw that belong to a latent's μ and σ, (..., R) → (..., 2), by the chain rule."""
+    size = session.latents
+    scale = getattr(session.model.posterior, "scale", None)
+    if scale is None:
+        return np.asarray(gradient[..., [latent, size + latent * (size + 1)]])
+    slope = float(jax.grad(scale.std)(raw[size + latent]))
+    return np.stack([gradient[..., latent], gradient[..., size + latent] / slope], axis=-1)
+
+
+@eqx.filter_jit
+def _passage(model: Model, raw: Array, x: Array, eps: Array, key: PRNGKeyArray) -> Passage:
+    q, p = model.posterior.distribution(raw), model.prior_distribution()
+    z = reparam.reparameterize(q, eps)
+    many = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
+    reconstructions = model.decode(many).log_prob(x)
+    log_weights = reconstructions + p.log_prob(many) - q.log_prob(many)
+    mean, covariance = _moments(q, many)
+    try:
+        kl, terms = reparam.kl_divergence(q, p), kl_per_dimension(q, p)
+    except NoClosedFormError:
+        kl, terms = jnp.mean(reconstructions - log_weights), None
+    return Passage(
+        mean=mean,
+        std=jnp.sqrt(jnp.diagonal(covariance)),
+        covariance=covariance,
+        z=z,
+        log_likelihood=model.decode(z).log_prob(x),
+        log_prior=p.log_prob(z),
+        log_q=q.log_prob(z),
+        kl=kl,
+        kl_per_latent=terms,
+        reconstructions=reconstructions,
+        log_weights=log_weights,
+    )
+
+
+def _moments(q: Any, draws: Array) -> tuple[Array, Array]:
+    """Mean and covariance of q, of its draws where it knows none."""
+    try:
+        mean, variance = q.mean, q.variance
+    except NotImplementedError:
+        return jnp.mean(draws, axis=0), jnp.atleast_2d(jnp.cov(draws.T))
+    return mean, q.covariance_matrix if hasattr(q, "covariance_matrix") else jnp.diag(variance)
+
+
+@eqx.filter_jit
+def _single_gradients(model: Model, raw: Array, x: Array, eps: Array) -> tuple[Array, Array]:
+    """∇ f(g(φ, ε)) and f(z) ∇ ln q(z; φ) with f(z) = ln p(x|z), each (R,)."""
+
+    def f(z: Array) -> Array:
+        return jnp.asarray(model.decode(z).log_prob(x))
+
+    def at(raw: Array) -> Array:
+        return f(reparam.reparameterize(model.posterior.distribution(raw), eps))
+
+    z = reparam.reparameterize(model.posterior.distribution(raw), eps)
+    score = jax.grad(lambda raw: jnp.sum(model.posterior.distribution(raw).log_prob(z)))(raw)
+    return jax.grad(at)(raw), f(z) * score
+
+
+@eqx.filter_jit
+def _spread(model: Model, raw: Array, x: Array, keys: PRNGKeyArray, estimator: str) -> Array:
+    def one(key: PRNGKeyArray) -> Array:
+        return reparam.estimate_gradient(
+            lambda z: jnp.asarray(model.decode(z).log_prob(x)),
+            model.posterior.distribution,
+            raw,
+            key,
+            estimator=estimator,
+        )
+
+    return jax.vmap(one)(keys)

@@ -1,0 +1,75 @@
+"""What every place of one or two latents decodes to, computed beforehand: a file without a server can show it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.insight import Session
+from reparam.insight.latents import grid
+from reparam.markup import Html, number, tag
+from reparam.markup.html import join, table
+from reparam.markup.picture import image
+
+PIXELS = 1_200_000
+MOST = 21
+COLUMNS = 12
+
+
+def decoding_grid(session: Session) -> Html | None:
+    """A grid at the prior's quantiles that can be walked by pointer or keys; None with more than two latents."""
+    if session.latents > 2:
+        return None
+    count = int(np.clip(math.isqrt(PIXELS // session.schema.size), 5, MOST))
+    axes, decoded = grid(session, count)
+    names = " and ".join(f"latent {k}" for k in range(session.latents))
+    told = f"At the prior's quantiles of {names}. Move the pointer, or use the arrow keys, to look at a place."
+    walked = _image_grid(session, axes, decoded) if session.kind == "image" else _table_grid(session, axes, decoded)
+    return join((tag("p", told, class_="note"), walked))
+
+
+def _image_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDArray[Any]) -> Html:
+    """One picture of all; its parts are shown large by the file's own script."""
+    height, width = session.schema.event_shape[:2]
+    across, down = len(axes[0]), len(axes[1]) if len(axes) > 1 else 1
+    shaped = decoded.reshape(down, across, height, width, -1)[::-1]
+    whole = shaped.swapaxes(1, 2).reshape(down * height, across * width, -1)
+    picture = image(whole, "decoded places", limits=session.limits, class_="datum mosaic")
+    large = tag("canvas", "the place, larger", width=width, height=height, class_="datum large")
+    return _walk(axes, picture, large)
+
+
+def _table_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDArray[Any]) -> Html:
+    """The columns that move most, as numbers."""
+    moved = np.argsort(-np.ptp(decoded, axis=0), kind="stable")[:COLUMNS]
+    names = [session.columns[j] for j in moved]
+    values = [[float(f"{v:.5g}") for v in row] for row in decoded[:, moved]]
+    middle = decoded[len(decoded) // 2]
+    shown = table(
+        ("column", "decoded"), [(name, number(float(middle[j]))) for name, j in zip(names, moved, strict=True)]
+    )
+    board = tag("div", "", class_="board", aria_hidden="true")
+    return _walk(axes, board, tag("div", shown, class_="large"), values)
+
+
+def _walk(axes: list[NDArray[np.float64]], board: Html, large: Html, values: Any = None) -> Html:
+    data = json.dumps({"axes": [[round(float(v), 3) for v in axis] for axis in axes], "values": values})
+    return tag(
+        "div",
+        tag(
+            "div",
+            board,
+            tag("i", "", class_="mark"),
+            class_="field",
+            tabindex=0,
+            role="application",
+            aria_label="places of the latent space; arrow keys move",
+        ),
+        tag("div", large, tag("output", "", class_="told", aria_live="polite")),
+        class_="walk pair",
+        data_walk=data,
+    )
