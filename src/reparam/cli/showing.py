@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reparam import runs as folders
-from reparam.cli.sources import held_out, open_run, own_data, rows_for
+from reparam.cli.sources import held_out, own_data, rows_for
 from reparam.data import Dataset, conform
 from reparam.errors import DataError, ParameterError, ReparamWarning
-from reparam.estimator import VAE
+from reparam.estimator import VAE, load
+from reparam.estimator.fitting import check_support
 from reparam.insight import Session
 
 
@@ -50,7 +51,7 @@ def open_sessions(runs: Sequence[Path], data: str | None, labels: str | None, *,
 def _rows(vae: VAE, data: str | None, labels: str | None, *, own: bool) -> tuple[Dataset, str]:
     if data is not None:
         dataset = conform(data, vae.schema_, labels=labels)
-        vae.model_.likelihood.check(dataset.schema.apply(dataset.rows))
+        check_support(vae.fitted_, dataset.rows)
         return dataset, f"{len(dataset.rows):,} rows of {data}"
     if not own:
         return rows_for(vae, None)
