@@ -73,7 +73,7 @@ def _as_of(first: VAE, vae: VAE, data: str | None, labels: str | None) -> tuple[
             "the runs held out different rows: some of those measured may have been trained on. Give DATA new to all."
         )
         warnings.warn(text, ReparamWarning, stacklevel=3)
-    if vae.source_["sha256"] != first.source_["sha256"]:
+    if vae.fitted_.sha256 != first.fitted_.sha256:
         raise DataError("the runs were trained on different data. Give DATA, which all of them can read.")
     chosen = held_out(first, own)
     return chosen, f"the {len(chosen.rows):,} rows that the first run held out"
@@ -81,7 +81,8 @@ def _as_of(first: VAE, vae: VAE, data: str | None, labels: str | None) -> tuple[
 
 def _split_of(vae: VAE) -> tuple[bool, float, int]:
     """What the rows that a run held out are chosen by."""
-    return vae.early_stopping, vae.validation_fraction, vae.seed_
+    chosen = vae.fitted_.configuration
+    return chosen.early_stopping, chosen.validation_fraction, chosen.seed
 
 
 def _name(run: Path, runs: Sequence[Path]) -> str:
