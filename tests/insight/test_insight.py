@@ -113,13 +113,14 @@ def test_worst_and_best_rows_are_ranked_by_score(session):
 
 
 def test_contributions_are_normal_log_densities_of_each_feature(session, monkeypatch):
-    """With q's deviation at zero every draw is μ, so the mean over draws is ln N(x_j; m_j, s) by SciPy."""
+    """With q's deviation at zero every draw is μ, so the mean over draws is ln N(x_j; m_j, s) by SciPy, in units."""
     raw = np.array(session.raw(3))
     raw[2:] = -60.0
-    monkeypatch.setattr(session.vae, "_raw", lambda rows, report: np.repeat(raw[None], len(rows), axis=0))
+    monkeypatch.setattr(session.vae, "posterior_raw", lambda data: np.repeat(raw[None], len(data.rows), axis=0))
     p = session.model.decode(raw[:2]).base_dist
-    x = np.asarray(session.x(3))
-    expected = stats.norm.logpdf(x, np.asarray(p.mean), np.sqrt(np.asarray(p.variance)))
+    mean = session.schema.invert(np.asarray(p.mean))
+    std = np.sqrt(np.asarray(p.variance)) * np.asarray(session.schema.scale)
+    expected = stats.norm.logpdf(session.data.rows[3], mean, std)
     np.testing.assert_allclose(outliers.contributions(session, 3), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -140,7 +141,7 @@ def test_densities_in_other_units_are_not_subtracted(session):
     from dataclasses import replace
 
     scaled = table_session(2)
-    scaled.vae.schema_ = replace(scaled.vae.schema_, scale=2.0, units="x/2")
+    scaled.vae.adopt(replace(scaled.vae.fitted_, schema=replace(scaled.schema, unit=2.0, units="x/2")))
     found = compare([session, scaled], samples=5)
     assert found.runs[1].differences is None
     assert "densities are of x/2" in found.notes[0]
