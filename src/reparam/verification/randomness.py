@@ -7,9 +7,10 @@ share ``FALSE_ALARM_RATE`` by Bonferroni's inequality: P(any of n alarms) ≤ n 
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -31,10 +32,13 @@ def fixed_noise(namespaces: Iterable[dict[str, Any]], seed: int = SEED) -> Itera
     """Seed every generator that the user's code may draw from, and put each back as it was."""
     with ExitStack() as stack:
         stack.enter_context(_numpy_and_python(seed))
+        stack.enter_context(_fresh_generators(seed))
         stack.enter_context(_torch(seed))
         _tensorflow(seed)
         for generator in _generators(namespaces):
             stack.enter_context(_generator(generator, seed))
+        for held in _held(namespaces):
+            held(seed)
         yield
 
 
@@ -48,6 +52,21 @@ def _numpy_and_python(seed: int) -> Iterator[None]:
     finally:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
+
+
+@contextmanager
+def _fresh_generators(seed: int) -> Iterator[None]:
+    """``np.random.default_rng()`` without a seed gets one."""
+    original, count = np.random.default_rng, itertools.count(seed)
+
+    def seeded(given: Any = None) -> np.random.Generator:
+        return original(next(count) if given is None else given)
+
+    np.random.default_rng = seeded
+    try:
+        yield
+    finally:
+        np.random.default_rng = original
 
 
 @contextmanager
@@ -73,6 +92,21 @@ def _tensorflow(seed: int) -> None:
 def _generators(namespaces: Iterable[dict[str, Any]]) -> list[np.random.Generator]:
     found = [value for names in namespaces for value in names.values() if isinstance(value, np.random.Generator)]
     return list({id(generator): generator for generator in found}.values())
+
+
+def _held(namespaces: Iterable[dict[str, Any]]) -> Iterator[Callable[[int], None]]:
+    """Random states of Flax's and Keras's own that objects hold: set anew, they draw the same again."""
+    for value in [value for names in namespaces for value in list(names.values())]:
+        kind = type(value).__name__
+        if kind == "Rngs" and hasattr(value, "values"):
+            yield lambda seed, value=value: _reset_streams(value)
+        elif kind == "SeedGenerator" and hasattr(value, "state"):
+            yield lambda seed, value=value: value.state.assign(np.array([0, seed], dtype="uint32"))
+
+
+def _reset_streams(streams: Any) -> None:
+    for stream in streams.values():
+        stream.count.value = stream.count.value * 0
 
 
 @contextmanager

@@ -39,12 +39,12 @@ def beta_effective(context: Context) -> Verdict:
     if fit.residual > CLOSE or fit.kl < CLOSE or (np.isfinite(fit.reconstruction) and fit.reconstruction < CLOSE):
         raise SkipCheck("the loss is no sum of the two with positive weights: see loss-is-their-sum")
     beta = fit.kl / (fit.reconstruction if np.isfinite(fit.reconstruction) else 1.0)
-    declared = 1.0 if context.subject.beta is None else context.subject.beta
+    declared = 1.0 if context.subject.declared.beta is None else context.subject.declared.beta
     measured = f"effective β {beta:.4g}{_true_beta(context, beta)}"
     inside = _inside_kl(context, beta, declared)
     if close(beta, declared) or inside:
         return _slope(context, declared if inside else 1.0) or passed(measured)
-    if context.subject.beta is None:
+    if context.subject.declared.beta is None:
         return failed(
             f"{measured}, no BETA declared", f"weigh the KL by 1, or declare BETA = {beta:.4g} if it is meant"
         )

@@ -38,7 +38,7 @@ def _implied(measured: ReconstructionMeasurement) -> str:
 
 def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bool:
     """Whether it is P · mean with the P of the declared DATA written as a number: then it is the sum."""
-    if context.subject.data is None or measured.kind is None:
+    if context.subject.declared.data is None or measured.kind is None:
         return False
     factor = measured.kind.factor / measured.features
     return any(abs(factor - one) < CLOSE for one in ((0.5, 1.0) if measured.kind.likelihood == "gaussian" else (1.0,)))
@@ -60,7 +60,7 @@ def batch_reduction_consistent(context: Context) -> Verdict:
     scalars = {reduction for reduction in found.values() if reduction != "rows"}
     if len(scalars) > 1:
         return failed(f"{measured}{_beta(found, context.count)}", "average all terms over the batch, or sum all")
-    declared = context.subject.reduction
+    declared = context.subject.declared.reduction
     if declared is not None and scalars - {declared}:
         return failed(
             f"{measured}, but REDUCTION declares {declared}",

@@ -12,20 +12,25 @@ from reparam.verification.arrays import Array
 from reparam.verification.measurements.examples import Examples, contrast
 from reparam.verification.measurements.terms import Term, close
 from reparam.verification.oracle import CORE, Recognition, recognise
-from reparam.verification.subject import Function, UserError
+from reparam.verification.functions import Numeric, UserError
 
 
 @dataclass
 class DivergenceMeasurement:
     """The user's ``kl``, taken apart."""
 
-    function: Function
+    function: Numeric
     examples: Examples
 
     @cached_property
     def term(self) -> Term:
         """One KL per datum."""
         return Term(self.function, self.examples.posteriors())
+
+    @cached_property
+    def absent(self) -> bool:
+        """Whether it depends neither on the means nor on the raw numbers."""
+        return bool(np.ptp(self.term.rows(*self.term.example)) < 1e-9)
 
     @cached_property
     def growth(self) -> float:

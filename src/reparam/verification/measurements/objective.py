@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from reparam.verification.arrays import Array
 from reparam.verification.measurements.examples import Examples
 from reparam.verification.measurements.terms import Term
-from reparam.verification.subject import Function, Subject, UserError
+from reparam.verification.finding.signatures import Argument
+from reparam.verification.functions import Function, UserError
+from reparam.verification.subject import Subject
 
 Rows = Callable[..., Array]
 SPREAD = np.linspace(0.3, 1.5, 5)[:, None]
@@ -26,6 +29,22 @@ class Combination:
     kl: float
     reconstruction: float
     residual: float
+
+
+def _with_beta(function: Function, value: float) -> Function:
+    """The function with its parameter ``beta`` set, where it has one."""
+    try:
+        parameters = inspect.signature(function.call.target).parameters
+    except (TypeError, ValueError):
+        return function
+    name = next((name for name in parameters if name.lower() == "beta"), None)
+    if name is None:
+        return function
+    others = tuple(a for a in function.call.arguments if a.name != name)
+    call = replace(function.call, arguments=(*others, Argument(name, constant=value, keyword=True)))
+    changed = Function(function.name, call, function.frameworks)
+    changed.kind = function.kind
+    return changed
 
 
 @dataclass
@@ -86,12 +105,11 @@ class ObjectiveMeasurement:
 
     def slope_in_beta(self, subject: Subject) -> Array | None:
         """How much one more β adds to the loss at each posterior; None where β cannot be moved."""
-        beta = 1.0 if subject.beta is None else subject.beta
+        beta = 1.0 if subject.declared.beta is None else subject.declared.beta
         x, decoded = (np.repeat(array[:1], len(SPREAD), axis=0) for array in self.outputs)
-        named = next((p.name for p in self.function.parameters[4:] if p.name.lower() == "beta"), None)
         losses = []
         for value in (beta, beta + 1.0):
-            term = Term(self.function, self.term.example, options={named: value} if named else {})
+            term = Term(_with_beta(self.function, value), self.term.example)
             with subject.with_beta(value):
                 losses.append(term.rows(x, *self.posteriors, decoded))
         return None if np.array_equal(losses[0], losses[1]) else losses[1] - losses[0]

@@ -12,7 +12,7 @@ from scipy import special
 from reparam.verification.arrays import Array
 from reparam.verification.measurements.examples import Examples, contrast
 from reparam.verification.measurements.terms import Term, close
-from reparam.verification.subject import Function, UserError
+from reparam.verification.functions import Numeric, UserError
 
 Loss = Callable[[Array, Array], Array]
 
@@ -48,7 +48,7 @@ class Kind:
 class ReconstructionMeasurement:
     """The user's ``reconstruction_loss``, taken apart."""
 
-    function: Function
+    function: Numeric
     examples: Examples
 
     @property

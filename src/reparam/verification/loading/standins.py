@@ -1,0 +1,101 @@
+"""Stand-ins for imports that are not installed: they fail where they are used, not where they are imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+BASES = {"LightningModule": ("torch.nn", "Module"), "LightningDataModule": ("builtins", "object")}
+"""Classes of packages that are often absent → what a subclass of theirs can do without them."""
+
+
+class MissingError(ImportError):
+    """A stand-in was used."""
+
+
+class StandIn(ModuleType):
+    """Anything of a package that is not installed: imported, passed on, subclassed and annotated with, but not used."""
+
+    __path__: Sequence[str] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return StandIn(f"{self.__name__}.{name}")
+
+    def __getitem__(self, key: object) -> StandIn:
+        return self
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if len(arguments) == 1 and not options and isinstance(arguments[0], type | Callable):  # type: ignore[arg-type]
+            return arguments[0]  # a decorator
+        raise MissingError(f"{self.__name__.partition('.')[0]} is not installed ({self.__name__} is called)")
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        module, name = BASES.get(self.__name__.rpartition(".")[2], ("builtins", "object"))
+        base = getattr(sys.modules.get(module), name, object)
+        return () if base in bases else (base,)
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Last in the line of finders: a stand-in for what files below ``root`` import and nobody else finds."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.missing: list[str] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        """A spec of a stand-in where the importing file is the user's."""
+        parent = sys.modules.get(name.rpartition(".")[0])
+        if not isinstance(parent, StandIn) and not self._asked_by_user():
+            return None
+        self.missing.append(name)
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """The stand-in."""
+        return StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run."""
+
+    def _asked_by_user(self) -> bool:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and ("importlib" in frame.f_code.co_filename or frame.f_code.co_filename == __file__):
+            frame = frame.f_back
+        return frame is not None and str(self.root) in frame.f_code.co_filename
+
+
+@contextmanager
+def standing_in(root: Path) -> Iterator[Finder]:
+    """Import what is missing as stand-ins; afterwards they are gone from the import system."""
+    finder = Finder(root)
+    sys.meta_path.append(finder)
+    try:
+        yield finder
+    finally:
+        sys.meta_path.remove(finder)
+        for name in finder.missing:
+            sys.modules.pop(name, None)
+
+
+def from_sibling(package: str, name: str, folders: list[Path]) -> Any:
+    """``from package import name`` where the package's own file does not say so: the sibling file that defines it.
+
+    Raises:
+        MissingError: no file of the folder defines it.
+    """
+    for folder in folders:
+        for path in sorted((folder / package.replace(".", "/")).glob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+            if any(isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name for node in tree.body):
+                return getattr(importlib.import_module(f"{package}.{path.stem}"), name)
+    raise MissingError(f"cannot import {name} from {package}")

@@ -1,0 +1,91 @@
+"""A joint loss split at the prior: what it is at mean 0 and σ = 1 is the reconstruction; the rest is the KL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from reparam.verification.arrays import Array
+from reparam.verification.functions import Function, Part, UserError
+from reparam.verification.measurements.examples import Examples
+
+GRID = np.linspace(-8.0, 8.0, 65)
+
+
+@dataclass
+class Split:
+    """The two parts of a joint loss L(x, mean, raw, decoded).
+
+    With raw₀ where L(x, 0, ·, d) is stationary (the lowest KL has σ = 1): K = L(x, mean, raw, d) − L(x, 0, raw₀, d)
+    + c·D and R = L(x, 0, raw₀, d) − c·D, where c is what one more latent at the prior adds: 0 for a KL.
+    """
+
+    function: Function
+    examples: Examples
+
+    @cached_property
+    def _pair(self) -> tuple[Array, Array]:
+        x, decoded = self.examples.data(1)
+        return x, decoded
+
+    def _loss(self, mean: Array, raw: Array) -> Array:
+        x, decoded = (np.repeat(array, len(mean), axis=0) for array in self._pair)
+        return self.function(x, mean, raw, decoded)
+
+    def _at(self, mean: float, raw: float, latents: int | None = None) -> float:
+        shape = (self.examples.fewest, latents or self.examples.latent_dim)
+        return float(np.mean(self._loss(np.full(shape, mean), np.full(shape, raw))))
+
+    @cached_property
+    def turned(self) -> bool:
+        """Whether the loss falls as the mean leaves the prior's: the KL's sign is wrong."""
+        return self._at(2.0, 0.0) < self._at(0.0, 0.0)
+
+    @cached_property
+    def stationary(self) -> float:
+        """raw₀: where the loss at mean 0 is lowest (highest, where the sign is turned)."""
+        sign = -1.0 if self.turned else 1.0
+        values = np.array([sign * self._at(0.0, a) for a in GRID])
+        values = np.where(np.isfinite(values), values, np.inf)
+        flat = np.ptp(values[np.isfinite(values)]) < 1e-9 * (1.0 + abs(values[np.isfinite(values)]).max())
+        if flat:
+            return 0.0
+        i = int(values.argmin())
+        bracket = (GRID[max(i - 1, 0)], GRID[min(i + 1, len(GRID) - 1)])
+        best = optimize.minimize_scalar(lambda a: sign * self._at(0.0, float(a)), bounds=bracket, method="bounded")
+        return float(best.x) if best.fun < values[i] else float(GRID[i])
+
+    @cached_property
+    def constant(self) -> float:
+        """c, per latent; 0 where the number of latents cannot be changed."""
+        once = self.examples.latent_dim
+        try:
+            whole = self._at(0.0, self.stationary, 2 * once) - self._at(0.0, self.stationary)
+        except UserError:
+            return 0.0
+        per_latent = whole / once
+        return per_latent if abs(per_latent) > 1e-4 else 0.0
+
+    def _prior(self, count: int, latents: int) -> tuple[Array, Array]:
+        return np.zeros((count, latents)), np.full((count, latents), self.stationary)
+
+    def _kl(self, mean: NDArray[np.float64], raw: NDArray[np.float64]) -> Array:
+        return self._loss(mean, raw) - self._loss(*self._prior(*mean.shape)) + self.constant * mean.shape[1]
+
+    def _reconstruction(self, x: NDArray[np.float64], decoded: NDArray[np.float64]) -> Array:
+        dim = self.examples.latent_dim
+        return self.function(x, *self._prior(len(x), dim), decoded) - self.constant * dim
+
+    @property
+    def kl(self) -> Part:
+        """K as a function of its own."""
+        return Part("kl", self._kl)
+
+    @property
+    def reconstruction(self) -> Part:
+        """R as a function of its own."""
+        return Part("reconstruction_loss", self._reconstruction)
