@@ -140,6 +140,9 @@ class _Engine:
             return Finding(check.name, "unusable", measured, check.expected, "return finite numbers for ordinary arguments")
         return Finding(check.name, verdict.status, verdict.measured, check.expected, verdict.fix)
 
+    def _status(self, name: str) -> str:
+        return self.findings[name].status if name in self.findings else ""
+
     def _cannot(self, check: Check, error: Exception) -> Finding:
         """A function, or the data, that could not be used: told once, then referred to."""
         if isinstance(error, CannotTell):
@@ -149,7 +152,8 @@ class _Engine:
             fix = "mend the function; where it needs other sizes, declare LATENT_DIM and DATA so that the arrays have them"
         else:
             source, fix = "DATA", "DATA: an (N, P) array of numbers, or a function without arguments that gives one"
-        first = self.told.setdefault(source, check.name)
+        failed = (one.name for one in CHECKS if source in one.needs and self._status(one.name) == "fail")
+        first = self.told.setdefault(source, next(failed, check.name))
         if first != check.name:
             name = "what it needs" if isinstance(error, CannotTell) else source
             return Finding(check.name, "skipped", f"{name} could not be used: see {first}", check.expected)

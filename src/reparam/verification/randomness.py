@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 SEED = 20140501
 FALSE_ALARM_RATE = 1e-4
@@ -23,7 +23,7 @@ MAXIMUM_COMPARISONS = 100
 LEVEL = FALSE_ALARM_RATE / MAXIMUM_COMPARISONS
 """The two-sided level of one random comparison."""
 
-CRITICAL = float(stats.norm.isf(LEVEL / 2))
+CRITICAL = float(-special.ndtri(LEVEL / 2))
 """How many standard errors a normal estimate may be off at that level: 4.89."""
 
 

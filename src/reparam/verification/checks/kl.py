@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from reparam.verification.arrays import Array
 from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed, warned
@@ -59,6 +59,11 @@ def _constant_fix(lowest: float) -> str:
 def sums_over_latents(context: Context) -> Verdict:
     """Every latent twice makes the KL twice as large, and a datum's KL is the sum of its latents'."""
     kl = context.kl
+    if kl.function(*kl.term.example).shape == (context.latent_dim,):
+        return failed(
+            f"kl returns one number per latent, shape ({context.latent_dim},): summed over the batch",
+            "sum over the latents, axis=-1, not over the batch",
+        )
     _present(context)
     if kl.term.kind == "elements":
         return failed(
@@ -172,7 +177,7 @@ def _in_expectation(context: Context) -> Verdict:
     return failed(f"a Monte Carlo estimate whose expectation is not the KL of the drawn z: {told}", MONTE_CARLO)
 
 
-STUDENT = float(stats.t.isf(LEVEL / 2, REPEATS - 1))
+STUDENT = float(-special.stdtrit(REPEATS - 1, LEVEL / 2))
 MONTE_CARLO = "average log q(z|x) - log p(z) over z from q, with the sampler's σ in log q"
 
 

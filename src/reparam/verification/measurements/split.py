@@ -7,13 +7,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from reparam.verification.arrays import Array
 from reparam.verification.functions import Function, Part, UserError
 from reparam.verification.measurements.examples import Examples
-
-GRID = np.linspace(-8.0, 8.0, 65)
+from reparam.verification.oracle import lowest
 
 
 @dataclass
@@ -49,15 +47,10 @@ class Split:
     def stationary(self) -> float:
         """raw₀: where the loss at mean 0 is lowest (highest, where the sign is turned)."""
         sign = -1.0 if self.turned else 1.0
-        values = np.array([sign * self._at(0.0, a) for a in GRID])
-        values = np.where(np.isfinite(values), values, np.inf)
-        flat = np.ptp(values[np.isfinite(values)]) < 1e-9 * (1.0 + abs(values[np.isfinite(values)]).max())
-        if flat:
+        values = [self._at(0.0, a) for a in (-1.0, 0.0, 1.0)]
+        if np.ptp(values) < 1e-9 * (1.0 + abs(values[0])):
             return 0.0
-        i = int(values.argmin())
-        bracket = (GRID[max(i - 1, 0)], GRID[min(i + 1, len(GRID) - 1)])
-        best = optimize.minimize_scalar(lambda a: sign * self._at(0.0, float(a)), bounds=bracket, method="bounded")
-        return float(best.x) if best.fun < values[i] else float(GRID[i])
+        return lowest(lambda grid: np.array([sign * self._at(0.0, float(a)) for a in grid]), reach=8.0)[0]
 
     @cached_property
     def constant(self) -> float:
