@@ -155,7 +155,8 @@ class Context:
         function = self._given_z(self.function("loss"))
         if self.is_split:
             _ = self.split
-            return ObjectiveMeasurement(function, self._closed_form(), self.reconstruction.term.rows, self.examples)
+            kl = self.kl.term.rows if self.subject.has("kl") else self._closed_form()
+            return ObjectiveMeasurement(function, kl, self.reconstruction.term.rows, self.examples)
         return ObjectiveMeasurement(function, self.kl.term.rows, self.reconstruction.term.rows, self.examples)
 
     @cached_property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -100,8 +99,14 @@ class Function:
             return None
 
     def _run(self, made: list[Any]) -> Any:
-        with _silence():
-            return self.call(*made)
+        """A call, after which the counters of the function's object stand as before."""
+        state = getattr(getattr(self.call.target, "__self__", None), "__dict__", {})
+        counters = {name: value for name, value in state.items() if isinstance(value, int | float)}
+        try:
+            with _silence():
+                return self.call(*made)
+        finally:
+            state |= counters
 
     def _settle(self, arrays: tuple[NDArray[Any], ...]) -> tuple[Framework, str]:
         """Try the kinds of array in turn; where all are refused, the first stays and tells its exception."""
@@ -122,20 +127,26 @@ class Function:
     def settled(self, layouts: list[Layout]) -> bool:
         """Whether it works at one of these sizes, which it then keeps."""
         for layout in layouts:
-            for rowwise, transformed in self._ways():
-                self.call = replace(self.call, layout=layout, rowwise=rowwise, transformed=transformed)
+            for way in self._ways():
+                self.call = replace(self.call, layout=layout, **way)
                 self.kind = None
                 if self._works():
                     return True
-        self.call = replace(self.call, layout=layouts[0], rowwise=False, transformed=False)
+        self.call = replace(self.call, layout=layouts[0], **self._ways()[0])
         self.kind = None
         return False
 
-    def _ways(self) -> list[tuple[bool, bool]]:
-        """(row by row, inside a Haiku transform)."""
-        haiku = "haiku" in sys.modules and "jax" in [f.name for f in self.frameworks]
-        ways = list(itertools.product((False, True), (False, True) if haiku else (False,)))
-        return ways if self.call.job != "bound" else ways[:1]
+    def _ways(self) -> list[dict[str, bool]]:
+        """A batch at once, with an axis between, row by row; inside a Haiku transform if need be."""
+        plain = {"rowwise": False, "between": False, "transformed": False}
+        ways = [plain]
+        if self.call.job in ("sample", "kl"):
+            ways += [{**plain, "between": True}] if self.call.job == "sample" else []
+        if self.call.job != "bound":
+            ways.append({**plain, "rowwise": True})
+        if "haiku" in sys.modules:
+            ways += [{**way, "transformed": True} for way in ways]
+        return ways
 
     def _works(self) -> bool:
         try:
@@ -164,6 +175,21 @@ def _other_precision(precision: str) -> str:
 @contextmanager
 def _silence() -> Iterator[None]:
     """No floating-point warnings from the user's code: the checks look at the numbers themselves."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"), _on_cpu():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _on_cpu() -> Iterator[None]:
+    """``tensor.cuda()`` leaves a tensor where it is on a machine without CUDA."""
+    torch: Any = sys.modules.get("torch")
+    if not hasattr(torch, "Tensor") or torch.cuda.is_available():
+        yield
+        return
+    original = torch.Tensor.cuda
+    torch.Tensor.cuda = lambda self, *arguments, **options: self
+    try:
+        yield
+    finally:
+        torch.Tensor.cuda = original

@@ -126,7 +126,9 @@ def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], s
     for job in ("loss", "reconstruction_loss", "sample", "kl", "bound", "log_q"):
         if job == "log_q" and (subject.has("kl") or subject.has("loss")):
             continue
-        tried = [Function(job, call, frameworks) for call in found.candidates.get(job, [])]
+        inside = job in ("kl", "reconstruction_loss") and subject.has("loss")  # its terms are had by splitting it
+        calls = [call for call in found.candidates.get(job, []) if not (inside and call.is_formula)]
+        tried = [Function(job, call, frameworks) for call in calls]
         for function in tried:
             options = layouts(first, function.call, source, free_shape=subject.layout.shape == first.shape)
             options.insert(0, replace(subject.layout))
@@ -136,7 +138,7 @@ def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], s
                 _adopt(subject, job, function)
                 break
         else:
-            if tried and not any(t.call.title.count(", line ") for t in tried[:1]):
+            if tried and not tried[0].call.is_formula:
                 subject.functions[job] = tried[0]  # its exception is told
                 subject.account.append(f"{job}: {tried[0].call.title}, which could not be called")
     if not subject.functions:

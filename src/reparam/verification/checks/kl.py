@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from reparam.verification.arrays import Array
+from reparam.verification.checks.reductions import weighed_against
 from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed, warned
 from reparam.verification.functions import Function
 from reparam.verification.measurements.sampler import RAW
@@ -71,6 +72,8 @@ def sums_over_latents(context: Context) -> Verdict:
             "sum over the latents: kl.sum(axis=-1)",
         )
     if kl.averages_latents:
+        if (told := weighed_against(context)) is not None:
+            return warned(f"a mean over latents; {told}", "sum over the latents: kl.sum(axis=-1)")
         return failed(
             "twice the latents leave the KL as it is: a mean over latents, "
             f"with D = {context.latent_dim} an effective β of {1 / context.latent_dim:.3g}",

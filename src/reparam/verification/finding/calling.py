@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,7 +42,8 @@ class Call:
 
     ``coordinate``: whether the function wants the raw number itself (``raw``), or exp(raw/2) (``std``), or exp(raw)
     (``variance``). ``draw``: z for a function that is given one, at ε = ±1, whose two values are averaged: exact for
-    Gaussian log-densities, which are quadratic in ε.
+    Gaussian log-densities, which are quadratic in ε. ``rowwise``: the function takes one datum at a time; ``between``:
+    it wants an axis of samples between data and latents; ``transformed``: it runs inside of a Haiku transform.
     """
 
     job: str
@@ -53,11 +55,17 @@ class Call:
     spread: Callable[[Any], Any] | None = None
     terms: dict[str, Call] = field(default_factory=dict)
     rowwise: bool = False
+    between: bool = False
     transformed: bool = False
     negated: bool = False
     seed: int = SEED
     rank: int = 0
     owner: str = ""
+
+    @property
+    def is_formula(self) -> bool:
+        """Whether it was lifted out of a longer function."""
+        return hasattr(self.target, "syntax")
 
     @property
     def takes(self) -> set[str]:
@@ -93,6 +101,8 @@ class Call:
         return self._plain(given)
 
     def _plain(self, given: dict[str, Any]) -> Any:
+        if self.between:
+            given = {kind: reshaped(a, (a.shape[0], 1, a.shape[1])) for kind, a in given.items()}
         first = next(iter(given.values()))
         terms = {kind: call(*(given[r] for r in call.roles)) for kind, call in self.terms.items()}
         values = {kind: self._prepared(kind, array) for kind, array in given.items()} | terms
@@ -104,7 +114,8 @@ class Call:
             else:
                 arguments.append(value)
         target = _in_transform(self.target, self.seed) if self.transformed else self.target
-        return self._picked(target(*arguments, **options), tuple(first.shape))
+        value = self._picked(target(*arguments, **options), tuple(first.shape))
+        return reshaped(value, (first.shape[0], first.shape[2])) if self.between and self.job == "sample" else value
 
     def _prepared(self, kind: str, array: Any) -> Any:
         if kind in ("x", "decoded"):
@@ -152,7 +163,8 @@ class Call:
             return value
         if self.job == "sample":
             return next((v for v in value if tuple(getattr(v, "shape", ())) == shape), value[0])
-        return value[_index_of(self.target, self.job, len(value))]
+        place = _index_of(self.target, self.job, len(value))
+        return value[place] if place >= 0 else value[0] + value[1]
 
 
 def _entry(value: dict[str, Any], job: str) -> Any:
@@ -166,7 +178,7 @@ def _entry(value: dict[str, Any], job: str) -> Any:
 
 
 def _index_of(target: Callable[..., Any], job: str, count: int) -> int:
-    """Which of the returned values it is, by the names in the return statement; else the first."""
+    """Which of the returned values it is, by the names in the return statement; −1: a loss in two terms; else the first."""
     body = source_of(target)
     for node in ast.walk(body) if body is not None else ():
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == count:
@@ -174,7 +186,15 @@ def _index_of(target: Callable[..., Any], job: str, count: int) -> int:
             for i, word in enumerate(words):
                 if _is_named(word, job):
                     return i
+            kinds = [_kind(word) for word in words]
+            if job == "loss" and sorted(map(str, kinds)) == ["kl", "reconstruction"]:
+                return -1
     return 0
+
+
+def _kind(word: str) -> str | None:
+    """The term that an expression such as ``kld * 0.1`` is of."""
+    return next((kind for part in re.findall(r"\w+", word) if (kind := role(part)) in ("kl", "reconstruction")), None)
 
 
 def _is_named(word: str, job: str) -> bool:

@@ -45,7 +45,7 @@ def found_in(holder: Any, module: ModuleType | None, tree: ast.Module | None, de
     if not own:
         _of_holder(holder, found, bonus=100)
     if module is not None and (own or not _enough(found)):
-        _of_module(module, found)
+        _of_module(module, found, classes=own)
         for other, source in ((module, tree), *_siblings(module)):
             if source is not None and not _enough(found):
                 _formulas(source, other, holder, found, demand, bonus=0 if other is module else -5)
@@ -61,13 +61,13 @@ def _enough(found: Found) -> bool:
     return (direct and ("loss" in names or {"kl", "reconstruction_loss"} <= names)) or set(CANONICAL) - {"log_q"} <= names
 
 
-def _of_module(module: ModuleType, found: Found) -> None:
+def _of_module(module: ModuleType, found: Found, classes: bool) -> None:
     for name, value in list(vars(module).items()):
         if name.startswith("__") or getattr(value, "__module__", None) not in (module.__name__, *_sibling_names(module)):
             continue
-        if inspect.isclass(value):
+        if inspect.isclass(value) and classes:
             _of_class(value, found, bonus=0 if value.__module__ == module.__name__ else -5)
-        elif callable(value):
+        elif callable(value) and not inspect.isclass(value):
             _candidate(name, value, found, "", 2 if value.__module__ == module.__name__ else -3)
 
 
@@ -146,8 +146,11 @@ def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str
             found.left_out.append(f"{title}: takes no mean and scale, so it draws from the prior or through the model")
         return
     shown = f"{title}({', '.join(map(str, arguments))})"
-    exact = 50 if name in CANONICAL else 0
-    found.add(Call(kind, shown, function, arguments, rank=rank + 10 + exact, owner=owner))
+    rank += 60 if name in CANONICAL else 10
+    if kind == "sample" and POSITIVE.match(snake(next(a.name for a in arguments if "raw" in a.roles))):
+        rank -= 12  # how σ is made of the network's output is seen in a formula, not here
+    negated = kind in ("loss", "reconstruction_loss") and bool(BOUND_NAMES.search(snake(name)))
+    found.add(Call(kind, shown, function, arguments, rank=rank, owner=owner, negated=negated))
 
 
 def _job_of(name: str, roles: set[str]) -> str | None:
@@ -226,7 +229,7 @@ def _lifted(
         return None
     function = _compiled(formula, module, bindings, free)
     title = f"{formula.name} in {formula.owner or 'the file'}, line {formula.line} ({', '.join(free)})"
-    negated = bool(kind == "loss" and BOUND_NAMES.search(snake(formula.name.removesuffix("()"))))
+    negated = bool(job_found in ("loss", "reconstruction_loss") and BOUND_NAMES.search(snake(formula.name.removesuffix("()"))))
     rank = {"self": 1}.get("self" if "self" in bindings else "", 2) + (2 if formula.name.endswith("()") else 0)
     return Call(job_found, title, function, tuple(arguments), rank=rank, negated=negated, owner=formula.owner.partition(".")[0])
 

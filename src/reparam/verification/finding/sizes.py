@@ -19,11 +19,11 @@ MOST = 40
 
 def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[Layout]:
     """Sizes to try, the likeliest first: as declared, then with the shapes, batches and latents of the code."""
-    numbers = _numbers(call)
+    numbers = numbers_of(call)
     shapes = [first.shape]
     if free_shape and {"x", "decoded"} & call.takes:
         shapes += [(n,) for n in numbers if n >= 8] + list(IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ())
-    counts = [first.count, *_sizes(call, ("batch_size", "bs", "batch"))]
+    counts = [first.count, *_sizes(call, ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size"))]
     dims = [first.latent_dim, *_sizes(call, ("latent_dim", "z_dim", "nz", "latent_size", "z_size", "n_latent", "zdim"))]
     dims += [n for n in numbers if 2 <= n <= 256]
     options = [replace(first, shape=shape) for shape in shapes]
@@ -32,7 +32,7 @@ def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[La
     return list(dict.fromkeys(options))[:MOST]
 
 
-def _numbers(call: Call) -> list[int]:
+def numbers_of(call: Call) -> list[int]:
     """Whole numbers written in the function, products of them, and those among the names that it reads."""
     body = source_of(call.target)
     found: dict[int, None] = {}

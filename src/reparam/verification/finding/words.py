@@ -50,7 +50,7 @@ JOBS: dict[str, re.Pattern[str]] = {
     "kl": re.compile(r"(^|_)(kl|kld|dkl|kldiv\w*)(_|$)|kl_?div|kl_?loss|kullback|latent_loss|regulari[sz]ation_loss"),
     "sample": re.compile(
         r"re_?para?met|reparam|^sampl(e|ing|er)(_?(z|latents?|gaussian|posterior|normal|q|codes?|latent_space|from_q|layer))?$"
-        r"|^(rsample|z_sampl\w+|gaussian_sampl\w+|latent_sampl\w+|draw_z|noise_reparam\w*|gaussian_rsample|stochastic\w*)$"
+        r"|^z$|^(rsample|get_z|encode_z|z_sampl\w+|gaussian_sampl\w+|latent_sampl\w+|draw_z|noise_reparam\w*|gaussian_rsample|stochastic\w*)$"
     ),
     "loss": re.compile(r"loss|elbo|criterion|objective|(^|_)cost|reconstruct|recon|^(bce|mse|nll)|likelihood|cross_entropy"),
     "log_q": re.compile(r"log_?q|log_?normal|gaussian_log|log_density|normal_logp|log_gauss|gaussian_likelihood"),
@@ -60,7 +60,7 @@ JOBS: dict[str, re.Pattern[str]] = {
 POSITIVE = re.compile(PREFIX + SPREAD + SUFFIX)
 """Names of numbers that are positive: σ or σ² itself."""
 
-BOUND_NAMES = re.compile(r"elbo|lower_bound|log_likelihood")
+BOUND_NAMES = re.compile(r"elbo|lower_bound|log_?likelihood|llh|log_?p_?x|^log_lik|^log_prob")
 """Functions that may return what is maximised."""
 
 

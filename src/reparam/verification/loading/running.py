@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import linecache
 import os
 import sys
 import traceback
@@ -74,8 +75,11 @@ class _Runner:
 
     def __init__(self, target: Target, definitions_only: bool | None):
         self.target, self.file = target, str(target.path)
+        source = target.source()
+        if target.path.suffix == ".ipynb":  # so that a function's source can be had
+            linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         try:
-            self.tree = ast.parse(target.source(), self.file)
+            self.tree = ast.parse(source, self.file)
         except SyntaxError as error:
             raise DataError(f"{self.file}: {describe(error, self.file)}. Mend the file.") from error
         notebook = target.path.suffix == ".ipynb"
@@ -96,6 +100,7 @@ class _Runner:
         with self._surroundings():
             for statement in statements:
                 self._run_or_tell(statement)
+        _devices_that_exist(self.module)
         return self.module
 
     def demand(self, name: str) -> None:
@@ -112,6 +117,7 @@ class _Runner:
                 self._run(statement)
             except (Exception, SystemExit):
                 return
+        _devices_that_exist(self.module)
 
     def evaluate(self, expression: str) -> Any:
         """The value of ``--call``.
@@ -190,6 +196,16 @@ def _on_path(path: Path, tree: ast.Module) -> str:
         if str(place) not in sys.path:
             sys.path.append(str(place))
     return ".".join(place.name for place in reversed(places[:depth]))
+
+
+def _devices_that_exist(module: ModuleType) -> None:
+    """A CUDA device among the module's names becomes the CPU on a machine without one."""
+    torch: Any = sys.modules.get("torch")
+    if not hasattr(torch, "device") or torch.cuda.is_available():
+        return
+    for name, value in list(vars(module).items()):
+        if isinstance(value, torch.device) and value.type == "cuda":
+            setattr(module, name, torch.device("cpu"))
 
 
 def _choose_keras_backend(tree: ast.Module) -> None:

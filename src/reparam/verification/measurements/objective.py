@@ -49,11 +49,11 @@ def _with_beta(function: Function, value: float) -> Function:
 
 @dataclass
 class ObjectiveMeasurement:
-    """The user's ``loss``, taken apart with the help of its terms; a term that is None is left out."""
+    """The user's ``loss``, taken apart with the help of its terms."""
 
     function: Function
-    kl: Rows | None
-    reconstruction: Rows | None
+    kl: Rows
+    reconstruction: Rows
     examples: Examples
 
     @cached_property
@@ -87,21 +87,13 @@ class ObjectiveMeasurement:
     @cached_property
     def combination(self) -> Combination:
         """Least squares over the table; what has no term of its own is absorbed by one constant per column."""
-        kl = self.kl(*self.posteriors) if self.kl else np.zeros(len(SPREAD))
-        if self.reconstruction is None:
-            return self._slope_only(kl)
+        kl = self.kl(*self.posteriors)
         reconstruction = self.reconstruction(*self.outputs)
         design = np.stack([g.ravel() for g in np.meshgrid(kl, reconstruction, indexing="ij")], axis=1)
         design = np.concatenate([np.ones((len(design), 1)), design], axis=1)
         (constant, b, c), *_ = np.linalg.lstsq(design, self.table.ravel(), rcond=None)
         residual = np.abs(design @ np.array([constant, b, c]) - self.table.ravel()).max()
         return Combination(float(constant), float(b), float(c), float(residual / (1.0 + np.ptp(self.table))))
-
-    def _slope_only(self, kl: Array) -> Combination:
-        centred, table = kl - kl.mean(), self.table - self.table.mean(axis=0)
-        slope = float((centred @ table).mean() / (centred @ centred))
-        residual = np.abs(table - slope * centred[:, None]).max() / (1.0 + np.ptp(self.table))
-        return Combination(0.0, slope, float("nan"), float(residual))
 
     def slope_in_beta(self, subject: Subject) -> Array | None:
         """How much one more β adds to the loss at each posterior; None where β cannot be moved."""

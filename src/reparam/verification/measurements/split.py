@@ -63,6 +63,21 @@ class Split:
         per_latent = whole / once
         return per_latent if abs(per_latent) > 1e-4 else 0.0
 
+    @cached_property
+    def capacity(self) -> str | None:
+        """In words, where the KL enters as γ·|KL − C|, or only above a floor (free bits), and not as β·KL."""
+        heights = np.array([self._at(mean, self.stationary) for mean in np.sqrt(np.linspace(0.0, 12.0, 25))])
+        slopes = np.diff(heights)  # of equal steps in the KL: constant for β·KL
+        top = float(slopes[-1])
+        if not np.all(np.isfinite(slopes)) or top <= 0 or np.allclose(slopes, top, rtol=1e-2, atol=1e-9):
+            return None
+        bottom = float(slopes[0])
+        if np.isclose(bottom, -top, rtol=1e-2):
+            return f"the KL enters as γ·|KL − C|, a capacity: γ {top / (0.25 * self.examples.latent_dim):.4g}"
+        if abs(bottom) < 1e-2 * top:
+            return "the KL enters only above a floor: free bits"
+        return None
+
     def _prior(self, count: int, latents: int) -> tuple[Array, Array]:
         return np.zeros((count, latents)), np.full((count, latents), self.stationary)
 
