@@ -137,7 +137,8 @@ class _Engine:
             return self._cannot(check, error)
         except Exception as error:
             measured = f"the numbers that came back cannot be analysed: {describe(error)}"
-            return Finding(check.name, "unusable", measured, check.expected, "return finite numbers for ordinary arguments")
+            fix = "return finite numbers for ordinary arguments"
+            return Finding(check.name, "unusable", measured, check.expected, fix)
         return Finding(check.name, verdict.status, verdict.measured, check.expected, verdict.fix)
 
     def _status(self, name: str) -> str:

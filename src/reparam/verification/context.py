@@ -116,7 +116,7 @@ class Context:
         loss = self._given_z(self.function("loss"))
         if self.is_random(loss):
             raise CannotTell(
-                "the loss draws noise of its own, so that its KL is seen only on average: take z (or eps) as an argument"
+                "the loss draws noise of its own: its KL is seen only on average (take z or eps as an argument)"
             )
         return Split(loss, self.examples)
 
@@ -164,7 +164,7 @@ class Context:
         """ln σ(·) of the declared SCALE."""
         return scale_named(self.subject.declared.scale) if self.subject.declared.scale else None
 
-    def _closed_form(self) -> Callable[[Array, Array], Array] | None:
+    def _closed_form(self) -> Callable[..., Array]:
         """The KL in nats of the σ(·) that the KL itself shows, else of the sampler's or the declared one."""
         name = self.kl.recognition.name if np.isfinite(self.kl.factor) and self.kl.factor else None
         if name is None and self.subject.has("sample") and not self.sampler.trouble:

@@ -132,13 +132,17 @@ class Function:
                 self.kind = None
                 if self._works():
                     return True
+        owner = getattr(self.call.target, "__self__", None)
+        if getattr(owner, "training", False) is True and hasattr(owner, "eval"):  # it may take other values in training
+            owner.eval()
+            return self.settled(layouts)
         self.call = replace(self.call, layout=layouts[0], **self._ways()[0])
         self.kind = None
         return False
 
-    def _ways(self) -> list[dict[str, bool]]:
+    def _ways(self) -> list[dict[str, Any]]:
         """A batch at once, with an axis between, row by row; inside a Haiku transform if need be."""
-        plain = {"rowwise": False, "between": False, "transformed": False}
+        plain: dict[str, Any] = {"rowwise": False, "between": False, "transformed": False}
         ways = [plain]
         if self.call.job in ("sample", "kl"):
             ways += [{**plain, "between": True}] if self.call.job == "sample" else []

@@ -147,10 +147,10 @@ def exact_noise(count: int) -> Array:
 
 
 def lowest(function: Callable[[Array], Array], reach: float = 12.0) -> tuple[float, float]:
-    """(where, how low) a function of one number is lowest within ±``reach``, by a grid drawn closer seven times."""
+    """(where, how low) a function of one number is lowest within ±``reach``, by a grid drawn closer five times."""
     centre, width = 0.0, reach
-    for _ in range(7):
-        grid = np.linspace(centre - width, centre + width, 49)
+    for _ in range(5):
+        grid = np.linspace(centre - width, centre + width, 25)
         values = function(grid)
         values = np.where(np.isfinite(values), values, np.inf)
         centre, best, width = float(grid[values.argmin()]), float(values.min()), width / 10.0

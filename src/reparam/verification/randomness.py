@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def _fresh_generators(seed: int) -> Iterator[None]:
     def seeded(given: Any = None) -> np.random.Generator:
         return original(next(count) if given is None else given)
 
-    np.random.default_rng = seeded
+    setattr(np.random, "default_rng", seeded)  # noqa: B010 - the original has overloads
     try:
         yield
     finally:
@@ -99,12 +100,17 @@ def _held(namespaces: Iterable[dict[str, Any]]) -> Iterator[Callable[[int], None
     for value in [value for names in namespaces for value in list(names.values())]:
         kind = type(value).__name__
         if kind == "Rngs" and hasattr(value, "values"):
-            yield lambda seed, value=value: _reset_streams(value)
+            yield partial(_reset_streams, value)
         elif kind == "SeedGenerator" and hasattr(value, "state"):
-            yield lambda seed, value=value: value.state.assign(np.array([0, seed], dtype="uint32"))
+            yield partial(_reset_state, value)
 
 
-def _reset_streams(streams: Any) -> None:
+def _reset_state(generator: Any, seed: int) -> None:
+    generator.state.assign(np.array([0, seed], dtype="uint32"))
+
+
+def _reset_streams(streams: Any, seed: int) -> None:
+    del seed  # every stream has a key of its own
     for stream in streams.values():
         stream.count.value = stream.count.value * 0
 

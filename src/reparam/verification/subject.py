@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from reparam.errors import DataError
-from reparam.verification.arrays import FRAMEWORKS, Array, Framework, module_of
+from reparam.verification.arrays import FRAMEWORKS, Framework, module_of
 from reparam.verification.declarations import DataTroubleError, Declarations, declarations
 from reparam.verification.finding.calling import Call, Layout
 from reparam.verification.finding.search import Found, found_in
@@ -57,7 +57,7 @@ class Subject:
                     del names["BETA"]
 
     def weights(self) -> dict[str, float]:
-        """Numbers that the user calls a weight: attributes and globals named β, weight, γ, …"""
+        """Numbers that the user calls a weight: attributes and globals named beta, weight, gamma and so on."""
         from reparam.verification.finding.words import ROLES
 
         named = [(name, value) for names in self.namespaces for name, value in list(names.items())]
@@ -170,7 +170,9 @@ def _coordinate(function: Function, namespaces: Namespaces) -> str:
     call = function.call
     if "raw" not in call.takes or not POSITIVE.match(snake(call.named("raw"))):
         return "raw"
-    by_name = "variance" if "var" in snake(call.named("raw")) or snake(call.named("raw")).endswith(("2", "sq")) else "std"
+    by_name = (
+        "variance" if "var" in snake(call.named("raw")) or snake(call.named("raw")).endswith(("2", "sq")) else "std"
+    )
     if "z" in call.takes:
         return by_name
     try:
@@ -260,8 +262,3 @@ def standard_deviation(name: str) -> Callable[[Any], Any]:
         "log_precision": lambda raw: module_of(raw).exp(-0.5 * raw),
     }
     return formulas.get(name, lambda raw: module_of(raw).exp(0.5 * raw))
-
-
-def flat(array: Array) -> Array:
-    """One row per datum."""
-    return array.reshape(len(array), -1)

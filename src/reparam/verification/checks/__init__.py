@@ -93,9 +93,7 @@ CHECKS: tuple[Check, ...] = (
         "dz/dmean = 1, dz/draw = σ′(raw)·ε; automatic gradients agree with differences",
         gradient.reaches_encoder,
     ),
-    Check(
-        "bound-log-mean-exp", ("bound",), "log (1/K) Σ exp(log_w) over the sample axis", bound.is_log_mean_exp
-    ),
+    Check("bound-log-mean-exp", ("bound",), "log (1/K) Σ exp(log_w) over the sample axis", bound.is_log_mean_exp),
     Check(
         "bound-stable",
         ("bound",),

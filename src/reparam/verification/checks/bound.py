@@ -11,7 +11,7 @@ from scipy import special
 from reparam.verification.arrays import Array
 from reparam.verification.context import Context, Verdict, failed, passed
 from reparam.verification.functions import UserError
-from reparam.verification.measurements.terms import Term, close
+from reparam.verification.measurements.terms import close
 from reparam.verification.oracle import log_mean_exp
 from reparam.verification.randomness import SEED
 
@@ -115,7 +115,10 @@ def _increase(asked: Callable[[Array], Array]) -> str:
     """The bound averaged over all subsets of K of eight samples: exact, no chance in it."""
     log_w = _example()[0]
     subsets = {size: np.array(list(itertools.combinations(log_w, size))) for size in (1, SAMPLES)}
-    means = {size: float(asked(w).mean()) if asked(w).size > 1 else float(asked(w[:1]).ravel()[0]) for size, w in subsets.items()}
+    means = {
+        size: float(asked(w).mean()) if asked(w).size > 1 else float(asked(w[:1]).ravel()[0])
+        for size, w in subsets.items()
+    }
     return ", ".join(f"K = {size}: {mean:.4g}" for size, mean in means.items())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from reparam.verification.arrays import Array
@@ -66,7 +67,7 @@ def _calls(context: Context) -> Iterator[tuple[str, Callable[[float, float], Arr
 
     if context.subject.has("sample"):
         sampler = context.sampler
-        yield "sample", lambda mean, raw: sampler.draw(wide(mean), wide(raw), precision="float32")
+        yield "sample", lambda mean, raw: sampler.draw(*sampler.constant(mean, raw, sampler.batch), precision="float32")
     if context.subject.has("kl"):
         kl = context.function("kl")
         yield "kl", lambda mean, raw: kl(wide(mean), wide(raw), precision="float32")

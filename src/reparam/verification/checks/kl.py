@@ -149,7 +149,7 @@ def _grid() -> tuple[Array, Array]:
 
 
 def _values(context: Context, means: Array, raws: Array) -> Array:
-    """The KL per latent without its constant; of a joint loss also without its weight, of which beta-effective tells."""
+    """The KL per latent without its constant; of a joint loss also without its weight: beta-effective tells that."""
     values = context.kl.per_latent(means, raws) - context.kl.constant
     return values if context.subject.has("kl") else values / context.kl.factor
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from reparam.verification.arrays import Array
 from reparam.verification.context import Context, SkipCheck, Verdict, failed, passed, warned
+from reparam.verification.functions import UserError
 from reparam.verification.measurements.reconstruction import Kind, ReconstructionMeasurement
 from reparam.verification.measurements.terms import close
-from reparam.verification.functions import UserError
 
 ALIASES = {"normal": "gaussian", "mse": "gaussian", "bce": "bernoulli"}
 MASS = 5e-3

@@ -51,7 +51,9 @@ def weighed_against(context: Context) -> str | None:
         return None
     latents = context.latent_dim if kl.averages_latents else 1
     if features > 1 and latents > 1:
-        return f"the KL is a mean over latents: effective β P/D times {weight:.4g}, here {features * weight / latents:.4g}"
+        return (
+            f"the KL is a mean over latents: effective β P/D times {weight:.4g}, here {features * weight / latents:.4g}"
+        )
     given = [a.name for a in context.function("loss").call.arguments if role(a.name) == "weight"]
     if features > 1 and given:
         return f"the KL's weight {given[0]} is an argument: it must be of the size 1/P for an ELBO"
@@ -103,7 +105,7 @@ def batch_reduction_consistent(context: Context) -> Verdict:
 
 
 def _written_batch(context: Context) -> str | None:
-    """Where the loss divides a KL summed over the batch by the batch size of training, written out: right at that size."""
+    """Where a KL summed over the batch is divided by the batch size of training, written out: right at that size."""
     if not context.is_split or context.subject.has("kl") or context.kl.absent:
         return None
     share = context.features if context.reconstruction.averages_features else 1

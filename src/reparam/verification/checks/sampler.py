@@ -6,12 +6,11 @@ import numpy as np
 
 from reparam.verification.arrays import Array
 from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed
+from reparam.verification.functions import UserError
 from reparam.verification.measurements.sampler import RAW
 from reparam.verification.measurements.terms import close
 from reparam.verification.oracle import FORMULA, gaussian_kl
 from reparam.verification.randomness import CRITICAL
-from reparam.verification.functions import UserError
-
 
 HELD = "the sampler's noise cannot be held still: let it take eps, a key, or draw from a generator that can be seeded"
 

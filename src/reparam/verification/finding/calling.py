@@ -96,7 +96,9 @@ class Call:
 
     def _once(self, given: dict[str, Any]) -> Any:
         if self.rowwise:
-            rows = [self._plain({kind: array[i] for kind, array in given.items()}) for i in range(len(given[self.roles[0]]))]
+            rows = [
+                self._plain({kind: array[i] for kind, array in given.items()}) for i in range(len(given[self.roles[0]]))
+            ]
             return module_of(rows[0]).stack(rows)
         return self._plain(given)
 
@@ -178,11 +180,11 @@ def _entry(value: dict[str, Any], job: str) -> Any:
 
 
 def _index_of(target: Callable[..., Any], job: str, count: int) -> int:
-    """Which of the returned values it is, by the names in the return statement; −1: a loss in two terms; else the first."""
+    """Which of the returned values it is, by the names in the return statement, else the first; −1: two terms."""
     body = source_of(target)
     for node in ast.walk(body) if body is not None else ():
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == count:
-            words = [snake(ast.unparse(e)) for e in node.value.elts]
+            words = [ast.unparse(e) for e in node.value.elts]
             for i, word in enumerate(words):
                 if _is_named(word, job):
                     return i
@@ -202,7 +204,8 @@ def _is_named(word: str, job: str) -> bool:
         return role(word) == "kl"
     if job == "reconstruction_loss":
         return role(word) == "reconstruction"
-    return ("loss" in word or "elbo" in word or "+" in word) and role(word) not in ("kl", "reconstruction")
+    total = "loss" in word.lower() or "elbo" in word.lower() or "+" in word
+    return total and role(word) not in ("kl", "reconstruction")
 
 
 def _half_exponential(raw: Any) -> Any:

@@ -12,7 +12,10 @@ from reparam.verification.finding.words import snake
 
 GUESSES: tuple[tuple[str, Any], ...] = (
     (r"(in_|image_|img_|input_|n_|num_)?channels?(_num)?$|^nc$|^in_ch\w*$|^channel_num$", 3),
-    (r"(latent|z|nz|code|embedding|bottleneck)(_?(dims?|size|features|vars?|variable_size|n))?$|^n_?z$|^dim_?z$|^nlatent\w*$", 4),
+    (
+        r"(latent|z|nz|code|embedding|bottleneck)(_?(dims?|size|features|vars?|variable_size|n))?$|^n_?z$|^dim_?z$|^nlatent\w*$",
+        4,
+    ),
     (r"(input|x|in|data|image|img|output|out|feature\w*|original)_?(dims?|size|features|n)?$|^din$|^dout$", 784),
     (r"(image|img|input|output|x|data)_?(shape|size)$", (1, 28, 28)),
     (r"(num_|n_)?(classes|labels)$", 10),
@@ -46,13 +49,8 @@ def instance_of(owner: type) -> Any:
             made = owner(**arguments)
         except (Exception, SystemExit):
             continue
-        return _evaluated(made)
+        return made
     return _bare(owner)
-
-
-def _evaluated(made: Any) -> Any:
-    """A network as in training: what is audited is the loss that is trained with."""
-    return made
 
 
 def _guessed(owner: type, required_only: bool) -> dict[str, Any]:
@@ -83,7 +81,7 @@ def _bare(owner: type) -> Any:
     torch = sys.modules.get("torch")
     defaults = {name: value for name, value in _guessed(owner, required_only=False).items() if name != "self"}
     if torch is not None and isinstance(getattr(torch, "nn", None), ModuleType) and issubclass(owner, torch.nn.Module):
-        made = owner.__new__(owner)
+        made: Any = object.__new__(owner)
         torch.nn.Module.__init__(made)
     else:
         made = Bare(owner)

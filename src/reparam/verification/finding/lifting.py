@@ -62,7 +62,7 @@ class _Flat(ast.NodeTransformer):
     def __init__(self, names: set[str]):
         self.names = names
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802 - the visitor's name
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         key = _key(node)
         if key in self.names:
             return ast.copy_location(ast.Name(key.replace(".", "__"), node.ctx), node)
@@ -115,7 +115,9 @@ class _Slice:
         here = dict(self.steps[position].branches) if position < len(self.steps) else {}
         for i in range(position - 1, -1, -1):
             step = self.steps[i]
-            if name in step.binds and all(here.get(at, taken) == taken and (taken or at in here) for at, taken in step.branches):
+            if name in step.binds and all(
+                here.get(at, taken) == taken and (taken or at in here) for at, taken in step.branches
+            ):
                 return i
         return None
 
@@ -148,7 +150,9 @@ def _from_network(node: ast.AST) -> bool:
     for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
         called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         known = ELEMENTWISE.match(called) or NOISE.search(called) or ROLES["kl"].match(snake(called))
-        if not (known or ROLES["reconstruction"].match(snake(called)) or "loss" in snake(called) or "log" in snake(called)):
+        if not (
+            known or ROLES["reconstruction"].match(snake(called)) or "loss" in snake(called) or "log" in snake(called)
+        ):
             return isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)
     return False
 
@@ -174,7 +178,11 @@ def loads(node: ast.AST) -> list[str]:
 
 def _walk(node: ast.AST) -> Iterator[str]:
     called = node.func if isinstance(node, ast.Call) else None
-    if isinstance(node, ast.Attribute) and _key(node) and role(node.attr) in LATENT | OBSERVED | {"kl", "reconstruction", "key", "z"}:
+    if (
+        isinstance(node, ast.Attribute)
+        and _key(node)
+        and role(node.attr) in LATENT | OBSERVED | {"kl", "reconstruction", "key", "z"}
+    ):
         yield _key(node)
         return
     if isinstance(node, ast.Name):
@@ -200,7 +208,9 @@ def _bound_inside(node: ast.AST) -> set[str]:
         bound |= {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
         bound |= {a.arg for a in (arguments.vararg, arguments.kwarg) if a}
         if isinstance(each, ast.FunctionDef):
-            bound |= {n.id for s in each.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            bound |= {
+                n.id for s in each.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            }
     return bound
 
 

@@ -58,12 +58,17 @@ def _enough(found: Found) -> bool:
     names = set(found.candidates)
     sampler = found.candidates.get("sample", [])
     direct = bool(sampler) and not POSITIVE.match(snake(sampler[0].named("raw")))
-    return (direct and ("loss" in names or {"kl", "reconstruction_loss"} <= names)) or set(CANONICAL) - {"log_q"} <= names
+    return (direct and ("loss" in names or {"kl", "reconstruction_loss"} <= names)) or set(CANONICAL) - {
+        "log_q"
+    } <= names
 
 
 def _of_module(module: ModuleType, found: Found, classes: bool) -> None:
     for name, value in list(vars(module).items()):
-        if name.startswith("__") or getattr(value, "__module__", None) not in (module.__name__, *_sibling_names(module)):
+        if name.startswith("__") or getattr(value, "__module__", None) not in (
+            module.__name__,
+            *_sibling_names(module),
+        ):
             continue
         if inspect.isclass(value) and classes:
             _of_class(value, found, bonus=0 if value.__module__ == module.__name__ else -5)
@@ -73,13 +78,13 @@ def _of_module(module: ModuleType, found: Found, classes: bool) -> None:
 
 def _of_class(owner: type, found: Found, bonus: int) -> None:
     names = [name for name in dir(owner) if not name.startswith("__") and (job(name) or name in CANONICAL)]
-    call = job(owner.__name__) if hasattr(owner, "call") or hasattr(owner, "forward") or "__call__" in vars(owner) else None
+    call = (
+        job(owner.__name__)
+        if hasattr(owner, "call") or hasattr(owner, "forward") or "__call__" in vars(owner)
+        else None
+    )
     if names or call:
-        _of_holder(_lazy(owner), found, bonus, owner)
-
-
-def _lazy(owner: type) -> Any:
-    return instance_of(owner)
+        _of_holder(instance_of(owner), found, bonus, owner)
 
 
 def _of_holder(holder: Any, found: Found, bonus: int, owner: type | None = None) -> None:
@@ -90,13 +95,19 @@ def _of_holder(holder: Any, found: Found, bonus: int, owner: type | None = None)
     public = [name for name in _names(holder, owner) if not name.startswith("__")]
     for name in public:
         value = _attribute(holder, name)
-        if callable(value) and not inspect.isclass(value) and not isinstance(value, ModuleType):
+        if callable(value) and not inspect.isclass(value) and not _of_a_framework(value):
             _candidate(name, value, found, title, bonus + 1)
     if owner is not None and job(owner.__name__):
         for name in ("call", "forward", "__call__"):
             if name in vars(owner):
                 _candidate(owner.__name__, getattr(holder, name), found, "", bonus + 1)
                 break
+
+
+def _of_a_framework(value: Any) -> bool:
+    """Whether a method is inherited from the framework's own class."""
+    root = str(getattr(value, "__module__", "")).partition(".")[0]
+    return isinstance(value, ModuleType) or root in ("torch", "keras", "tensorflow", "flax", "haiku", "equinox")
 
 
 def _names(holder: Any, owner: type | None) -> list[str]:
@@ -169,7 +180,7 @@ def _job_of(name: str, roles: set[str]) -> str | None:
     return "reconstruction_loss" if family == "loss" and {"x", "decoded"} <= roles and "mean" not in roles else None
 
 
-def _formulas(
+def _formulas(  # noqa: PLR0917 - one place to search in
     tree: ast.Module, module: ModuleType, holder: Any, found: Found, demand: Callable[[Any], None], bonus: int
 ) -> None:
     """Enter the formulas of a file: assignments to z, kl, a reconstruction or a loss, and what functions return."""
@@ -205,7 +216,7 @@ def _formula_job(name: str) -> str | None:
     return "loss" if job(name) == "loss" or word in ("total", "cost") else None
 
 
-def _lifted(
+def _lifted(  # noqa: PLR0917 - a formula and where it stands
     formula: Formula, kind: str, body: Body, module: ModuleType, holder: Any, demand: Callable[[Any], None]
 ) -> Call | None:
     """The formula as a candidate, where its free names are roles, the object itself, or known to the module."""
@@ -216,7 +227,10 @@ def _lifted(
         meaning = "key" if snake(name).endswith("rngs") else role(name)
         if name == "self":
             bindings["self"] = _self(body.owner, module, holder)
-        elif meaning in ("mean", "raw", "x", "decoded", "z", "eps", "key", "kl", "reconstruction") and meaning not in taken:
+        elif (
+            meaning in ("mean", "raw", "x", "decoded", "z", "eps", "key", "kl", "reconstruction")
+            and meaning not in taken
+        ):
             taken[meaning] = name
             free.append(name)
             arguments.append(Argument(name.replace(".", "__"), (meaning,)))
@@ -229,9 +243,13 @@ def _lifted(
         return None
     function = _compiled(formula, module, bindings, free)
     title = f"{formula.name} in {formula.owner or 'the file'}, line {formula.line} ({', '.join(free)})"
-    negated = bool(job_found in ("loss", "reconstruction_loss") and BOUND_NAMES.search(snake(formula.name.removesuffix("()"))))
+    negated = bool(
+        job_found in ("loss", "reconstruction_loss") and BOUND_NAMES.search(snake(formula.name.removesuffix("()")))
+    )
     rank = {"self": 1}.get("self" if "self" in bindings else "", 2) + (2 if formula.name.endswith("()") else 0)
-    return Call(job_found, title, function, tuple(arguments), rank=rank, negated=negated, owner=formula.owner.partition(".")[0])
+    return Call(
+        job_found, title, function, tuple(arguments), rank=rank, negated=negated, owner=formula.owner.partition(".")[0]
+    )
 
 
 def _formula_fits(kind: str, taken: set[str], formula: Formula) -> str | None:
@@ -251,7 +269,9 @@ def _compiled(formula: Formula, module: ModuleType, bindings: dict[str, Any], fr
     names = {name: value for name, value in bindings.items() if name != "self"}
     scope = {**vars(module), **names}
     order = [*(["self"] if "self" in bindings else []), *free]
-    code = Formula(formula.name, formula.statements, formula.value, tuple(order), formula.owner, formula.line).code(file)
+    code = Formula(formula.name, formula.statements, formula.value, tuple(order), formula.owner, formula.line).code(
+        file
+    )
     exec(compile(code, file, "exec"), scope)
     function: Any = scope["lifted"]
     function.syntax = code.body[0]

@@ -125,7 +125,7 @@ def _compared(name: str, body: ast.FunctionDef | None) -> Any:
 
 
 def _starred(name: str, body: ast.FunctionDef | None) -> list[Argument]:
-    """What ``*args`` holds, by the names that the body gives to ``args[0]``, ``args[1]``, …"""
+    """What ``*args`` holds, by the names that the body gives to ``args[0]``, ``args[1]`` and so on."""
     found: dict[int, str] = {}
     for target, index in _indexed(name, body):
         if isinstance(index, int):
@@ -137,7 +137,7 @@ def _starred(name: str, body: ast.FunctionDef | None) -> list[Argument]:
 
 
 def _keywords(name: str, body: ast.FunctionDef | None) -> list[Argument]:
-    """What the body takes out of ``**kwargs`` by ``kwargs["…"]``."""
+    """What the body takes out of ``**kwargs`` by name."""
     arguments = []
     for node in ast.walk(body) if body is not None else ():
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == name:
@@ -170,7 +170,9 @@ def _taken_apart(name: str, body: ast.FunctionDef | None) -> tuple[tuple[str, ..
     for node in ast.walk(body) if body is not None else ():
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Call):
             called = ast.unparse(node.value.func)
-            split = called.endswith(("chunk", "split")) and name in ast.unparse(node.value).replace(called, called + " ")
+            split = called.endswith(("chunk", "split")) and name in ast.unparse(node.value).replace(
+                called, called + " "
+            )
             parts = tuple(role(getattr(e, "id", "")) or "" for e in node.targets[0].elts)
             if split and set(parts) == {"mean", "raw"}:
                 return parts, True

@@ -12,7 +12,17 @@ from reparam.verification.finding.calling import Call, Layout
 from reparam.verification.finding.signatures import source_of
 from reparam.verification.finding.words import snake
 
-IMAGES = ((1, 28, 28), (28, 28, 1), (28, 28), (3, 32, 32), (3, 64, 64), (1, 64, 64), (1, 32, 32), (64, 64, 3), (32, 32, 3))
+IMAGES = (
+    (1, 28, 28),
+    (28, 28, 1),
+    (28, 28),
+    (3, 32, 32),
+    (3, 64, 64),
+    (1, 64, 64),
+    (1, 32, 32),
+    (64, 64, 3),
+    (32, 32, 3),
+)
 MOST = 40
 """Combinations that are tried."""
 
@@ -22,7 +32,9 @@ def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[La
     numbers = numbers_of(call)
     shapes = [first.shape]
     if free_shape and {"x", "decoded"} & call.takes:
-        shapes += [(n,) for n in numbers if n >= 8] + list(IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ())
+        shapes += [(n,) for n in numbers if n >= 8] + list(
+            IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ()
+        )
     counts = [first.count, *_sizes(call, ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size"))]
     dims = [first.latent_dim, *_sizes(call, ("latent_dim", "z_dim", "nz", "latent_size", "z_size", "n_latent", "zdim"))]
     dims += [n for n in numbers if 2 <= n <= 256]

@@ -16,7 +16,8 @@ SPREAD = r"(std(dev|s)?|sigmas?|sd|scales?|vars?|variances?)(_?(sq|squared|2))?"
 ROLES: dict[str, re.Pattern[str]] = {
     "mean": re.compile(PREFIX + r"(mu|mus|means?|locs?|avg)" + SUFFIX),
     "raw": re.compile(
-        PREFIX + rf"((log|ln|raw|pre|half_log)_?{SPREAD}|{SPREAD}|log_?s(ig|2|_sq)?|raw|rho|lv|lvs|logits_var|{SPREAD}_arg"
+        PREFIX
+        + rf"((log|ln|raw|pre|half_log)_?{SPREAD}|{SPREAD}|log_?s(ig|2|_sq)?|raw|rho|lv|lvs|logits_var|{SPREAD}_arg"
         rf"|{SPREAD}_raw|logprec|log_precision)" + SUFFIX
     ),
     "eps": re.compile(r"^(eps|epsilon|epsilons|noise|e|u|esp|rand_sample|randoms?)(_?z|_?sample)?$"),
@@ -31,8 +32,12 @@ ROLES: dict[str, re.Pattern[str]] = {
         r"^(x|xs|x_?\d?|inputs?|data|target\w*|images?|imgs?|batch|original\w*|orig|origin|observed|x_in|x_true|y_true|true_x"
         r"|labels?|input_\w+|x_(batch|flat|input|target|train|data|img)|real|sample_x|batch_x|bx|img_in|gt|\w+_images?|obs)$"
     ),
-    "z": re.compile(r"^(zs?|z_?\d?|z_?samples?|latents?|latent_(z|samples?|codes?)|samples?|sampled_z|sample_z|codes?)$"),
-    "kl": re.compile(r"^(\w+_)?(kl|kld|klds|dkl|kl_?div\w*|kullback\w*)(_\w+)?$|^latent_loss$|^regulari[sz]ation_loss$"),
+    "z": re.compile(
+        r"^(zs?|z_?\d?|z_?samples?|latents?|latent_(z|samples?|codes?)|samples?|sampled_z|sample_z|codes?)$"
+    ),
+    "kl": re.compile(
+        r"^(\w+_)?(kl|kld|klds|dkl|kl_?div\w*|kullback\w*)(_\w+)?$|^latent_loss$|^regulari[sz]ation_loss$"
+    ),
     "reconstruction": re.compile(
         r"^(\w+_)?(bce|mse|nll|xent|marginal_likelihood|likelihood|cross_?ent\w*)(_\w+)?$"
         r"|^(re(con|c|const|cons|construct|construction|constr|production|produce|generation)\w*|generation|decoder|image|img|pixel)"
@@ -52,7 +57,9 @@ JOBS: dict[str, re.Pattern[str]] = {
         r"re_?para?met|reparam|^sampl(e|ing|er)(_?(z|latents?|gaussian|posterior|normal|q|codes?|latent_space|from_q|layer))?$"
         r"|^z$|^(rsample|get_z|encode_z|z_sampl\w+|gaussian_sampl\w+|latent_sampl\w+|draw_z|noise_reparam\w*|gaussian_rsample|stochastic\w*)$"
     ),
-    "loss": re.compile(r"loss|elbo|criterion|objective|(^|_)cost|reconstruct|recon|^(bce|mse|nll)|likelihood|cross_entropy"),
+    "loss": re.compile(
+        r"loss|elbo|criterion|objective|(^|_)cost|reconstruct|recon|^(bce|mse|nll)|likelihood|cross_entropy"
+    ),
     "log_q": re.compile(r"log_?q|log_?normal|gaussian_log|log_density|normal_logp|log_gauss|gaussian_likelihood"),
 }
 """Job → how a function for it is called; what its arguments are has the last word."""

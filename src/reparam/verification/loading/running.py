@@ -22,7 +22,14 @@ from typing import Any
 
 from reparam.errors import DataError, UnknownNameError
 from reparam.verification.loading.definitions import assigned, definitions, has_script
-from reparam.verification.loading.standins import Finder, MissingError, StandIn, from_sibling, standing_in
+from reparam.verification.loading.standins import (
+    Finder,
+    MissingError,
+    StandIn,
+    from_sibling,
+    old_interfaces,
+    standing_in,
+)
 from reparam.verification.loading.targets import Target, located
 
 
@@ -75,7 +82,7 @@ class _Runner:
 
     def __init__(self, target: Target, definitions_only: bool | None):
         self.target, self.file = target, str(target.path)
-        source = target.source()
+        self.source = source = target.source()
         if target.path.suffix == ".ipynb":  # so that a function's source can be had
             linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         try:
@@ -159,6 +166,8 @@ class _Runner:
     def _run(self, statement: ast.stmt) -> None:
         code = compile(ast.Module([statement], []), self.file, "exec", flags=self.flags, dont_inherit=True)
         exec(code, vars(self.module))
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            old_interfaces(self.module, self.source)
 
     def _stand_in(self, statement: ast.Import | ast.ImportFrom) -> None:
         """The names of a failed import, from a sibling file where one defines them."""

@@ -6,8 +6,9 @@ import ast
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -24,7 +25,7 @@ class MissingError(ImportError):
 class StandIn(ModuleType):
     """Anything of a package that is not installed: imported, passed on, subclassed and annotated with, but not used."""
 
-    __path__: Sequence[str] = ()
+    __path__ = []  # noqa: RUF012 - what a package has
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
@@ -32,10 +33,11 @@ class StandIn(ModuleType):
         return StandIn(f"{self.__name__}.{name}")
 
     def __getitem__(self, key: object) -> StandIn:
+        """Return itself, for annotations."""
         return self
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        if len(arguments) == 1 and not options and isinstance(arguments[0], type | Callable):  # type: ignore[arg-type]
+        if len(arguments) == 1 and not options and callable(arguments[0]):
             return arguments[0]  # a decorator
         raise MissingError(f"{self.__name__.partition('.')[0]} is not installed ({self.__name__} is called)")
 
@@ -99,3 +101,22 @@ def from_sibling(package: str, name: str, folders: list[Path]) -> Any:
             if any(isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name for node in tree.body):
                 return getattr(importlib.import_module(f"{package}.{path.stem}"), name)
     raise MissingError(f"cannot import {name} from {package}")
+
+
+def old_interfaces(module: ModuleType, source: str) -> None:
+    """Names of Keras 2's backend and of TensorFlow 1, where the installed version keeps them elsewhere."""
+    for name, value in list(vars(module).items()):
+        if not isinstance(value, ModuleType) or isinstance(value, StandIn):
+            continue
+        if value.__name__.endswith("keras.backend") and not hasattr(value, "random_normal"):
+            legacy = _imported("keras.src.legacy.backend")
+            setattr(module, name, legacy or value)
+        elif value.__name__ == "tensorflow" and re.search(rf"\b{name}\.(placeholder|random_normal|log)\(", source):
+            setattr(module, name, _imported("tensorflow.compat.v1") or value)
+
+
+def _imported(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

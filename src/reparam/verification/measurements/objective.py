@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from reparam.verification.arrays import Array
-from reparam.verification.measurements.examples import Examples
-from reparam.verification.measurements.terms import Term
 from reparam.verification.finding.signatures import Argument
 from reparam.verification.functions import Function, UserError
+from reparam.verification.measurements.examples import Examples
+from reparam.verification.measurements.terms import Term
 from reparam.verification.subject import Subject
 
 Rows = Callable[..., Array]

@@ -77,8 +77,10 @@ class SamplerMeasurement:
             return self.function.call.layout.count
         return BATCH
 
-    def draw(self, mean: Array, raw: Array, eps: Array | None = None, seed: int = SEED, precision: str | None = None) -> Array:
-        """z for the noise handed over (exact noise by default), else for noise of its own with every generator seeded."""
+    def draw(
+        self, mean: Array, raw: Array, eps: Array | None = None, seed: int = SEED, precision: str | None = None
+    ) -> Array:
+        """z for the noise handed over (by default exact), else for noise of its own with every generator seeded."""
         arrays = [mean, raw]
         if self.given:
             arrays.append(self.exact(len(mean)) if eps is None else eps)
@@ -188,7 +190,9 @@ class SamplerMeasurement:
     def _sharing(self) -> Trouble | None:
         if self.given:
             return None
-        shared = [n for n, axis in (("data of the batch", 0), ("latents", 1)) if np.all(np.ptp(self._held, axis=axis) == 0.0)]
+        shared = [
+            n for n, axis in (("data of the batch", 0), ("latents", 1)) if np.all(np.ptp(self._held, axis=axis) == 0.0)
+        ]
         if not shared or (self.latent_dim == 1 and shared == ["latents"]):
             return None
         return Trouble(f"all {' and '.join(shared)} share one ε", "draw eps of the same shape as the mean")

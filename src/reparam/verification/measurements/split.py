@@ -82,11 +82,12 @@ class Split:
         return np.zeros((count, latents)), np.full((count, latents), self.stationary)
 
     def _kl(self, mean: NDArray[np.float64], raw: NDArray[np.float64]) -> Array:
-        return self._loss(mean, raw) - self._loss(*self._prior(*mean.shape)) + self.constant * mean.shape[1]
+        prior = self._loss(*self._prior(len(mean), mean.shape[1]))
+        return np.asarray(self._loss(mean, raw) - prior + self.constant * mean.shape[1])
 
     def _reconstruction(self, x: NDArray[np.float64], decoded: NDArray[np.float64]) -> Array:
         dim = self.examples.latent_dim
-        return self.function(x, *self._prior(len(x), dim), decoded) - self.constant * dim
+        return np.asarray(self.function(x, *self._prior(len(x), dim), decoded) - self.constant * dim)
 
     @property
     def kl(self) -> Part:
