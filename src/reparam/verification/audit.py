@@ -150,7 +150,7 @@ class _Engine:
             source, fix = str(error), ""
         elif isinstance(error, UserError):
             source = error.name
-            fix = "mend the function; where it needs other sizes, declare LATENT_DIM and DATA so that the arrays have them"
+            fix = "mend the function, or declare LATENT_DIM and DATA where it needs arrays of other sizes"
         else:
             source, fix = "DATA", "DATA: an (N, P) array of numbers, or a function without arguments that gives one"
         failed = (one.name for one in CHECKS if source in one.needs and self._status(one.name) == "fail")

@@ -139,7 +139,9 @@ class Context:
         """The measured KL, a function of its own or the part of the loss that leaves the prior."""
         own: Numeric = self._given_z(self.function("kl")) if self.subject.has("kl") else self.split.kl
         if isinstance(own, Function) and self.is_random(own):
-            raise CannotTell("the KL is a Monte Carlo estimate: kl-matches-sampler compares it in expectation")
+            raise SkipCheck("the KL is a Monte Carlo estimate, which kl-matches-sampler compares in expectation")
+        if not isinstance(own, Function) and self.split.capacity is not None:
+            raise CannotTell(f"{self.split.capacity}; its formula cannot be read off such a loss")
         return DivergenceMeasurement(own, self.examples)
 
     @cached_property
@@ -165,10 +167,8 @@ class Context:
         return scale_named(self.subject.declared.scale) if self.subject.declared.scale else None
 
     def _closed_form(self) -> Callable[..., Array]:
-        """The KL in nats of the σ(·) that the KL itself shows, else of the sampler's or the declared one."""
+        """The KL in nats of the σ(·) that the KL itself shows; the KL as it is where it shows none."""
         name = self.kl.recognition.name if np.isfinite(self.kl.factor) and self.kl.factor else None
-        if name is None and self.subject.has("sample") and not self.sampler.trouble:
-            name = self.sampler.recognition.name
         try:
             log_std = scale_named(str(name))
         except ValueError:

@@ -21,6 +21,7 @@ def support(context: Context) -> Verdict:
     if not context.has("reconstruction_loss"):
         return _data_alone(context, claimed)
     measured = context.reconstruction
+    _ = context.kl if context.is_split and not context.subject.has("kl") else None  # a floor or a capacity stays in it
     if measured.shift_invariant:
         return passed("a softmax over the features: categorical")
     kind = measured.kind

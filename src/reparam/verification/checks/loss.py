@@ -14,8 +14,6 @@ MENDED = "loss = reconstruction + β·KL"
 
 def is_their_sum(context: Context) -> Verdict:
     """The loss is an affine function of its terms with weight 1 for the reconstruction and no constant."""
-    if context.is_split and context.split.capacity is not None:
-        return passed(context.split.capacity)
     if context.is_split and not context.subject.has("kl") and context.kl.absent:
         return failed("the loss depends on neither mean nor raw: the KL does not enter", MENDED)
     fit = context.objective.combination

@@ -54,13 +54,10 @@ def found_in(holder: Any, module: ModuleType | None, tree: ast.Module | None, de
 
 
 def _enough(found: Found) -> bool:
-    """Whether a sampler and a loss, or a sampler and both terms, were found as functions; then nothing is lifted."""
-    names = set(found.candidates)
+    """Whether a sampler and a loss were found as functions; then nothing is lifted."""
     sampler = found.candidates.get("sample", [])
     direct = bool(sampler) and not POSITIVE.match(snake(sampler[0].named("raw")))
-    return (direct and ("loss" in names or {"kl", "reconstruction_loss"} <= names)) or set(CANONICAL) - {
-        "log_q"
-    } <= names
+    return direct and "loss" in found.candidates
 
 
 def _of_module(module: ModuleType, found: Found, classes: bool) -> None:

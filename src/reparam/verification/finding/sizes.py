@@ -71,9 +71,9 @@ def _read(call: Call) -> dict[str, int]:
     """Integers among the globals that the function reads and the attributes of its object."""
     function = inspect.unwrap(call.target)
     names = set(getattr(getattr(function, "__code__", None), "co_names", ()))
-    scopes: list[dict[str, Any]] = [getattr(function, "__globals__", {})]
-    scopes.append(getattr(getattr(function, "__self__", None), "__dict__", {}))
-    read = {name: scope[name] for scope in scopes for name in names if name in scope}
+    scope, owner = getattr(function, "__globals__", {}), getattr(function, "__self__", None)
+    read: dict[str, Any] = {name: scope[name] for name in names if name in scope}
+    read |= {name: getattr(owner, name, None) for name in names if name not in read}
     return {name: value for name, value in read.items() if isinstance(value, int) and not isinstance(value, bool)}
 
 

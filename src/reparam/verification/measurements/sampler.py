@@ -184,7 +184,7 @@ class SamplerMeasurement:
             return Trouble("z is the mean: there is no noise", "return mean + std * eps with eps drawn from N(0, 1)")
         return Trouble(
             "two calls gave the same z: the noise is the same on every call",
-            "draw new noise on every call: a fixed key or seed inside sample repeats it (take eps or key as an argument)",
+            "draw new noise on every call: a fixed key or seed inside sample repeats it (take eps or a key)",
         )
 
     def _sharing(self) -> Trouble | None:

@@ -73,7 +73,7 @@ class Split:
             return None
         bottom = float(slopes[0])
         if np.isclose(bottom, -top, rtol=1e-2):
-            return f"the KL enters as γ·|KL − C|, a capacity: γ {top / (0.25 * self.examples.latent_dim):.4g}"
+            return f"the KL enters as γ·|KL − C|, a capacity, γ {top / (0.25 * self.examples.latent_dim):.4g}"
         if abs(bottom) < 1e-2 * top:
             return "the KL enters only above a floor: free bits"
         return None
