@@ -14,7 +14,7 @@ from reparam.verification.measurements.divergence import DivergenceMeasurement
 from reparam.verification.measurements.examples import Examples
 from reparam.verification.measurements.objective import ObjectiveMeasurement
 from reparam.verification.measurements.reconstruction import ReconstructionMeasurement
-from reparam.verification.measurements.sampler import SamplerMeasurement
+from reparam.verification.measurements.sampler import RAW, SamplerMeasurement
 from reparam.verification.measurements.split import Split
 from reparam.verification.oracle import LogStd, gaussian_kl, scale_named
 from reparam.verification.randomness import SEED, fixed_noise
@@ -118,7 +118,14 @@ class Context:
             raise CannotTell(
                 "the loss draws noise of its own: its KL is seen only on average (take z or eps as an argument)"
             )
-        return Split(loss, self.examples)
+        return Split(loss, self.examples, self._unit)
+
+    @property
+    def _unit(self) -> float:
+        """The raw number at which the sampler has σ = 1; 0 where that is not known."""
+        if not self.subject.has("sample") or self.sampler.trouble is not None or self.sampler.log_std[-1] < 0:
+            return 0.0
+        return float(np.interp(0.0, self.sampler.log_std, RAW))
 
     def _given_z(self, function: Function) -> Function:
         """A function that is given a z draws it with the sampler's own σ."""

@@ -123,11 +123,13 @@ def _first_layout(declared: Declarations) -> Layout:
 def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], source: str) -> None:
     """For each job the first candidate that works, all at sizes on which they agree."""
     first = subject.layout
-    for job in ("loss", "reconstruction_loss", "sample", "kl", "bound", "log_q"):
+    for job in ("loss", "reconstruction_loss", "kl", "sample", "bound", "log_q"):
         if job == "log_q" and (subject.has("kl") or subject.has("loss")):
             continue
         inside = job in ("kl", "reconstruction_loss") and subject.has("loss")  # its terms are had by splitting it
         calls = [call for call in found.candidates.get(job, []) if not (inside and call.is_formula)]
+        if job == "sample" and any(f.call.coordinate != "raw" for f in subject.functions.values()):
+            calls.sort(key=lambda call: not POSITIVE.match(snake(call.named("raw"))))  # as the KL: σ itself
         tried = [Function(job, call, frameworks) for call in calls]
         for function in tried:
             options = layouts(first, function.call, source, free_shape=subject.layout.shape == first.shape)

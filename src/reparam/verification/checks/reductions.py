@@ -119,7 +119,7 @@ def _written_batch(context: Context) -> str | None:
 
 def _terms(context: Context) -> dict[str, Term]:
     terms: dict[str, Term] = {}
-    if context.has("kl"):
+    if context.has("kl") and not (context.is_split and context.kl.absent):
         terms["kl"] = context.kl.term
     if context.has("reconstruction_loss"):
         terms["reconstruction_loss"] = context.reconstruction.term

@@ -86,17 +86,17 @@ class Body:
     owner: str = ""
     targets: list[tuple[str, ast.expr, int]] = field(default_factory=list)
 
-    def formula(self, name: str, value: ast.expr, position: int, sampling: bool) -> Formula:
-        """Slice backwards from ``value``, the right-hand side at ``position``."""
-        slicer = _Slice(self.steps, sampling)
+    def formula(self, name: str, value: ast.expr, position: int, sampling: bool, shallow: bool = False) -> Formula:
+        """Slice backwards from ``value``, the right-hand side at ``position``; ``shallow``: not behind the scale."""
+        slicer = _Slice(self.steps, sampling, shallow)
         slicer.need(value, position)
         statements = tuple(self.steps[i].node for i in sorted(slicer.kept))
         return Formula(name, statements, value, tuple(slicer.free), self.owner, value.lineno)
 
 
 class _Slice:
-    def __init__(self, steps: list[_Step], sampling: bool):
-        self.steps, self.sampling = steps, sampling
+    def __init__(self, steps: list[_Step], sampling: bool, shallow: bool):
+        self.steps, self.sampling, self.shallow = steps, sampling, shallow
         self.kept: set[int] = set()
         self.free: list[str] = []
 
@@ -128,7 +128,7 @@ class _Slice:
             return True
         if kind in ("kl", "reconstruction", "weight", "eps", None) or (kind == "z" and self.sampling):
             return kind is not None or not _from_network(node)
-        if kind not in LATENT | OBSERVED:
+        if kind not in LATENT | OBSERVED or (self.shallow and kind == "raw"):
             return False
         side = LATENT if kind in LATENT else OBSERVED
         return self._within(node, side, i)

@@ -189,11 +189,12 @@ def _formulas(  # noqa: PLR0917 - one place to search in
             kind = _formula_job(name)
             if kind is None:
                 continue
-            formula = body.formula(name, value, position, sampling=kind == "sample")
-            call = _lifted(formula, kind, body, module, holder, demand)
-            if call is not None:
-                call.rank += bonus
-                found.add(call)
+            for shallow in (False, True)[: 1 + (kind == "sample")]:
+                formula = body.formula(name, value, position, kind == "sample", shallow)
+                call = _lifted(formula, kind, body, module, holder, demand)
+                if call is not None:
+                    call.rank += bonus
+                    found.add(call)
 
 
 def _class_name(holder: Any) -> str:
@@ -243,7 +244,9 @@ def _lifted(  # noqa: PLR0917 - a formula and where it stands
     negated = bool(
         job_found in ("loss", "reconstruction_loss") and BOUND_NAMES.search(snake(formula.name.removesuffix("()")))
     )
-    rank = {"self": 1}.get("self" if "self" in bindings else "", 2) + (2 if formula.name.endswith("()") else 0)
+    rank = (1 if "self" in bindings else 2) + (2 if formula.name.endswith("()") else 0)
+    if kind == "sample" and POSITIVE.match(snake(taken["raw"])):
+        rank -= 12
     return Call(
         job_found, title, function, tuple(arguments), rank=rank, negated=negated, owner=formula.owner.partition(".")[0]
     )

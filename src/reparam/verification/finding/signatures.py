@@ -62,9 +62,12 @@ def bind(function: Callable[..., Any], name: str) -> tuple[Argument, ...]:
     bound = [argument for p in parameters for argument in _argument(p, body, name, parameters)]
     unknown = [a.name for a in bound if a.constant is Unbound]
     if unknown or not any(a.roles for a in bound):
-        positional = _by_position(parameters, name)
+        sized = [a for a in bound if not a.roles and a.constant is not Unbound]
+        positional = None if sized else _by_position(parameters, name)
         if positional is None:
-            raise Unbound(f"nothing is known of its {', '.join(unknown) or 'arguments'}")
+            lacking = f"nothing is known of its {', '.join(unknown)}"
+            prior = "takes no mean and scale, so it draws from the prior or through the model"
+            raise Unbound(lacking if unknown else prior)
         return positional
     return _distinct(bound)
 

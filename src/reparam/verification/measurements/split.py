@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,11 +19,13 @@ class Split:
     """The two parts of a joint loss L(x, mean, raw, decoded).
 
     With raw₀ where L(x, 0, ·, d) is stationary (the lowest KL has σ = 1): K = L(x, mean, raw, d) − L(x, 0, raw₀, d)
-    + c·D and R = L(x, 0, raw₀, d) − c·D, where c is what one more latent at the prior adds: 0 for a KL.
+    + c·D and R = L(x, 0, raw₀, d) − c·D, where c is what one more latent at the prior adds: 0 for a KL. ``unit``: the raw number at which the sampler has σ = 1.
     """
 
     function: Function
     examples: Examples
+    unit: float = 0.0
+    _excesses: dict[int, Array] = field(default_factory=dict, init=False)
 
     @cached_property
     def _pair(self) -> tuple[Array, Array]:
@@ -52,21 +54,21 @@ class Split:
             return 0.0
         return lowest(lambda grid: np.array([sign * self._at(0.0, float(a)) for a in grid]), reach=8.0)[0]
 
-    @cached_property
-    def constant(self) -> float:
-        """c, per latent; 0 where the number of latents cannot be changed."""
-        once = self.examples.latent_dim
-        try:
-            whole = self._at(0.0, self.stationary, 2 * once) - self._at(0.0, self.stationary)
-        except UserError:
-            return 0.0
-        per_latent = whole / once
-        return per_latent if abs(per_latent) > 1e-4 else 0.0
+    def _excess(self, count: int, latents: int) -> Array | float:
+        """c·D of N data: what as many latents more add at the prior; 0 where their number cannot be changed."""
+        dim = self.examples.latent_dim
+        if count not in self._excesses:
+            try:
+                more = self._loss(*self._prior(count, 2 * dim)) - self._loss(*self._prior(count, dim))
+            except UserError:
+                more = np.zeros(())
+            self._excesses[count] = np.where(np.abs(more) > 1e-4, more, 0.0)
+        return np.asarray(self._excesses[count] * (latents / dim))
 
     @cached_property
     def capacity(self) -> str | None:
         """In words, where the KL enters as γ·|KL − C|, or only above a floor (free bits), and not as β·KL."""
-        heights = np.array([self._at(mean, self.stationary) for mean in np.sqrt(np.linspace(0.0, 12.0, 25))])
+        heights = np.array([self._at(mean, self.unit) for mean in np.sqrt(np.linspace(0.0, 12.0, 25))])
         slopes = np.diff(heights)  # of equal steps in the KL: constant for β·KL
         top = float(slopes[-1])
         if not np.all(np.isfinite(slopes)) or top <= 0 or np.allclose(slopes, top, rtol=1e-2, atol=1e-9):
@@ -82,12 +84,12 @@ class Split:
         return np.zeros((count, latents)), np.full((count, latents), self.stationary)
 
     def _kl(self, mean: NDArray[np.float64], raw: NDArray[np.float64]) -> Array:
-        prior = self._loss(*self._prior(len(mean), mean.shape[1]))
-        return np.asarray(self._loss(mean, raw) - prior + self.constant * mean.shape[1])
+        prior = self._loss(*self._prior(*mean.shape))
+        return np.asarray(self._loss(mean, raw) - prior + self._excess(*mean.shape))
 
     def _reconstruction(self, x: NDArray[np.float64], decoded: NDArray[np.float64]) -> Array:
         dim = self.examples.latent_dim
-        return np.asarray(self.function(x, *self._prior(len(x), dim), decoded) - self.constant * dim)
+        return np.asarray(self.function(x, *self._prior(len(x), dim), decoded) - self._excess(len(x), dim))
 
     @property
     def kl(self) -> Part:
