@@ -116,13 +116,13 @@ class Call:
             else:
                 arguments.append(value)
         target = _in_transform(self.target, self.seed) if self.transformed else self.target
-        value = self._picked(target(*arguments, **options), tuple(first.shape))
+        value = self._picked(target(*arguments, **options), tuple(getattr(first, "shape", ())))
         return reshaped(value, (first.shape[0], first.shape[2])) if self.between and self.job == "sample" else value
 
     def _prepared(self, kind: str, array: Any) -> Any:
         if kind in ("x", "decoded"):
-            rows = () if self.rowwise else (array.shape[0],)
-            return reshaped(array, (*rows, *self.layout.shape))
+            rows, times = (() if self.rowwise else (array.shape[0],)), array.shape[-1] // self.layout.features
+            return reshaped(array, (*rows, *self.layout.shape[:-1], self.layout.shape[-1] * times))
         if kind == "raw" and self.coordinate != "raw":
             half = _half_exponential(array)
             return half if self.coordinate == "std" else half * half

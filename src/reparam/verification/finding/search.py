@@ -159,6 +159,8 @@ def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str
         rank -= 12  # how σ is made of the network's output is seen in a formula, not here
     negated = kind in ("loss", "reconstruction_loss") and bool(BOUND_NAMES.search(snake(name)))
     found.add(Call(kind, shown, function, arguments, rank=rank, owner=owner, negated=negated))
+    if kind == "sample" and [a.name for a in arguments] == list(CANONICAL["sample"]):  # it may be a wrapper's *args
+        found.add(Call(kind, shown, function, arguments[:2], rank=rank - 1, owner=owner))
 
 
 def _job_of(name: str, roles: set[str]) -> str | None:
