@@ -85,9 +85,10 @@ def test_a_file_as_it_is_passes(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "before", "after", "check"), [(name, *bug) for name, bugs in PLANTED.items() for bug in bugs]
+    ("name", "bug"), [pytest.param(name, bug, id=f"{name}: {bug[1]}") for name, bugs in PLANTED.items() for bug in bugs]
 )
-def test_a_planted_mistake_is_found_with_its_own_reason(name, before, after, check, tmp_path, monkeypatch):
+def test_a_planted_mistake_is_found_with_its_own_reason(name, bug, tmp_path, monkeypatch):
+    before, after, check = bug
     report = audited(copy_of(name, tmp_path, monkeypatch, (before, after)))
     assert [finding.check for finding in report.failures] == [check], report.failures
     assert report.exit_code == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,8 +135,10 @@ class Function:
                 if self._works():
                     return True
         owner = getattr(self.call.target, "__self__", None)
-        if getattr(owner, "training", False) is True and hasattr(owner, "eval"):  # it may take other values in training
-            owner.eval()
+        if getattr(owner, "training", False) is True:  # where it takes a list of outputs, in evaluation it takes one
+            own: Any = copy.copy(owner)
+            own.training = False
+            self.call = replace(self.call, target=types.MethodType(self.call.target.__func__, own))  # type: ignore[attr-defined]
             return self.settled(layouts)
         self.call = replace(self.call, layout=layouts[0], **self._ways()[0])
         self.kind = None

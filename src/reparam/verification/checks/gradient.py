@@ -126,7 +126,7 @@ def _sample_routes(context: Context, mean: Array, raw: Array) -> Iterator[Route]
     sampler = context.sampler
     if not sampler.held:
         return
-    mean, raw = (np.resize(array, (sampler.batch, array.shape[1])) for array in (mean, raw))
+    mean, raw = (np.resize(array, (sampler.batch, sampler.latent_dim)) for array in (mean, raw))
     eps = np.random.default_rng(SEED).standard_normal(mean.shape)
 
     def call(m: Array, a: Array) -> Array:

@@ -39,6 +39,8 @@ class StandIn(ModuleType):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         if len(arguments) == 1 and not options and callable(arguments[0]):
             return arguments[0]  # a decorator
+        if not arguments and not options:
+            return self  # what makes a decorator
         raise MissingError(f"{self.__name__.partition('.')[0]} is not installed ({self.__name__} is called)")
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:

@@ -14,7 +14,9 @@ class VAE(hk.Module):
 
 
 def main():
-    model = hk.transform(lambda x: VAE()(x))
+    @hk.transform
+    def model(x):
+        return VAE()(x)
 
     def loss_fn(params, rng_key, batch):
         logits, mean, var = model.apply(params, rng_key, batch)
