@@ -156,7 +156,20 @@ class Context:
         """The measured reconstruction term."""
         own = self.subject.has("reconstruction_loss")
         function: Numeric = self.function("reconstruction_loss") if own else self.split.reconstruction
-        return ReconstructionMeasurement(function, self.examples)
+        measured = ReconstructionMeasurement(function, self.examples)
+        if isinstance(function, Function) and self._is_subtracted(measured):
+            function.call = replace(function.call, negated=not function.call.negated)
+            return ReconstructionMeasurement(function, self.examples)
+        return measured
+
+    def _is_subtracted(self, measured: ReconstructionMeasurement) -> bool:
+        """Whether what rises as the outputs near the data is a log-likelihood, because the loss subtracts it."""
+        if not self.subject.has("loss") or measured.kind is None or measured.kind.factor > 0:
+            return False
+        loss = self.function("loss")
+        (mean, raw), (x, decoded) = self.examples.posteriors(1), self.examples.data(1)
+        far, near = 1.0 - x, 0.9 * x + 0.1 * decoded
+        return bool(np.mean(loss(x, mean, raw, near)) < np.mean(loss(x, mean, raw, 0.9 * far + 0.1 * decoded)))
 
     @cached_property
     def objective(self) -> ObjectiveMeasurement:

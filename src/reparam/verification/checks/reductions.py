@@ -44,6 +44,8 @@ def weighed_against(context: Context) -> str | None:
     """The effective β, where a mean over features meets a KL that is a mean too, or has a weight that was chosen."""
     try:
         kl, features = context.kl, context.features if context.reconstruction.averages_features else 1
+        if features > 1 and kl.averages_latents and not context.subject.has("loss"):
+            return f"the KL is a mean over latents: effective β P/D times its weight, P = {features} here"
         weight = kl.factor if context.is_split else context.objective.combination.kl
     except (CannotTell, SkipCheck, UserError):
         return None

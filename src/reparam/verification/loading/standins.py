@@ -37,6 +37,7 @@ class StandIn(ModuleType):
         return self
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Pass a decorated function on; anything else is a use."""
         if len(arguments) == 1 and not options and callable(arguments[0]):
             return arguments[0]  # a decorator
         if not arguments and not options:

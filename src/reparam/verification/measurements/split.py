@@ -19,8 +19,8 @@ class Split:
     """The two parts of a joint loss L(x, mean, raw, decoded).
 
     With raw₀ where L(x, 0, ·, d) is stationary (the lowest KL has σ = 1): K = L(x, mean, raw, d) − L(x, 0, raw₀, d)
-    + c·D and R = L(x, 0, raw₀, d) − c·D, where c is what one more latent at the prior adds: 0 for a KL. ``unit``: the raw
-    number at which the sampler has σ = 1.
+    + c·D and R = L(x, 0, raw₀, d) − c·D, where c is what one more latent at the prior adds: 0 for a KL.
+    ``unit``: the raw number at which the sampler has σ = 1.
     """
 
     function: Function
