@@ -167,7 +167,8 @@ def _meaning(kind: str, call: Call) -> str:
 def _coordinate(function: Function, namespaces: Namespaces) -> str:
     """Whether the function takes a number of any sign for the scale, or σ, or σ²: by what it does at −1, 1, 2 and 4.
 
-    A sampler that is given σ is odd in it (even, where it squares it) and grows with it; a KL of σ is even or not a number at −1.
+    A sampler that is given σ is odd in it (even, where it squares it) and grows with it; a KL of σ
+    is even or not a number at −1.
     """
     call = function.call
     if "raw" not in call.takes or not POSITIVE.match(snake(call.named("raw"))):
