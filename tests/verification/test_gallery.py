@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reparam.verification import verify
+from reparam.verification.audit import verify_loaded
 from reparam.verification.loading import load
 
 GALLERY = Path(__file__).parent / "gallery"
@@ -37,14 +37,14 @@ def _loaded(file: str, name: str):
 
 @pytest.mark.parametrize(("file", "name"), _classes("correct"))
 def test_correct_code_passes_every_check(file, name):
-    report = verify(*_loaded(file, name))
+    report = verify_loaded(_loaded(file, name))
     assert report.failures == ()
     assert {finding.status for finding in report.findings} & {"pass"}
 
 
 @pytest.mark.parametrize(("file", "name"), _classes("broken"))
 def test_broken_code_fails_the_right_checks_alone(file, name):
-    namespace, module = _loaded(file, name)
-    report = verify(namespace, module)
-    assert sorted(finding.check for finding in report.failures) == sorted(namespace.FAILS), report.failures
+    loaded = _loaded(file, name)
+    report = verify_loaded(loaded)
+    assert sorted(finding.check for finding in report.failures) == sorted(loaded.namespace.FAILS), report.failures
     assert all(finding.fix and finding.measured for finding in report.failures)

@@ -98,7 +98,7 @@ def _report_passes(source: str) -> bool:
     module = types.ModuleType("mutant")
     try:
         exec(compile(source, "mutant.py", "exec"), module.__dict__)
-        return verify(module).passed
+        return verify(module).exit_code == 0
     except ReparamError:
         return False
 

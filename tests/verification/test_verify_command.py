@@ -46,7 +46,7 @@ def test_json_is_one_list_whatever_the_file_prints(monkeypatch, capsys, tmp_path
     findings = json.loads(out)
     assert code == 1
     assert {tuple(finding) for finding in findings} == {("check", "status", "measured", "expected", "fix")}
-    assert {finding["status"] for finding in findings} <= {"pass", "fail", "warn", "skipped"}
+    assert {finding["status"] for finding in findings} <= {"pass", "fail", "warn", "skipped", "unusable"}
     assert "loading" in err
     assert "kl" in err
 
@@ -57,9 +57,8 @@ def test_json_is_one_list_whatever_the_file_prints(monkeypatch, capsys, tmp_path
         ("x = 1\ny = x / 0\n", ["ZeroDivisionError", "line 2"]),
         ("def kl(:\n", ["SyntaxError", "line 1"]),
         ("import sys\nsys.exit(3)\n", ["SystemExit", "line 2"]),
-        ("import no_such_package\n", ["ModuleNotFoundError", "no_such_package", "line 1"]),
+        ("import no_such_package\n", ["defines none of sample, kl"]),
         ("x = 1\n", ["defines none of sample, kl"]),
-        ("class VAE:\n    def kl(self, mean, raw): return 0\n", ["FILE.py:VAE"]),
         ("SCALE = 'log_varianse'\ndef kl(mean, raw): return 0\n", ["Did you mean 'log_variance'"]),
         ("REDUCTION = 'max'\ndef kl(mean, raw): return 0\n", ["REDUCTION", "'max'"]),
         ("FRAMEWORK = 'theano'\ndef kl(mean, raw): return 0\n", ["FRAMEWORK", "'theano'"]),
@@ -91,12 +90,36 @@ def test_a_name_that_is_not_there_is_suggested(monkeypatch, capsys):
     assert "Did you mean 'LogVariance'" in err
 
 
-def test_a_class_that_needs_arguments_is_told(monkeypatch, capsys, tmp_path):
+def test_what_could_not_be_judged_exits_3_and_is_told(monkeypatch, capsys, tmp_path):
     file = tmp_path / "vae.py"
     file.write_text("class VAE:\n    def __init__(self, size): ...\n    def kl(self, mean, raw): ...\n")
-    code, _, err = run(monkeypatch, capsys, f"{file}:VAE")
-    assert code == 2
-    assert "without arguments" in err
+    code, out, _ = run(monkeypatch, capsys, f"{file}:VAE")
+    assert code == 3
+    assert "Not enough to judge: no sampler was found" in " ".join(out.split())
+    assert "kl returned a NoneType" in " ".join(out.split())
+
+
+def test_a_check_is_explained_without_a_file(monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, "--explain", "kl_matches_sampler")
+    assert (code, out.splitlines()[0].partition(":")[0]) == (0, "kl-matches-sampler")
+
+
+@pytest.mark.parametrize("options", [[], ["--declare", "SCALE"], ["--format", "xml"], ["--select", "nothing"]])
+def test_options_that_cannot_be_are_told_in_one_line(monkeypatch, capsys, options):
+    target = [] if not options else [f"{GALLERY}/correct_numpy.py:OwnNoise"]
+    code, out, err = run(monkeypatch, capsys, *target, *options)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+
+
+def test_flags_choose_checks_formats_and_declarations(monkeypatch, capsys):
+    target = f"{GALLERY}/correct_numpy.py:OwnNoise"
+    code, out, _ = run(monkeypatch, capsys, target, "--select", "scale-range", "--json")
+    assert (code, [finding["check"] for finding in json.loads(out)]) == (0, ["scale-range"])
+    code, out, _ = run(monkeypatch, capsys, target, "--declare", "SCALE=log_std", "--format", "github")
+    assert code == 1
+    assert out.startswith("::error file=")
+    code, out, _ = run(monkeypatch, capsys, target, "--format", "sarif")
+    assert (code, json.loads(out)["runs"][0]["results"]) == (0, [])
 
 
 def test_help_says_that_the_file_is_run(monkeypatch, capsys):

@@ -18,6 +18,7 @@ from reparam.estimator.configuration import FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
 from reparam.estimator.use import FittedUse
 from reparam.inference import Inference
+from reparam.markup import display_vae
 from reparam.model import Model, Network
 from reparam.objectives import Objective
 from reparam.probability.likelihoods import Likelihood
@@ -235,6 +236,16 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         """Epochs done."""
         return int(self._fitted().state.epoch)
 
+    def explore(self, X: Any, y: Any = None) -> Any:
+        """Open a page in the browser that shows the model on rows X, coloured by y; a notebook shows it where it stands.
+
+        Returns:
+            The running page: ``url`` opens it, ``close()`` ends it.
+        """
+        from reparam.explorer import explore_fitted
+
+        return explore_fitted(self, X, y)
+
     def save(self, path: str | Path, *, overwrite: bool = False, data: dict[str, Any] | None = None) -> Path:
         """Write a run folder; :func:`reparam.load` opens it again, and executes no code.
 
@@ -248,6 +259,12 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         """
         check_is_fitted(self, "fitted_")
         return keeping.save(self._fitted(), path, overwrite=overwrite, source=data or {})
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the settings, the bound, and its curve."""
+        defaults, history = VAE().get_params(deep=False), self.history_ if self.__sklearn_is_fitted__() else []
+        told = f"{self.likelihood_}: {self.likelihood_reason_}" if history else ""
+        return display_vae(self.get_params(deep=False), defaults, history, told)
 
     def _fitted(self) -> Fitted:
         try:

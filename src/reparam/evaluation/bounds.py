@@ -29,6 +29,7 @@ from reparam.evaluation.noise import (
 from reparam.evaluation.results import mean_of, not_finite, plain
 from reparam.evaluation.rows import Progress, map_rows
 from reparam.evaluation.weights import Growth, RowBounds, encoded, growth, row_bounds
+from reparam.markup import display_evaluation
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
 from reparam.training.metrics import ACTIVE_VARIANCE
@@ -76,6 +77,10 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """The fields as plain values; what is not finite is None, and ``warnings`` says why."""
         return dict(plain(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures with their errors, and the bound against K."""
+        return display_evaluation(self.to_json())
 
 
 def evaluate(

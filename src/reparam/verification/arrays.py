@@ -49,7 +49,7 @@ def to_numpy(value: Any) -> Array:
 
 
 def _as_doubles(value: Any) -> Array:
-    for convert in (np.asarray, _through_method, np.from_dlpack):
+    for convert in (np.asarray, _through_method, _through_value, np.from_dlpack):
         try:
             array = np.asarray(convert(value))
             if array.dtype.kind in "biuf" or array.dtype.name == "bfloat16":
@@ -63,6 +63,36 @@ def _through_method(value: Any) -> Any:
     return value.numpy()
 
 
+def _through_value(value: Any) -> Any:
+    return value.value
+
+
+def module_of(value: Any) -> Any:
+    """The module whose ``exp`` and ``log1p`` take this array."""
+    root = type(value).__module__.partition(".")[0]
+    name = {"torch": "torch", "jax": "jax.numpy", "jaxlib": "jax.numpy", "tensorflow": "tensorflow"}.get(root, "numpy")
+    return sys.modules[name].math if name == "tensorflow" else sys.modules[name]
+
+
+def reshaped(value: Any, shape: tuple[int, ...]) -> Any:
+    """The array in another shape, in its own framework."""
+    if tuple(value.shape) == shape:
+        return value
+    if type(value).__module__.startswith("tensorflow"):
+        return sys.modules["tensorflow"].reshape(value, shape)
+    return value.reshape(shape)
+
+
+def joined(values: list[Any]) -> Any:
+    """The arrays joined along their last axis, in their own framework."""
+    module = module_of(values[0])
+    if module.__name__ == "torch":
+        return module.cat(values, -1)
+    if "tensorflow" in module.__name__:
+        return sys.modules["tensorflow"].concat(values, -1)
+    return module.concatenate(values, -1)
+
+
 def _make_numpy(array: NDArray[Any], precision: str) -> Any:
     return np.array(array, dtype=precision)
 
@@ -74,6 +104,7 @@ def _make_torch(array: NDArray[Any], precision: str) -> Any:
 
 def _make_jax(array: NDArray[Any], precision: str) -> Any:
     jax: Any = sys.modules["jax"]
+    precision = precision if jax.config.jax_enable_x64 or precision != "float64" else "float32"
     return jax.numpy.asarray(np.asarray(array, dtype=precision))
 
 
@@ -127,7 +158,7 @@ def _filled(gradients: Iterable[Any], arrays: list[Any]) -> list[Array]:
 
 
 FRAMEWORKS: dict[str, Framework] = {
-    "torch": Framework("torch", _make_torch, _gradient_torch),
+    "torch": Framework("torch", _make_torch, _gradient_torch, precision="float64"),
     "jax": Framework("jax", _make_jax, _gradient_jax),
     "tensorflow": Framework("tensorflow", _make_tensorflow, _gradient_tensorflow),
     "numpy": Framework("numpy", _make_numpy, precision="float64"),

@@ -1,35 +1,47 @@
-"""The audit: every check in turn, each answered once, whatever the user's code does."""
+"""The audit: every check in turn, each answered once, and what follows from a failure not asked at all."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from reparam.errors import UnknownNameError
 from reparam.verification.checks import CHECKS, Check
-from reparam.verification.context import Context, SkipCheck
-from reparam.verification.loading import describe
+from reparam.verification.context import CannotTell, Context, SkipCheck
+from reparam.verification.declarations import DataTroubleError
+from reparam.verification.functions import UserError
+from reparam.verification.loading import Loaded, describe
 from reparam.verification.oracle import scale_named
 from reparam.verification.randomness import LEVEL, SEED
 from reparam.verification.report import Finding, Report
-from reparam.verification.subject import Subject, UserError, subject_of
+from reparam.verification.subject import Subject, subject_of
 
 
-def verify(namespace: Any, module: ModuleType | None = None) -> Report:
+def verify(
+    namespace: Any,
+    module: ModuleType | None = None,
+    *,
+    declared: Mapping[str, Any] | None = None,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+) -> Report:
     r"""Audit the variational autoencoder whose functions ``namespace`` holds, against Monte Carlo and closed forms.
 
-    ``namespace``: a module, class, instance or anything with attributes that has at least one of
-    ``sample(mean, raw, eps)`` or ``sample(mean, raw)`` → z, ``kl(mean, raw)``, ``reconstruction_loss(x, decoded)``,
-    ``loss(x, mean, raw, decoded)`` and ``bound(log_w)``. Shapes: ``mean``, ``raw``, ``eps``, z (N, D); ``x``,
-    ``decoded`` (N, P); ``log_w`` (N, K); terms (N,) or a scalar over the batch, in nats. ``module``: where
-    declarations (``SCALE``, ``BETA``, …) are looked for that ``namespace`` has not.
+    ``namespace``: a module, class, instance or anything with attributes. Its sampler, KL, reconstruction loss, joint
+    loss and importance bound are found by the names that the field gives them, their arguments by name, in any order;
+    formulas inside longer functions are found where the source can be read. ``module``: where declarations (``SCALE``,
+    ``BETA``, …) are looked for that ``namespace`` has not. ``declared``: declarations that go before those.
+    ``select``, ``ignore``: names of checks to ask alone, or not at all.
 
     Random comparisons together raise a false alarm in at most 1 of 10,000 runs on correct code.
 
     Raises:
-        DataError: none of the functions is there.
-        ParameterError: a declaration has a value that it cannot have.
+        DataError: nothing that an audit could use is there.
+        ParameterError: a declaration has a value that it cannot have, or a check has no such name.
 
     >>> import types, numpy as np
     >>> vae = types.SimpleNamespace(
@@ -39,44 +51,125 @@ def verify(namespace: Any, module: ModuleType | None = None) -> Report:
     >>> print(verify(vae)["kl-matches-sampler"].fix)
     the sampler treats raw as log σ, the KL as log σ²: use exp(0.5·raw) in the sampler
     """
-    subject = subject_of(namespace, module)
-    if subject.scale is not None:
-        scale_named(subject.scale)
+    return _report(subject_of(namespace, module, flags=declared), _chosen(select, ignore))
+
+
+def verify_loaded(
+    loaded: Loaded,
+    declared: Mapping[str, Any] | None = None,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+) -> Report:
+    """Audit what was loaded from a file; see :func:`verify`.
+
+    Raises:
+        DataError, ParameterError: as :func:`verify` does.
+    """
+    chosen = _chosen(select, ignore)
+    subject = subject_of(loaded.namespace, loaded.module, loaded.tree, loaded.demand, declared)
+    if loaded.script_skipped:
+        subject.left_out.append("the script: only imports, definitions and literals of the file were run")
+    if loaded.missing:
+        subject.left_out.append(f"not installed and stood in for: {', '.join(loaded.missing)}")
+    return _report(subject, chosen)
+
+
+def _chosen(select: Iterable[str], ignore: Iterable[str]) -> tuple[Check, ...]:
+    known = {check.name for check in CHECKS}
+    select, ignore = set(select), set(ignore)
+    for name in select | ignore:
+        if name not in known:
+            raise UnknownNameError("check", name, known)
+    return tuple(check for check in CHECKS if (not select or check.name in select) and check.name not in ignore)
+
+
+def _report(subject: Subject, checks: tuple[Check, ...]) -> Report:
+    if subject.declared.scale is not None:
+        scale_named(subject.declared.scale)
     context = Context(subject)
+    engine = _Engine(context)
     with np.errstate(all="ignore"):  # the user's numbers may be infinite, which the checks tell
-        findings = tuple(_answers(context))
-    rate = context.comparisons * LEVEL
-    return Report(findings, SEED, context.comparisons, rate, tuple(_notes(subject)))
+        findings = tuple(engine.answer(check) for check in checks)
+        comparisons = context.comparisons
+    return Report(
+        findings,
+        SEED,
+        comparisons,
+        comparisons * LEVEL,
+        tuple(_notes(subject)),
+        tuple(subject.account),
+        tuple(dict.fromkeys(subject.left_out)),
+        tuple(_missing(subject, findings)),
+        tuple(_places(subject)),
+    )
 
 
-def _answers(context: Context) -> list[Finding]:
-    """One finding per check; the same failure of the same function is told once and then referred to."""
-    told: dict[str, str] = {}
-    return [_answer(check, context, told) for check in CHECKS]
+class _Engine:
+    """Answers checks once each; a check that rests on a failed one is skipped and points there."""
 
+    def __init__(self, context: Context):
+        self.context = context
+        self.findings: dict[str, Finding] = {}
+        self.told: dict[str, str] = {}
 
-def _answer(check: Check, context: Context, told: dict[str, str]) -> Finding:
-    missing = [name for name in check.needs if not context.has(name)]
-    if missing:
-        return Finding(check.name, "skipped", f"the file defines no {missing[0]}", check.expected)
-    try:
-        verdict = check.answer(context)
-    except SkipCheck as reason:
-        return Finding(check.name, "skipped", str(reason), check.expected)
-    except UserError as error:
-        first = told.setdefault(error.name, check.name)
+    def answer(self, check: Check) -> Finding:
+        """The finding of a check, those that it rests on first."""
+        if check.name not in self.findings:
+            self.findings[check.name] = self._after(check) or self._answer(check)
+        return self.findings[check.name]
+
+    def _after(self, check: Check) -> Finding | None:
+        for name in check.after:
+            ground = self.answer(next(one for one in CHECKS if one.name == name))
+            if ground.status in ("fail", "unusable"):
+                return Finding(check.name, "skipped", f"rests on what failed: see {name}", check.expected)
+        return None
+
+    def _answer(self, check: Check) -> Finding:
+        missing = [job for job in check.needs if not self.context.has(job)]
+        if missing:
+            return Finding(check.name, "skipped", f"the file defines no {missing[0]}", check.expected)
+        try:
+            verdict = check.answer(self.context)
+        except SkipCheck as reason:
+            return Finding(check.name, "skipped", str(reason), check.expected)
+        except (UserError, DataTroubleError, CannotTell) as error:
+            return self._cannot(check, error)
+        except Exception as error:
+            measured = f"the numbers that came back cannot be analysed: {describe(error)}"
+            fix = "return finite numbers for ordinary arguments"
+            return Finding(check.name, "unusable", measured, check.expected, fix)
+        return Finding(check.name, verdict.status, verdict.measured, check.expected, verdict.fix)
+
+    def _status(self, name: str) -> str:
+        return self.findings[name].status if name in self.findings else ""
+
+    def _cannot(self, check: Check, error: Exception) -> Finding:
+        """A function, or the data, that could not be used: told once, then referred to."""
+        if isinstance(error, CannotTell):
+            source, fix = str(error), ""
+        elif isinstance(error, UserError):
+            source = error.name
+            fix = "mend the function, or declare LATENT_DIM and DATA where it needs arrays of other sizes"
+        else:
+            source, fix = "DATA", "DATA: an (N, P) array of numbers, or a function without arguments that gives one"
+        failed = (one.name for one in CHECKS if source in one.needs and self._status(one.name) == "fail")
+        first = self.told.setdefault(source, next(failed, check.name))
         if first != check.name:
-            return Finding(check.name, "skipped", f"{error.name} could not be used: see {first}", check.expected)
-        fix = (
-            "mend the function; where it needs other sizes, declare LATENT_DIM and DATA so that the arrays have them"
-            if error.name != "DATA"
-            else "DATA: an (N, P) array of numbers, or a function without arguments that gives one"
-        )
-        return Finding(check.name, "fail", str(error), check.expected, fix)
-    except Exception as error:
-        measured = f"the numbers that came back cannot be analysed: {describe(error)}"
-        return Finding(check.name, "fail", measured, check.expected, "return finite numbers for ordinary arguments")
-    return Finding(check.name, verdict.status, verdict.measured, check.expected, verdict.fix)
+            name = "what it needs" if isinstance(error, CannotTell) else source
+            return Finding(check.name, "skipped", f"{name} could not be used: see {first}", check.expected)
+        return Finding(check.name, "unusable", str(error), check.expected, fix)
+
+
+def _missing(subject: Subject, findings: tuple[Finding, ...]) -> list[str]:
+    """What matters and could not be checked."""
+    missing = []
+    if set(subject.functions) != {"bound"}:
+        if not subject.has("sample"):
+            missing.append("no sampler was found, so that its σ could not be compared with the KL's")
+        if not (subject.has("kl") or subject.has("loss")):
+            missing.append("neither a KL nor a joint loss was found")
+    return missing + [f"{f.check}: {f.measured}" for f in findings if f.status == "unusable"]
 
 
 def _notes(subject: Subject) -> list[str]:
@@ -87,3 +180,13 @@ def _notes(subject: Subject) -> list[str]:
             used, refused = function.kind[0].name, function.frameworks[0].name
             notes.append(f"{name} refused {refused} arrays and was given {used} ones")
     return notes
+
+
+def _places(subject: Subject) -> list[tuple[str, str, int]]:
+    """(job, file, line) of every function."""
+    places = []
+    for job, function in subject.functions.items():
+        code = getattr(inspect.unwrap(function.call.target), "__code__", None)
+        if code is not None:
+            places.append((job, str(code.co_filename), int(code.co_firstlineno)))
+    return places

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from reparam.errors import UnknownNameError
 from reparam.verification.arrays import Array
@@ -142,17 +142,27 @@ def gaussian_kl(mean: Array, log_std: Array) -> Array:
 
 def exact_noise(count: int) -> Array:
     """Normal quantiles at the midpoints of ``count`` equal probabilities, with mean 0 and variance 1 exactly."""
-    eps = stats.norm.ppf((np.arange(count) + 0.5) / count)
+    eps = special.ndtri((np.arange(count) + 0.5) / count)
     return np.asarray((eps - eps.mean()) / eps.std())
 
 
-def moment_kl(mean: Array, variance: Array, count: float) -> tuple[Array, Array]:
-    """KL to the prior of the Gaussian with these sample moments, and its standard error from ``count`` draws.
+def lowest(function: Callable[[Array], Array], reach: float = 12.0) -> tuple[float, float]:
+    """(where, how low) a function of one number is lowest within ±``reach``, by a grid drawn closer five times."""
+    centre, width = 0.0, reach
+    for _ in range(5):
+        grid = np.linspace(centre - width, centre + width, 25)
+        values = function(grid)
+        values = np.where(np.isfinite(values), values, np.inf)
+        centre, best, width = float(grid[values.argmin()]), float(values.min()), width / 10.0
+    return centre, best
 
-    The delta method: dKL/dm = m, dKL/ds² = ½(1 − 1/s²), Var m = s²/n, Var s² = 2s⁴/n. Exact noise has ``count`` = ∞.
-    """
-    kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance))
-    return kl, np.sqrt((mean**2 * variance + 0.5 * (variance - 1.0) ** 2) / count)
+
+def not_normal(eps: Array) -> float:
+    """P-value of Kolmogorov's test of many numbers against N(0, 1)."""
+    ordered = special.ndtr(np.sort(eps.ravel()))
+    ranks = np.arange(ordered.size + 1) / ordered.size
+    distance = max(float((ranks[1:] - ordered).max()), float((ordered - ranks[:-1]).max()))
+    return float(special.kolmogorov(np.sqrt(ordered.size) * distance))
 
 
 def log_mean_exp(log_w: Array, axis: int = -1) -> Array:

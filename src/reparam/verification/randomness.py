@@ -7,14 +7,16 @@ share ``FALSE_ALARM_RATE`` by Bonferroni's inequality: P(any of n alarms) ≤ n 
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 SEED = 20140501
 FALSE_ALARM_RATE = 1e-4
@@ -22,7 +24,7 @@ MAXIMUM_COMPARISONS = 100
 LEVEL = FALSE_ALARM_RATE / MAXIMUM_COMPARISONS
 """The two-sided level of one random comparison."""
 
-CRITICAL = float(stats.norm.isf(LEVEL / 2))
+CRITICAL = float(-special.ndtri(LEVEL / 2))
 """How many standard errors a normal estimate may be off at that level: 4.89."""
 
 
@@ -31,10 +33,13 @@ def fixed_noise(namespaces: Iterable[dict[str, Any]], seed: int = SEED) -> Itera
     """Seed every generator that the user's code may draw from, and put each back as it was."""
     with ExitStack() as stack:
         stack.enter_context(_numpy_and_python(seed))
+        stack.enter_context(_fresh_generators(seed))
         stack.enter_context(_torch(seed))
         _tensorflow(seed)
         for generator in _generators(namespaces):
             stack.enter_context(_generator(generator, seed))
+        for held in _held(namespaces):
+            held(seed)
         yield
 
 
@@ -48,6 +53,21 @@ def _numpy_and_python(seed: int) -> Iterator[None]:
     finally:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
+
+
+@contextmanager
+def _fresh_generators(seed: int) -> Iterator[None]:
+    """``np.random.default_rng()`` without a seed gets one."""
+    original, count = np.random.default_rng, itertools.count(seed)
+
+    def seeded(given: Any = None) -> np.random.Generator:
+        return original(next(count) if given is None else given)
+
+    setattr(np.random, "default_rng", seeded)  # noqa: B010 - the original has overloads
+    try:
+        yield
+    finally:
+        np.random.default_rng = original
 
 
 @contextmanager
@@ -73,6 +93,26 @@ def _tensorflow(seed: int) -> None:
 def _generators(namespaces: Iterable[dict[str, Any]]) -> list[np.random.Generator]:
     found = [value for names in namespaces for value in names.values() if isinstance(value, np.random.Generator)]
     return list({id(generator): generator for generator in found}.values())
+
+
+def _held(namespaces: Iterable[dict[str, Any]]) -> Iterator[Callable[[int], None]]:
+    """Random states of Flax's and Keras's own that objects hold: set anew, they draw the same again."""
+    for value in [value for names in namespaces for value in list(names.values())]:
+        kind = type(value).__name__
+        if kind == "Rngs" and hasattr(value, "values"):
+            yield partial(_reset_streams, value)
+        elif kind == "SeedGenerator" and hasattr(value, "state"):
+            yield partial(_reset_state, value)
+
+
+def _reset_state(generator: Any, seed: int) -> None:
+    generator.state.assign(np.array([0, seed], dtype="uint32"))
+
+
+def _reset_streams(streams: Any, seed: int) -> None:
+    del seed  # every stream has a key of its own
+    for stream in streams.values():
+        stream.count.value = stream.count.value * 0
 
 
 @contextmanager

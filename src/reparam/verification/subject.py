@@ -1,152 +1,46 @@
-"""The user's code as the audit sees it: five optional functions on NumPy arrays, and the declarations beside them."""
+"""What is audited: the functions that were found and work, how each name is read, and the declarations."""
 
 from __future__ import annotations
 
+import ast
 import inspect
-import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reparam.errors import DataError, ParameterError
-from reparam.verification.arrays import FRAMEWORKS, Array, Framework, to_numpy
-from reparam.verification.loading import describe
-
-CALLABLES = ("sample", "kl", "reconstruction_loss", "loss", "bound")
-NO_REFUSAL = (LookupError, NameError, ArithmeticError, AssertionError, ImportError, OSError)
-"""Exceptions that are the code's own and not due to the kind of array."""
+from reparam.errors import DataError
+from reparam.verification.arrays import FRAMEWORKS, Framework, module_of
+from reparam.verification.declarations import DataTroubleError, Declarations, declarations
+from reparam.verification.finding.calling import Call, Layout
+from reparam.verification.finding.search import Found, found_in
+from reparam.verification.finding.signatures import CANONICAL
+from reparam.verification.finding.sizes import layouts
+from reparam.verification.finding.words import POSITIVE, snake
+from reparam.verification.functions import Function, UserError
+from reparam.verification.randomness import fixed_noise
 
 Namespaces = tuple[dict[str, Any], ...]
-ARGUMENTS = {"sample": 3, "kl": 2, "reconstruction_loss": 2, "loss": 4, "bound": 1}
-DECLARATIONS = ("FRAMEWORK", "SCALE", "LIKELIHOOD", "REDUCTION", "BETA", "LATENT_DIM", "DATA", "SAMPLE_AXIS")
-
-
-class UserError(Exception):
-    """The user's own function raised, or returned what its interface does not allow."""
-
-    def __init__(self, name: str, text: str):
-        super().__init__(text)
-        self.name = name
+READS = {"raw": "unconstrained", "std": "σ", "variance": "σ²"}
 
 
 @dataclass
-class Function:
-    """One of the user's callables, taking and giving NumPy arrays.
-
-    The first call settles which framework's arrays it takes: the first of ``frameworks`` that it does not refuse.
-    """
-
-    name: str
-    target: Callable[..., Any]
-    frameworks: tuple[Framework, ...]
-    kind: tuple[Framework, str] | None = field(default=None, init=False)
-
-    @property
-    def file(self) -> str:
-        """The file that the function stands in, for pointing at its lines."""
-        code = getattr(inspect.unwrap(self.target), "__code__", None)
-        return code.co_filename if code else ""
-
-    @property
-    def parameters(self) -> list[inspect.Parameter]:
-        """Its positional parameters; empty where Python cannot tell."""
-        try:
-            parameters = inspect.signature(self.target).parameters.values()
-        except (TypeError, ValueError):
-            return []
-        return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-
-    def __call__(self, *arrays: NDArray[Any], precision: str | None = None, **options: Any) -> Array:
-        """Call it and convert what comes back; UserError where it raises or returns no array."""
-        framework, usual = self.kind or self._settle(arrays, options)
-        made = [framework.make(array, precision or usual) for array in arrays]
-        try:
-            value = self._run(made, options)
-        except (Exception, SystemExit) as error:
-            raise UserError(self.name, f"{self.name} raised {describe(error, self.file)}") from error
-        return self._converted(value)
-
-    def gradient(self, arrays: list[NDArray[Any]], weights: Array) -> list[Array] | None:
-        """The framework's gradient of Σ weights ∘ f(arrays), or None where its values carry none."""
-        framework, precision = self.kind or self._settle(tuple(arrays), {})
-        if framework.gradient is None:
-            return None
-        made = [framework.make(array, precision) for array in arrays]
-        try:
-            with _silence():
-                return framework.gradient(self.target, made, weights)
-        except Exception:  # an array that leaves the framework raises whatever its framework raises
-            return None
-
-    def _run(self, made: list[Any], options: dict[str, Any]) -> Any:
-        with _silence():
-            return self.target(*made, **options)
-
-    def _settle(self, arrays: tuple[NDArray[Any], ...], options: dict[str, Any]) -> tuple[Framework, str]:
-        """Try the kinds of array in turn; where all are refused, the first stays and tells its exception."""
-        kinds = [(f, p) for f in self.frameworks for p in (f.precision, _other_precision(f.precision))]
-        for framework, precision in kinds:
-            try:
-                self._run([framework.make(array, precision) for array in arrays], options)
-            except (*NO_REFUSAL, SystemExit):
-                break
-            except Exception:
-                continue
-            self.kind = framework, precision
-            return self.kind
-        return kinds[0]
-
-    def _converted(self, value: Any) -> Array:
-        try:
-            return to_numpy(value)
-        except TypeError as error:
-            raise UserError(self.name, f"{self.name} returned {error}") from error
-
-
-def _other_precision(precision: str) -> str:
-    return "float64" if precision == "float32" else "float32"
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """No floating-point warnings from the user's code: the checks look at the numbers themselves."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
-
-
-@dataclass(frozen=True)
 class Subject:
-    """The functions that were found, the declarations, and the global names that the functions can see."""
+    """The functions by job, what is declared, the sizes, and the account of how it was all found."""
 
     functions: dict[str, Function]
-    scale: str | None
-    likelihood: str | None
-    reduction: Literal["mean", "sum"] | None
-    beta: float | None
-    latent_dim: int | None
-    data: Any
-    sample_axis: int
+    declared: Declarations
+    layout: Layout
     namespaces: Namespaces
+    account: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
-    def data_array(self) -> Array | None:
-        """``DATA`` as an (N, P) array: called if it is a function, flattened if it has more axes."""
-        if self.data is None:
-            return None
-        try:
-            value = self.data() if callable(self.data) else self.data
-            array = to_numpy(np.asarray(value) if isinstance(value, list | tuple) else value)
-        except Exception as error:
-            raise UserError("DATA", f"DATA gave {describe(error)}") from error
-        if array.size == 0:
-            raise UserError("DATA", "DATA is empty")
-        return array.reshape(len(array), -1) if array.ndim > 1 else array.reshape(-1, 1)
+    def has(self, job: str) -> bool:
+        """Whether a function for this job was found."""
+        return job in self.functions
 
     @contextmanager
     def with_beta(self, value: float) -> Iterator[None]:
@@ -162,168 +56,212 @@ class Subject:
                 if old is self:  # it had none
                     del names["BETA"]
 
+    def weights(self) -> dict[str, float]:
+        """Numbers that the user calls a weight: attributes and globals named beta, weight, gamma and so on."""
+        from reparam.verification.finding.words import ROLES
 
-def subject_of(namespace: Any, module: ModuleType | None = None) -> Subject:
-    """Find the callables and declarations of a module, class, instance or namespace; declarations also in ``module``.
+        named = [(name, value) for names in self.namespaces for name, value in list(names.items())]
+        numbers = [(n, v) for n, v in named if isinstance(v, int | float) and not isinstance(v, bool)]
+        return {name: float(value) for name, value in numbers if ROLES["weight"].match(snake(name))}
+
+
+def subject_of(
+    holder: Any,
+    module: ModuleType | None = None,
+    tree: ast.Module | None = None,
+    demand: Callable[[Iterable[str]], None] = lambda names: None,
+    flags: Mapping[str, Any] | None = None,
+) -> Subject:
+    """Find, bind and try the functions of a module, class, instance or namespace.
 
     Raises:
-        DataError: none of the callables is there, or a class cannot be made without arguments.
+        DataError: nothing that an audit could use is there.
         ParameterError: a declaration has a value that it cannot have.
     """
-    holder = _instance(namespace)
-    targets = {name: found for name in CALLABLES if callable(found := _found(holder, name))}
-    if not targets:
-        raise DataError(f"{_called(namespace)} defines none of {', '.join(CALLABLES)}. {_hint(namespace)}")
-    declared = {name: _declaration(name, (holder, namespace, module)) for name in DECLARATIONS}
-    namespaces = tuple(_namespaces(holder, targets.values(), module))
-    frameworks = _frameworks(declared["FRAMEWORK"], holder, targets.values(), namespaces)
-    return Subject(
-        functions={name: Function(name, target, frameworks) for name, target in targets.items()},
-        scale=_name("SCALE", declared["SCALE"]),
-        likelihood=_name("LIKELIHOOD", declared["LIKELIHOOD"]),
-        reduction=_reduction(declared["REDUCTION"]),
-        beta=_beta(declared["BETA"]),
-        latent_dim=_whole("LATENT_DIM", declared["LATENT_DIM"]),
-        data=declared["DATA"],
-        sample_axis=_axis(declared["SAMPLE_AXIS"]),
-        namespaces=namespaces,
+    module = module if module is not None else (holder if isinstance(holder, ModuleType) else None)
+    tree = tree if tree is not None else _tree_of(module)
+    found = found_in(holder, module, tree, demand)
+    if not found.candidates:
+        raise DataError(_nothing(holder, found))
+    source = ast.unparse(tree) if tree is not None else ""
+    declared = declarations([holder, module], _text_of(module), flags)
+    spaces = tuple(_namespaces(holder, found, module))
+    for names in spaces:
+        demand(_global_names(found))
+        del names
+    subject = Subject({}, declared, _first_layout(declared), spaces, left_out=list(found.left_out))
+    _settle(subject, found, _frameworks(declared, holder, found, spaces), source)
+    return subject
+
+
+def _text_of(module: ModuleType | None) -> str:
+    try:
+        with open(str(getattr(module, "__file__", ""))) as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _tree_of(module: ModuleType | None) -> ast.Module | None:
+    try:
+        return ast.parse(_text_of(module)) if module is not None else None
+    except SyntaxError:
+        return None
+
+
+def _first_layout(declared: Declarations) -> Layout:
+    try:
+        data = declared.shaped_data()
+    except DataTroubleError:  # told by likelihood-support
+        data = None
+    dim = declared.latent_dim or 4
+    shape = (6,) if data is None else (int(np.prod(data.shape[1:])),)
+    taken = {dim, 2 * dim, shape[0], 2 * shape[0]}
+    return Layout(next(n for n in (5, 7, 9, 11, 13) if n not in taken), dim, shape)
+
+
+def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], source: str) -> None:
+    """For each job the first candidate that works, all at sizes on which they agree."""
+    first = subject.layout
+    for job in ("loss", "reconstruction_loss", "kl", "sample", "bound", "log_q"):
+        if job == "log_q" and (subject.has("kl") or subject.has("loss")):
+            continue
+        inside = job in ("kl", "reconstruction_loss") and subject.has("loss")  # its terms are had by splitting it
+        calls = [call for call in found.candidates.get(job, []) if not (inside and call.is_formula)]
+        if job == "sample" and any(f.call.coordinate != "raw" for f in subject.functions.values()):
+            calls.sort(key=lambda call: not POSITIVE.match(snake(call.named("raw"))))  # as the KL: σ itself
+        tried = [Function(job, call, frameworks) for call in calls]
+        for function in tried:
+            options = layouts(first, function.call, source, free_shape=subject.layout.shape == first.shape)
+            options.insert(0, replace(subject.layout))
+            with fixed_noise(subject.namespaces):
+                works = function.settled(options)
+            if works:
+                _adopt(subject, job, function)
+                break
+        else:
+            if tried and not tried[0].call.is_formula:
+                subject.functions[job] = tried[0]  # its exception is told
+                subject.account.append(f"{job}: {tried[0].call.title}, which could not be called")
+    if not subject.functions:
+        raise DataError(f"nothing that was found could be called: {'; '.join(found.left_out) or 'formulas only'}.")
+
+
+def _adopt(subject: Subject, job: str, function: Function) -> None:
+    """Take a function in, with the sizes at which it works and the reading of its raw number."""
+    if job in ("loss", "reconstruction_loss"):
+        subject.layout = function.call.layout
+    if job == "loss" or "z" not in function.call.takes:
+        function.call = replace(function.call, coordinate=_coordinate(function, subject.namespaces))
+    subject.functions[job] = function
+    names = {kind: function.call.named(kind) for kind in ("mean", "raw", "x", "decoded") if kind in function.call.takes}
+    read = ", ".join(f"{name} as {_meaning(kind, function.call)}" for kind, name in names.items() if name != kind)
+    subject.account.append(f"{job}: {function.call.title}" + (f"; reads {read}" if read else ""))
+
+
+def _meaning(kind: str, call: Call) -> str:
+    words = {"mean": "the mean", "x": "the data", "decoded": "the decoder's output"}
+    return words.get(kind) or {"std": "σ", "variance": "σ²"}.get(call.coordinate, "the raw scale")
+
+
+def _coordinate(function: Function, namespaces: Namespaces) -> str:
+    """Whether the function takes a number of any sign for the scale, or σ, or σ²: by what it does at −1, 1, 2 and 4.
+
+    A sampler that is given σ is odd in it (even, where it squares it) and grows with it; a KL of σ
+    is even or not a number at −1.
+    """
+    call = function.call
+    if "raw" not in call.takes or not POSITIVE.match(snake(call.named("raw"))):
+        return "raw"
+    by_name = (
+        "variance" if "var" in snake(call.named("raw")) or snake(call.named("raw")).endswith(("2", "sq")) else "std"
     )
-
-
-def _instance(namespace: Any) -> Any:
-    """An instance of a class that is made without arguments; the class itself where its functions are static."""
-    if not inspect.isclass(namespace):
-        return namespace
-    found = [name for name in CALLABLES if hasattr(namespace, name)]
-    if found and not any(_needs_self(namespace, name) for name in found):
-        return namespace
+    if "z" in call.takes:
+        return by_name
     try:
-        return namespace()
-    except Exception as error:
-        file = inspect.getsourcefile(namespace) or ""
-        raise DataError(
-            f"class {namespace.__name__} cannot be made without arguments: {describe(error, file)}. "
-            "Give its parameters defaults, or name an instance of it instead."
-        ) from error
+        minus, one, two, four = (_at(function, raw, namespaces) for raw in (-1.0, 1.0, 2.0, 4.0))
+    except UserError:
+        return by_name
+    if call.job == "sample":
+        if np.isfinite(minus) and not np.isclose(abs(minus), abs(one), rtol=1e-3):
+            return "raw"
+        return "variance" if np.isclose(four / one, 2.0, rtol=1e-3) else "std"
+    if np.isfinite(minus) and not np.isclose(minus, one, rtol=1e-4, atol=1e-6):
+        return "raw"
+    ratio = (four - one) / (two - one) if two != one else np.nan
+    return "variance" if abs(ratio - 5.26) < abs(ratio - 7.57) else "std"
 
 
-def _needs_self(owner: type, name: str) -> bool:
-    """Whether the class's function is a method: its first parameter is ``self``, or it has one more than it takes."""
-    function = inspect.getattr_static(owner, name)
-    if isinstance(function, staticmethod | classmethod):
-        return False
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return True
-    required = [
-        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    return bool(parameters) and (parameters[0].name == "self" or len(required) == ARGUMENTS.get(name, 9) + 1)
+def _at(function: Function, raw: float, namespaces: Namespaces) -> float:
+    arrays = function.examples()
+    arrays[function.call.roles.index("raw")] = np.full_like(arrays[function.call.roles.index("raw")], raw)
+    arrays[function.call.roles.index("mean")] = np.zeros_like(arrays[function.call.roles.index("mean")])
+    with fixed_noise(namespaces):
+        return float(function(*arrays).ravel()[0])
 
 
-def _called(namespace: Any) -> str:
-    file = getattr(namespace, "__file__", None)
-    return str(file or getattr(namespace, "__name__", None) or f"this {type(namespace).__name__}")
-
-
-def _hint(namespace: Any) -> str:
-    classes = [
-        name
-        for name, value in (vars(namespace).items() if isinstance(namespace, ModuleType) else ())
-        if inspect.isclass(value) and any(hasattr(value, callable_) for callable_ in CALLABLES)
-    ]
-    if classes:
-        return f"The class {classes[0]} does: verify FILE.py:{classes[0]}."
-    return "Define at least one of them at the top of the file, or name the class that has it: FILE.py:NAME."
-
-
-def _declaration(name: str, holders: tuple[Any, ...]) -> Any:
-    found = (_found(holder, name) for holder in holders if holder is not None)
-    return next((value for value in found if value is not None), None)
-
-
-def _found(holder: Any, name: str) -> Any:
-    """The attribute, or None; a property may raise anything."""
-    try:
-        return getattr(holder, name, None)
-    except Exception as error:
-        raise DataError(f"{_called(holder)}: reading {name} raised {describe(error)}. Mend it.") from error
-
-
-def _namespaces(holder: Any, targets: Any, module: ModuleType | None) -> Iterator[dict[str, Any]]:
-    for target in targets:
-        function = inspect.unwrap(target)
-        yield getattr(function, "__globals__", {})
+def _namespaces(holder: Any, found: Found, module: ModuleType | None) -> Iterator[dict[str, Any]]:
+    for calls in found.candidates.values():
+        for call in calls:
+            function = inspect.unwrap(call.target)
+            yield getattr(function, "__globals__", {})
+            owner = getattr(function, "__self__", None)
+            yield getattr(owner, "__dict__", {}) if owner is not None and not inspect.isclass(owner) else {}
     yield getattr(holder, "__dict__", {}) if not inspect.isclass(holder) else dict(vars(holder))
     yield vars(module) if module is not None else {}
 
 
-def _frameworks(declared: Any, holder: Any, targets: Any, namespaces: Namespaces) -> tuple[Framework, ...]:
+def _global_names(found: Found) -> set[str]:
+    names: set[str] = set()
+    for calls in found.candidates.values():
+        for call in calls:
+            code = getattr(inspect.unwrap(call.target), "__code__", None)
+            names |= set(getattr(code, "co_names", ()))
+    return names
+
+
+def _frameworks(declared: Declarations, holder: Any, found: Found, namespaces: Namespaces) -> tuple[Framework, ...]:
     """The declared framework, then those that the file itself imports, then NumPy, then others that are loaded."""
+    targets = [call.target for calls in found.candidates.values() for call in calls]
     imported = _imported_roots(holder, targets, namespaces)
     names = [name for name in FRAMEWORKS if name in imported and name != "numpy"]
     names += ["numpy", *FRAMEWORKS]
-    if declared is not None:
-        names.insert(0, _declared_framework(declared))
+    if declared.framework is not None:
+        names.insert(0, declared.framework)
     return tuple(FRAMEWORKS[name] for name in dict.fromkeys(names) if FRAMEWORKS[name].loaded)
 
 
-def _declared_framework(declared: Any) -> str:
-    name = {"pytorch": "torch", "tf": "tensorflow", "np": "numpy"}.get(str(declared).lower(), str(declared).lower())
-    if name not in FRAMEWORKS:
-        raise ParameterError(f"FRAMEWORK must be one of {', '.join(FRAMEWORKS)}. Got {declared!r} instead.")
-    if not FRAMEWORKS[name].loaded:
-        raise ParameterError(f"FRAMEWORK = {declared!r}, but the file never imports {name}. Import it in the file.")
-    return name
-
-
-def _imported_roots(holder: Any, targets: Any, namespaces: Namespaces) -> set[str]:
+def _imported_roots(holder: Any, targets: list[Any], namespaces: Namespaces) -> set[str]:
     """Where the file's own names, and the modules that its functions import, come from: first parts of the names."""
+    import sys
+
     values = [value for names in namespaces for value in list(names.values())]
     modules = [v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in values]
     modules += [cls.__module__ for cls in type(holder).__mro__]
     for target in targets:
         modules += list(getattr(getattr(inspect.unwrap(target), "__code__", None), "co_names", ()))
         modules.append(type(target).__module__)
-    return {name.split(".")[0].removesuffix("lib") for name in modules if isinstance(name, str)} & {*sys.modules}
+    roots = {name.split(".")[0].removesuffix("lib") for name in modules if isinstance(name, str)}
+    if roots & {"keras"} and "keras" in sys.modules:
+        roots.add(str(sys.modules["keras"].backend.backend()))
+    return (roots | ({"jax"} if roots & {"flax", "haiku", "equinox"} else set())) & {*sys.modules}
 
 
-def _name(declaration: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value.replace("-", "_").lower() if value else None
-    raise ParameterError(f"{declaration} must be a name. Got {value!r} instead.")
+def _nothing(holder: Any, found: Found) -> str:
+    file = getattr(holder, "__file__", None)
+    called = str(file or getattr(holder, "__name__", None) or f"this {type(holder).__name__}")
+    left = f" Left out: {'; '.join(found.left_out)}." if found.left_out else ""
+    return (
+        f"{called} defines none of {', '.join(list(CANONICAL)[:5])}, nor anything else that is called like a part of a "
+        f"variational autoencoder.{left} Give functions their usual names, or name what has them: FILE.py:NAME."
+    )
 
 
-def _reduction(value: Any) -> Literal["mean", "sum"] | None:
-    if value in (None, "mean", "sum"):
-        return cast(Literal["mean", "sum"] | None, value)
-    raise ParameterError(f'REDUCTION must be "mean" or "sum" (over the batch). Got {value!r} instead.')
-
-
-def _beta(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"BETA must be a number. Got {value!r} instead.") from error
-
-
-def _whole(declaration: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        if int(value) == value and value >= 1:
-            return int(value)
-    except (TypeError, ValueError):
-        pass
-    raise ParameterError(f"{declaration} must be an int in [1, inf). Got {value!r} instead.")
-
-
-def _axis(value: Any) -> int:
-    if value is None:
-        return -1
-    if value in (0, 1, -1, -2) and not isinstance(value, bool):
-        return 0 if value in (0, -2) else -1
-    raise ParameterError(f"SAMPLE_AXIS must be 0 or 1 (or -1): log_w has two axes. Got {value!r} instead.")
+def standard_deviation(name: str) -> Callable[[Any], Any]:
+    """σ(raw) of a named scale in the arrays' own framework, for drawing the z that a function is given."""
+    formulas: dict[str, Callable[[Any], Any]] = {
+        "log_std": lambda raw: module_of(raw).exp(raw),
+        "softplus": lambda raw: module_of(raw).log1p(module_of(raw).exp(raw)),
+        "log_precision": lambda raw: module_of(raw).exp(-0.5 * raw),
+    }
+    return formulas.get(name, lambda raw: module_of(raw).exp(0.5 * raw))

@@ -256,3 +256,105 @@ class KerasStyle(LogVariance):
     def reconstruction_loss(self, x, decoded):
         cross_entropy = -np.mean(x * np.log(decoded) + (1 - x) * np.log(1 - decoded), axis=1)
         return np.mean(self.original_dim * cross_entropy)
+
+
+class SampledKL(OwnNoise):
+    """A KL by Monte Carlo: right on average."""
+
+    SCALE = None
+    REDUCTION = None
+    loss = None
+
+    def kl(self, mean, raw):
+        eps = np.random.randn(*mean.shape)
+        z = mean + np.exp(0.5 * raw) * eps
+        return np.sum(0.5 * z**2 - 0.5 * eps**2 - 0.5 * raw, axis=1)
+
+
+class LossOfZ(OwnNoise):
+    """log q(z|x) − log p(z) of a z that is handed over."""
+
+    SCALE = None
+    kl = None
+    reconstruction_loss = None
+
+    def loss(self, x, z, mu, logvar, recon):
+        log_q = -0.5 * np.sum((z - mu) ** 2 / np.exp(logvar) + logvar + LOG_2PI, axis=1)
+        log_p = -0.5 * np.sum(z**2 + LOG_2PI, axis=1)
+        cross_entropy = np.sum(np.logaddexp(0, recon) - x * recon, axis=1)
+        return np.mean(cross_entropy + log_q - log_p)
+
+
+class GivenStd(LogVariance):
+    """Sampler and KL are given σ itself."""
+
+    SCALE = None
+    LIKELIHOOD = None
+    reconstruction_loss = None
+    loss = None
+
+    def sample(self, mu, sigma):
+        return mu + sigma * np.random.randn(*mu.shape)
+
+    def kl(self, mu, sigma):
+        return np.sum(0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma), axis=1)
+
+
+class Swapped(OwnNoise):
+    """The log-variance first."""
+
+    SCALE = None
+
+    def sample(self, logvar, mu):
+        return mu + np.exp(0.5 * logvar) * np.random.randn(*mu.shape)
+
+    def kl(self, logvar, mu):
+        return np.mean(-0.5 * np.sum(1 + logvar - mu**2 - np.exp(logvar), axis=1))
+
+    def loss(self, decoded, logvar, mu, x):
+        return self.reconstruction_loss(x, decoded) + self.kl(logvar, mu)
+
+
+class SmallBeta(LogVariance):
+    """A small weight, declared."""
+
+    BETA = 0.00025
+
+    def loss(self, x, mean, raw, decoded):
+        return self.reconstruction_loss(x, decoded) + self.BETA * self.kl(mean, raw)
+
+
+class Joint(OwnNoise):
+    """One joint loss, nothing else."""
+
+    SCALE = None
+    kl = None
+    reconstruction_loss = None
+
+    def loss(self, x, mean, raw, decoded):
+        return LogVariance.reconstruction_loss(self, x, decoded) + LogVariance.kl(self, mean, raw)
+
+
+class Capacity(Joint):
+    """γ·|KL − C|: a capacity, not a β."""
+
+    def loss(self, x, mean, raw, decoded):
+        kl = np.sum(gaussian_kl(mean, np.exp(0.5 * raw)), axis=1)
+        return np.mean(LogVariance.reconstruction_loss(self, x, decoded) + 30.0 * np.abs(kl - 3.0))
+
+
+class FreeBits(Joint):
+    """A floor under the KL."""
+
+    def loss(self, x, mean, raw, decoded):
+        kl = np.sum(gaussian_kl(mean, np.exp(0.5 * raw)), axis=1)
+        return np.mean(LogVariance.reconstruction_loss(self, x, decoded) + np.maximum(kl, 2.0))
+
+
+class FixedBatch(OwnNoise):
+    """Noise of one batch size, written out."""
+
+    batch_size = 64
+
+    def sample(self, mean, raw):
+        return mean + np.exp(0.5 * raw) * np.random.randn(self.batch_size, mean.shape[1])

@@ -88,3 +88,12 @@ class NumpyOnly:
         if not isinstance(mean, np.ndarray):
             raise TypeError("NumPy arrays only")
         return 0.5 * (mean**2 + np.exp(raw) - 1 - raw).sum(axis=1)
+
+
+class FixedSize(Distributions):
+    """A cross-entropy that takes 784 pixels alone."""
+
+    loss = None
+
+    def reconstruction_loss(self, x, decoded):
+        return F.binary_cross_entropy(decoded, x.view(-1, 784), reduction="none").sum(-1)

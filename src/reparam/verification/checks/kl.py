@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from reparam.verification.arrays import Array
-from reparam.verification.context import Context, SkipCheck, Verdict, failed, passed, warned
+from reparam.verification.checks.reductions import weighed_against
+from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed, warned
+from reparam.verification.functions import Function
 from reparam.verification.measurements.sampler import RAW
 from reparam.verification.measurements.terms import CLOSE, close
-from reparam.verification.oracle import FORMULA, MEANING, SCALES, Recognition, gaussian_kl, moment_kl
-from reparam.verification.randomness import CRITICAL, SEED
+from reparam.verification.oracle import FORMULA, MEANING, SCALES, Recognition, gaussian_kl
+from reparam.verification.randomness import CRITICAL, LEVEL, fixed_noise
 
 MEANS = np.array([0.0, 1.5])
 
@@ -19,13 +22,14 @@ MEANS = np.array([0.0, 1.5])
 def nonnegative_zero_at_prior(context: Context) -> Verdict:
     """The lowest KL over means and raw numbers is zero, and it lies at mean zero."""
     kl = context.kl
+    _present(context)
     if kl.factor < 0:
         return failed(
             f"the KL falls as the mean leaves 0 (its weight is {kl.factor:.3g}): the sign is turned",
             "KL = -0.5 * Σ(1 + log σ² - mean² - σ²): one minus in front",
         )
     at, lowest = kl.lowest
-    if not close(lowest, 0.0):
+    if not close(lowest / max(1.0, kl.factor), 0.0):
         return failed(
             f"the lowest KL per latent is {lowest:.4g} nats, at mean 0 and raw {at:.3g}",
             _constant_fix(lowest),
@@ -41,6 +45,12 @@ def nonnegative_zero_at_prior(context: Context) -> Verdict:
     return passed(f"the lowest KL is {lowest:.2g} nats, at mean 0 and raw {at:.3g}")
 
 
+def _present(context: Context) -> None:
+    """SkipCheck where a joint loss has no KL in it: loss-is-their-sum tells that."""
+    if not context.subject.has("kl") and context.kl.absent:
+        raise SkipCheck("the loss depends on neither mean nor raw: see loss-is-their-sum")
+
+
 def _constant_fix(lowest: float) -> str:
     if lowest > 0:
         return "subtract the 1: KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
@@ -50,12 +60,20 @@ def _constant_fix(lowest: float) -> str:
 def sums_over_latents(context: Context) -> Verdict:
     """Every latent twice makes the KL twice as large, and a datum's KL is the sum of its latents'."""
     kl = context.kl
+    if kl.function(*kl.term.example).shape == (context.latent_dim,):
+        return failed(
+            f"kl returns one number per latent, shape ({context.latent_dim},): summed over the batch",
+            "sum over the latents, axis=-1, not over the batch",
+        )
+    _present(context)
     if kl.term.kind == "elements":
         return failed(
             f"kl returns one number per latent, shape (N, {context.latent_dim})",
             "sum over the latents: kl.sum(axis=-1)",
         )
     if kl.averages_latents:
+        if (told := weighed_against(context)) is not None:
+            return warned(f"a mean over latents; {told}", "sum over the latents: kl.sum(axis=-1)")
         return failed(
             "twice the latents leave the KL as it is: a mean over latents, "
             f"with D = {context.latent_dim} an effective β of {1 / context.latent_dim:.3g}",
@@ -101,12 +119,18 @@ class Comparison:
 
 def matches_sampler(context: Context) -> Verdict:
     """The KL is that of the drawn z; without a sampler, that of the declared scale or of any."""
+    if context.subject.has("kl") and context.is_random(context.function("kl")):
+        return _in_expectation(context)
     kl = context.kl
-    if kl.factor < 0:
-        raise SkipCheck("the KL's sign is turned: see kl-nonnegative-zero-at-prior")
-    if not context.has("sample") or context.sampler.trouble is not None or _blamed_on_noise(context):
+    _present(context)
+    if not np.isfinite(kl.factor) or abs(kl.factor) < CLOSE * abs(kl.per_latent(2.0, 2.0)[0]):
+        return failed("the KL is not ½·mean² plus a function of raw", FORM)
+    if not context.subject.has("sample") or _blamed_on_noise(context):
         return _without_sampler(context)
-    comparison = _against_draws(context)
+    means, raws = _grid()
+    truth = gaussian_kl(means, np.interp(raws, RAW, context.sampler.log_std))
+    error = context.sampler.error * np.abs(np.expm1(2.0 * np.interp(raws, RAW, context.sampler.log_std)))
+    comparison = Comparison(raws, _values(context, means, raws), truth, error)
     uses = f"the sampler uses σ = {context.sampler.recognition}, the KL σ = {kl.recognition}"
     if comparison.agrees:
         return passed(f"{uses}; effective β {kl.factor:.4g}")
@@ -115,24 +139,59 @@ def matches_sampler(context: Context) -> Verdict:
     return failed(f"{uses}; {_worst(comparison)}", _fix(context, context.sampler.recognition, kl.recognition))
 
 
-def _against_draws(context: Context) -> Comparison:
-    """Monte Carlo KL from the moments of z alone; without error where the noise could be chosen."""
-    sampler = context.sampler.sampler
-    given = sampler.noise == "given"
+FORM = "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
+
+
+def _grid() -> tuple[Array, Array]:
     means, raws = (grid.ravel() for grid in np.meshgrid(MEANS, RAW))
     keep = (means == 0.0) | (np.abs(raws) <= 2.0)
-    means, raws = means[keep], raws[keep]
-    draws = np.stack(
-        [
-            sampler.draw(*sampler.constant(mean, raw, sampler.rows), seed=SEED + 200 + i)
-            for i, (mean, raw) in enumerate(zip(means, raws, strict=True))
-        ]
-    )
-    numbers = np.inf if given else draws[0].size
-    centre = draws.mean(axis=(1, 2))
-    truth, error = moment_kl(centre, ((draws - centre[:, None, None]) ** 2).mean(axis=(1, 2)), numbers)
-    context.comparisons += 0 if given else len(means)
-    return Comparison(raws, context.kl.per_latent(means, raws) - context.kl.constant, truth, error)
+    return means[keep], raws[keep]
+
+
+def _values(context: Context, means: Array, raws: Array) -> Array:
+    """The KL per latent without its constant; of a joint loss also without its weight: beta-effective tells that."""
+    values = context.kl.per_latent(means, raws) - context.kl.constant
+    return values if context.subject.has("kl") else values / context.kl.factor
+
+
+REPEATS, ROWS = 8, 4096
+
+
+def _in_expectation(context: Context) -> Verdict:
+    """A KL estimated by sampling: its mean over many draws against the closed form, at a few posteriors."""
+    function, dim = context.function("kl"), context.latent_dim
+    log_std = context.declared_log_std
+    if log_std is None and context.subject.has("sample") and not context.sampler.trouble:
+        drawn = context.sampler
+        log_std = lambda a: np.interp(a, RAW, drawn.log_std)  # noqa: E731
+    if log_std is None:
+        raise CannotTell("the KL is a Monte Carlo estimate, and there is no sampler to compare it with")
+    found, truth, slack = [], [], []
+    for mean, raw in ((0.0, -2.0), (1.5, 0.0), (0.5, 1.0)):
+        shape = (ROWS, dim)
+        with fixed_noise(context.subject.namespaces):
+            values = [_mean_of(function, np.full(shape, mean), np.full(shape, raw)) for _ in range(REPEATS)]
+        found.append(float(np.mean(values)))
+        truth.append(dim * float(gaussian_kl(np.array(mean), np.asarray(log_std(np.array(raw))))))
+        slack.append(STUDENT * float(np.std(values, ddof=1)) / np.sqrt(REPEATS) + 0.01 * (1.0 + truth[-1]))
+    told = "; ".join(f"{f:.3g} for {t:.3g}" for f, t in zip(found, truth, strict=True))
+    if np.all(np.abs(np.subtract(found, truth)) <= slack):
+        return passed(f"a Monte Carlo estimate whose expectation is the KL of the drawn z: {told}")
+    return failed(f"a Monte Carlo estimate whose expectation is not the KL of the drawn z: {told}", MONTE_CARLO)
+
+
+STUDENT = float(-special.stdtrit(REPEATS - 1, LEVEL / 2))
+MONTE_CARLO = "average log q(z|x) - log p(z) over z from q, with the sampler's σ in log q"
+
+
+def _mean_of(function: Function, mean: Array, raw: Array) -> float:
+    """The mean over the rows, whether the function gives rows, their mean or their sum."""
+    value = function(mean, raw)
+    if value.size > 1:
+        return float(value.reshape(len(mean), -1).sum(axis=1).mean())
+    half = float(function(mean[: len(mean) // 2], raw[: len(mean) // 2]).ravel()[0])
+    whole = float(value.ravel()[0])
+    return whole / len(mean) if abs(half) < 0.75 * abs(whole) else whole
 
 
 def _blamed_on_noise(context: Context) -> bool:
@@ -150,15 +209,13 @@ def _without_sampler(context: Context) -> Verdict:
     log_std = declared if declared is not None else SCALES[str(found.name)]
     means, raws = (grid.ravel() for grid in np.meshgrid(MEANS, RAW[np.abs(RAW) <= 2.0]))
     truth = gaussian_kl(means, log_std(raws))
-    comparison = Comparison(raws, kl.per_latent(means, raws) - kl.constant, truth, np.zeros_like(truth))
-    source = f"SCALE = {context.subject.scale}" if declared is not None else "the scale that it shows"
+    comparison = Comparison(raws, _values(context, means, raws), truth, np.zeros_like(truth))
+    source = f"SCALE = {context.subject.declared.scale}" if declared is not None else "the scale that it shows"
     if comparison.agrees:
         return passed(f"the KL uses σ = {found} (compared with {source}); effective β {kl.factor:.4g}")
     if np.isfinite(comparison.factor):
         return _weighted(context, comparison.factor)
-    return failed(
-        f"the KL uses σ = {found}, not {source}; {_worst(comparison)}", "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
-    )
+    return failed(f"the KL uses σ = {found}, not {source}; {_worst(comparison)}", FORM)
 
 
 def _of_no_scale(context: Context) -> Verdict:
@@ -173,7 +230,7 @@ def _of_no_scale(context: Context) -> Verdict:
 
 def _weighted(context: Context, factor: float) -> Verdict:
     """The KL times a number."""
-    beta = context.subject.beta
+    beta = context.subject.declared.beta
     if beta is not None and beta != 1.0 and close(factor, beta):
         return warned(
             f"kl returns {factor:.4g} times the KL: BETA is inside it",
@@ -195,6 +252,6 @@ def _fix(context: Context, drawn: Recognition, closed: Recognition) -> str:
     if not (drawn.is_scale and closed.is_scale and drawn.name != closed.name):
         return "let kl and sample compute σ by one function: KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
     reads = f"the sampler treats raw as {MEANING[str(drawn.name)]}, the KL as {MEANING[str(closed.name)]}"
-    if context.subject.scale == drawn.name:
+    if context.subject.declared.scale == drawn.name:
         return f"{reads}: compute the KL with σ = {FORMULA[str(drawn.name)]}, as SCALE declares"
     return f"{reads}: use {FORMULA[str(closed.name)]} in the sampler"

@@ -6,9 +6,9 @@ import numpy as np
 
 from reparam.verification.arrays import Array
 from reparam.verification.context import Context, SkipCheck, Verdict, failed, passed, warned
+from reparam.verification.functions import UserError
 from reparam.verification.measurements.reconstruction import Kind, ReconstructionMeasurement
 from reparam.verification.measurements.terms import close
-from reparam.verification.subject import UserError
 
 ALIASES = {"normal": "gaussian", "mse": "gaussian", "bce": "bernoulli"}
 MASS = 5e-3
@@ -21,6 +21,7 @@ def support(context: Context) -> Verdict:
     if not context.has("reconstruction_loss"):
         return _data_alone(context, claimed)
     measured = context.reconstruction
+    _ = context.kl if context.is_split and not context.subject.has("kl") else None  # a floor or a capacity stays in it
     if measured.shift_invariant:
         return passed("a softmax over the features: categorical")
     kind = measured.kind
@@ -34,12 +35,12 @@ def support(context: Context) -> Verdict:
 
 
 def _claimed(context: Context) -> str | None:
-    name = context.subject.likelihood
+    name = context.subject.declared.likelihood
     return None if name is None else ALIASES.get(name, name)
 
 
 def _data_alone(context: Context, claimed: str | None) -> Verdict:
-    if context.subject.data is None or claimed is None:
+    if context.subject.declared.data is None or claimed is None:
         raise SkipCheck("the file defines no reconstruction_loss, nor both LIKELIHOOD and DATA")
     return _data(context, claimed) or passed(f"DATA lies in the support of LIKELIHOOD = {claimed}")
 
@@ -185,7 +186,7 @@ def _mass(measured: ReconstructionMeasurement, claimed: str, decoded: float) -> 
 
 def _data(context: Context, likelihood: str | None) -> Verdict | None:
     """Whether DATA lies where the likelihood puts its probability."""
-    data = context.subject.data_array()
+    data = context.subject.declared.data_array()
     if data is None or likelihood is None:
         return None
     seen = data[np.isfinite(data)]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reparam.verification.context import Context, SkipCheck, Verdict, failed, passed
+import numpy as np
+
+from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed, warned
+from reparam.verification.finding.sizes import numbers_of
+from reparam.verification.finding.words import role
+from reparam.verification.functions import UserError
 from reparam.verification.measurements.objective import ObjectiveMeasurement
 from reparam.verification.measurements.reconstruction import ReconstructionMeasurement
 from reparam.verification.measurements.terms import CLOSE, Term, close
@@ -21,6 +26,10 @@ def reconstruction_sums_over_features(context: Context) -> Verdict:
         raise SkipCheck("a softmax over the features: one categorical variable, which cannot be doubled")
     implied = _implied(measured)
     if measured.averages_features and not _written_as_sum(context, measured):
+        if (written := _written_batch(context)) is not None:
+            return passed(f"the whole loss is 1/P of a bound, P = {measured.features}; {written}")
+        if (told := weighed_against(context)) is not None:
+            return warned(f"a mean over features{implied}; {told}", SUM_FEATURES)
         return failed(
             f"twice the features leave the loss as it is: a mean over features, with P = {measured.features} an "
             f"effective β of {measured.features}{implied}",
@@ -31,6 +40,31 @@ def reconstruction_sums_over_features(context: Context) -> Verdict:
     return passed(f"twice the features make the loss {measured.growth:.4g}-fold{implied}")
 
 
+def weighed_against(context: Context) -> str | None:
+    """The effective β, where a mean over features meets a KL that is a mean too, or has a weight that was chosen."""
+    try:
+        kl, features = context.kl, context.features if context.reconstruction.averages_features else 1
+        if features > 1 and kl.averages_latents and not context.subject.has("loss"):
+            return f"the KL is a mean over latents: effective β P/D times its weight, P = {features} here"
+        weight = kl.factor if context.is_split else context.objective.combination.kl
+    except (CannotTell, SkipCheck, UserError):
+        return None
+    if not np.isfinite(weight) or (features == 1) != (not context.reconstruction.averages_features):
+        return None
+    latents = context.latent_dim if kl.averages_latents else 1
+    if features > 1 and latents > 1:
+        return (
+            f"the KL is a mean over latents: effective β P/D times {weight:.4g}, here {features * weight / latents:.4g}"
+        )
+    given = [a.name for a in context.function("loss").call.arguments if role(a.name) == "weight"]
+    if features > 1 and given:
+        return f"the KL's weight {given[0]} is an argument: it must be of the size 1/P for an ELBO"
+    meant = context.subject.declared.beta or 1.0
+    if features > 1 and latents == 1 and not close(weight, 1.0, 1e-2) and not close(weight, meant, 1e-2):
+        return f"the KL's weight is {weight:.4g}: effective β P times that, here {features * weight:.4g}"
+    return None
+
+
 def _implied(measured: ReconstructionMeasurement) -> str:
     std = measured.implied_std
     return "" if std is None else f"; implied σ_x {std:.4g}"
@@ -38,7 +72,7 @@ def _implied(measured: ReconstructionMeasurement) -> str:
 
 def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bool:
     """Whether it is P · mean with the P of the declared DATA written as a number: then it is the sum."""
-    if context.subject.data is None or measured.kind is None:
+    if context.subject.declared.data is None or measured.kind is None:
         return False
     factor = measured.kind.factor / measured.features
     return any(abs(factor - one) < CLOSE for one in ((0.5, 1.0) if measured.kind.likelihood == "gaussian" else (1.0,)))
@@ -46,6 +80,8 @@ def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bo
 
 def batch_reduction_consistent(context: Context) -> Verdict:
     """Each term over a batch is the mean of its data's, or each is the sum."""
+    if (written := _written_batch(context)) is not None:
+        return passed(written)
     terms = _terms(context)
     if not terms:
         raise SkipCheck("the file defines neither kl, reconstruction_loss nor loss")
@@ -58,9 +94,10 @@ def batch_reduction_consistent(context: Context) -> Verdict:
     if "neither" in found.values():
         return failed(measured, "sum over the elements of a datum, and average (or sum) over the batch")
     scalars = {reduction for reduction in found.values() if reduction != "rows"}
-    if len(scalars) > 1:
+    alike = {found[name] for name in found if name != "loss"} - {"rows"}
+    if len(scalars) > 1 and not ("loss" in terms and len(alike) < 2):
         return failed(f"{measured}{_beta(found, context.count)}", "average all terms over the batch, or sum all")
-    declared = context.subject.reduction
+    declared = context.subject.declared.reduction
     if declared is not None and scalars - {declared}:
         return failed(
             f"{measured}, but REDUCTION declares {declared}",
@@ -69,9 +106,22 @@ def batch_reduction_consistent(context: Context) -> Verdict:
     return passed(measured)
 
 
+def _written_batch(context: Context) -> str | None:
+    """Where a KL summed over the batch is divided by the batch size of training, written out: right at that size."""
+    if not context.is_split or context.subject.has("kl") or context.kl.absent:
+        return None
+    share = context.features if context.reconstruction.averages_features else 1
+    sizes = [n for n in numbers_of(context.function("loss").call) if n > 1]
+    factor = context.kl.factor * share
+    size = next((n for n in sizes if factor > 0 and abs(factor * n - 1.0) < CLOSE), None)
+    if size is None or (context.kl.term.reduction, context.reconstruction.term.reduction) != ("sum", "mean"):
+        return None
+    return f"the KL's sum over the batch is divided by {size}, written out: right for batches of that size"
+
+
 def _terms(context: Context) -> dict[str, Term]:
     terms: dict[str, Term] = {}
-    if context.has("kl"):
+    if context.has("kl") and not (context.is_split and context.kl.absent):
         terms["kl"] = context.kl.term
     if context.has("reconstruction_loss"):
         terms["reconstruction_loss"] = context.reconstruction.term

@@ -5,17 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from reparam.verification.arrays import Array
-from reparam.verification.context import Context, Verdict, failed, passed
+from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed
+from reparam.verification.functions import UserError
 from reparam.verification.measurements.sampler import RAW
 from reparam.verification.measurements.terms import close
 from reparam.verification.oracle import FORMULA, gaussian_kl
 from reparam.verification.randomness import CRITICAL
-from reparam.verification.subject import UserError
+
+HELD = "the sampler's noise cannot be held still: let it take eps, a key, or draw from a generator that can be seeded"
 
 
 def location_scale(context: Context) -> Verdict:
     """Z is the mean plus σ(raw) times unit noise, and σ(·) is the declared one or one that the KL shares."""
     measured = context.sampler
+    if not measured.held:
+        raise CannotTell(HELD)
     if measured.trouble is not None:
         return failed(measured.trouble.measured, measured.trouble.fix)
     found = f"z = mean + σ(raw)·ε with σ(raw) = {measured.recognition}, σ(0) = {measured.std_at(np.zeros(1))[0]:.4g}"
@@ -31,13 +35,21 @@ def location_scale(context: Context) -> Verdict:
 
 def _against_declared(context: Context, found: str) -> Verdict:
     """Where the KL disagrees with the sampler, kl-matches-sampler says which of them is not as declared."""
-    name, declared = str(context.subject.scale), context.declared_log_std
+    name, declared = str(context.subject.declared.scale), context.declared_log_std
     if declared is None or _agrees(context, declared(RAW)):
         return passed(found)
-    if not _noise_is_scaled(context) and context.has("kl") and not _kl_agrees_with_sampler(context):
+    if not _noise_is_scaled(context) and _has_kl(context) and not _kl_agrees_with_sampler(context):
         return passed(found + f"; SCALE declares {name}: see kl-matches-sampler")
     formula = FORMULA.get(name.partition(":")[0], name)
     return failed(found + f", but SCALE declares {name}", f"use σ = {formula} in the sampler, or declare its own SCALE")
+
+
+def _has_kl(context: Context) -> bool:
+    """Whether a KL can be measured beside the sampler."""
+    try:
+        return context.has("kl") and np.isfinite(context.kl.factor) and bool(context.kl.factor)
+    except (CannotTell, SkipCheck, UserError):  # told by the checks of the KL itself
+        return False
 
 
 def _agrees(context: Context, log_std: Array) -> bool:
@@ -56,7 +68,7 @@ def _kl_has_unit_noise(context: Context) -> bool:
     recognition = context.sampler.recognition
     if abs(recognition.factor - 1.0) < 1e-2:
         return False
-    return not context.has("kl") or not _kl_agrees_with_sampler(context)
+    return not _has_kl(context) or not _kl_agrees_with_sampler(context)
 
 
 def _kl_agrees_with_sampler(context: Context) -> bool:

@@ -6,26 +6,31 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from reparam.verification.arrays import Array
+from reparam.verification.functions import Numeric, UserError
 from reparam.verification.measurements.examples import Examples, contrast
 from reparam.verification.measurements.terms import Term, close
-from reparam.verification.oracle import CORE, Recognition, recognise
-from reparam.verification.subject import Function, UserError
+from reparam.verification.oracle import CORE, Recognition, lowest, recognise
 
 
 @dataclass
 class DivergenceMeasurement:
     """The user's ``kl``, taken apart."""
 
-    function: Function
+    function: Numeric
     examples: Examples
 
     @cached_property
     def term(self) -> Term:
         """One KL per datum."""
         return Term(self.function, self.examples.posteriors())
+
+    @cached_property
+    def absent(self) -> bool:
+        """Whether it depends neither on the means nor on the raw numbers."""
+        return bool(np.ptp(self.term.rows(*self.term.example)) < 1e-9)
 
     @cached_property
     def growth(self) -> float:
@@ -77,15 +82,7 @@ class DivergenceMeasurement:
     @cached_property
     def lowest(self) -> tuple[float, float]:
         """The raw number where KL(0, raw) is lowest, and the KL of one latent there."""
-        grid = np.linspace(-12.0, 12.0, 97)
-        values = self.per_latent(0.0, grid)
-        values = np.where(np.isfinite(values), values, np.inf)
-        i = int(values.argmin())
-        bracket = (grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)])
-        best = optimize.minimize_scalar(
-            lambda a: float(self.per_latent(0.0, a)[0]), bounds=bracket, method="bounded", options={"maxiter": 40}
-        )
-        return (float(best.x), float(best.fun)) if best.fun < values[i] else (float(grid[i]), float(values[i]))
+        return lowest(lambda grid: self.per_latent(0.0, grid))
 
     @property
     def constant(self) -> float:

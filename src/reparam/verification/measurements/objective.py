@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from reparam.verification.arrays import Array
+from reparam.verification.finding.signatures import Argument
+from reparam.verification.functions import Function, UserError
 from reparam.verification.measurements.examples import Examples
 from reparam.verification.measurements.terms import Term
-from reparam.verification.subject import Function, Subject, UserError
+from reparam.verification.subject import Subject
 
 Rows = Callable[..., Array]
 SPREAD = np.linspace(0.3, 1.5, 5)[:, None]
@@ -28,13 +31,29 @@ class Combination:
     residual: float
 
 
+def _with_beta(function: Function, value: float) -> Function:
+    """The function with its parameter ``beta`` set, where it has one."""
+    try:
+        parameters = inspect.signature(function.call.target).parameters
+    except (TypeError, ValueError):
+        return function
+    name = next((name for name in parameters if name.lower() == "beta"), None)
+    if name is None:
+        return function
+    others = tuple(a for a in function.call.arguments if a.name != name)
+    call = replace(function.call, arguments=(*others, Argument(name, constant=value, keyword=True)))
+    changed = Function(function.name, call, function.frameworks)
+    changed.kind = function.kind
+    return changed
+
+
 @dataclass
 class ObjectiveMeasurement:
-    """The user's ``loss``, taken apart with the help of its terms; a term that is None is left out."""
+    """The user's ``loss``, taken apart with the help of its terms."""
 
     function: Function
-    kl: Rows | None
-    reconstruction: Rows | None
+    kl: Rows
+    reconstruction: Rows
     examples: Examples
 
     @cached_property
@@ -68,9 +87,7 @@ class ObjectiveMeasurement:
     @cached_property
     def combination(self) -> Combination:
         """Least squares over the table; what has no term of its own is absorbed by one constant per column."""
-        kl = self.kl(*self.posteriors) if self.kl else np.zeros(len(SPREAD))
-        if self.reconstruction is None:
-            return self._slope_only(kl)
+        kl = self.kl(*self.posteriors)
         reconstruction = self.reconstruction(*self.outputs)
         design = np.stack([g.ravel() for g in np.meshgrid(kl, reconstruction, indexing="ij")], axis=1)
         design = np.concatenate([np.ones((len(design), 1)), design], axis=1)
@@ -78,20 +95,13 @@ class ObjectiveMeasurement:
         residual = np.abs(design @ np.array([constant, b, c]) - self.table.ravel()).max()
         return Combination(float(constant), float(b), float(c), float(residual / (1.0 + np.ptp(self.table))))
 
-    def _slope_only(self, kl: Array) -> Combination:
-        centred, table = kl - kl.mean(), self.table - self.table.mean(axis=0)
-        slope = float((centred @ table).mean() / (centred @ centred))
-        residual = np.abs(table - slope * centred[:, None]).max() / (1.0 + np.ptp(self.table))
-        return Combination(0.0, slope, float("nan"), float(residual))
-
     def slope_in_beta(self, subject: Subject) -> Array | None:
         """How much one more β adds to the loss at each posterior; None where β cannot be moved."""
-        beta = 1.0 if subject.beta is None else subject.beta
+        beta = 1.0 if subject.declared.beta is None else subject.declared.beta
         x, decoded = (np.repeat(array[:1], len(SPREAD), axis=0) for array in self.outputs)
-        named = next((p.name for p in self.function.parameters[4:] if p.name.lower() == "beta"), None)
         losses = []
         for value in (beta, beta + 1.0):
-            term = Term(self.function, self.term.example, options={named: value} if named else {})
+            term = Term(_with_beta(self.function, value), self.term.example)
             with subject.with_beta(value):
                 losses.append(term.rows(x, *self.posteriors, decoded))
         return None if np.array_equal(losses[0], losses[1]) else losses[1] - losses[0]

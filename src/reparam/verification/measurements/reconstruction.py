@@ -10,9 +10,9 @@ import numpy as np
 from scipy import special
 
 from reparam.verification.arrays import Array
+from reparam.verification.functions import Numeric, UserError
 from reparam.verification.measurements.examples import Examples, contrast
 from reparam.verification.measurements.terms import Term, close
-from reparam.verification.subject import Function, UserError
 
 Loss = Callable[[Array, Array], Array]
 
@@ -48,7 +48,7 @@ class Kind:
 class ReconstructionMeasurement:
     """The user's ``reconstruction_loss``, taken apart."""
 
-    function: Function
+    function: Numeric
     examples: Examples
 
     @property

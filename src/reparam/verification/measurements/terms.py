@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reparam.verification.arrays import Array
-from reparam.verification.subject import Function, UserError
+from reparam.verification.functions import Numeric, UserError
 
 Kind = Literal["rows", "scalar", "elements"]
 Reduction = Literal["mean", "sum", "rows", "neither"]
@@ -33,15 +33,14 @@ BATCH = 32
 class Term:
     """One of ``kl``, ``reconstruction_loss``, ``loss`` or ``bound`` with the batch on one axis of its arrays."""
 
-    function: Function
+    function: Numeric
     example: tuple[Array, ...]
     batch_axis: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def kind(self) -> Kind:
         """What it returns for the example batch: (N,), a scalar, or (wrongly) one number per element."""
-        value = self.function(*self.example, **self.options)
+        value = self.function(*self.example)
         count, shape = self.example[0].shape[self.batch_axis], value.shape
         if value.size == 1 and count > 1:
             return "scalar"
@@ -64,7 +63,7 @@ class Term:
         return np.concatenate([self._piece([_rows(a, i, self.batch_axis) for a in arrays]) for i in starts])[:count]
 
     def _piece(self, arrays: list[Array]) -> Array:
-        value = self.function(*arrays, **self.options)
+        value = self.function(*arrays)
         if self.kind == "elements":
             return np.asarray(value.reshape(BATCH, -1).sum(axis=1))
         if value.size != BATCH:
@@ -75,7 +74,7 @@ class Term:
         return value.reshape(BATCH)
 
     def _alone(self, arrays: tuple[Array, ...], i: int) -> float:
-        value = self.function(*(np.take(array, [i], axis=self.batch_axis) for array in arrays), **self.options)
+        value = self.function(*(np.take(array, [i], axis=self.batch_axis) for array in arrays))
         if value.size != 1:
             raise UserError(self.function.name, f"{self.function.name} returned shape {value.shape} for N = 1")
         return float(value.reshape(()))

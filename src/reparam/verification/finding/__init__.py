@@ -1,0 +1,1 @@
+"""Whose code is it, and what does it call things? Functions by convention, arguments by name."""

@@ -1,0 +1,328 @@
+"""The user's functions found by convention: of a module, a class or an object, and formulas inside longer functions."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from reparam.verification.finding.calling import Call
+from reparam.verification.finding.instances import instance_of
+from reparam.verification.finding.lifting import Body, Formula, bodies
+from reparam.verification.finding.signatures import CANONICAL, Argument, Unbound, bind
+from reparam.verification.finding.words import BOUND_NAMES, POSITIVE, ROLES, job, role, snake
+
+LIFTED_NAMES: dict[str, str] = {"z": "sample", "kl": "kl", "reconstruction": "reconstruction_loss"}
+
+
+@dataclass
+class Found:
+    """Candidates per job, best first, and what was left out and why."""
+
+    candidates: dict[str, list[Call]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, call: Call) -> None:
+        """Keep a candidate, the best first."""
+        kept = self.candidates.setdefault(call.job, [])
+        kept.append(call)
+        kept.sort(key=lambda one: -one.rank)
+
+
+def found_in(holder: Any, module: ModuleType | None, tree: ast.Module | None, demand: Callable[[Any], None]) -> Found:
+    """Everything that may be part of a variational autoencoder: of ``holder`` first, then of ``module``.
+
+    ``demand``: makes skipped top-level names of the module, where a function needs them.
+    """
+    found = Found()
+    own = isinstance(holder, ModuleType)
+    if not own:
+        _of_holder(holder, found, bonus=100)
+    if module is not None and (own or not _enough(found)):
+        _of_module(module, found, classes=own)
+        for other, source in ((module, tree), *_siblings(module)):
+            if source is not None and not _enough(found):
+                _formulas(source, other, holder, found, demand, bonus=0 if other is module else -5)
+    _prefer_one_class(found)
+    return found
+
+
+def _enough(found: Found) -> bool:
+    """Whether a sampler and a loss were found as functions; then nothing is lifted."""
+    sampler = found.candidates.get("sample", [])
+    direct = bool(sampler) and not POSITIVE.match(snake(sampler[0].named("raw")))
+    return direct and "loss" in found.candidates
+
+
+def _of_module(module: ModuleType, found: Found, classes: bool) -> None:
+    for name, value in list(vars(module).items()):
+        if name.startswith("__") or getattr(value, "__module__", None) not in (
+            module.__name__,
+            *_sibling_names(module),
+        ):
+            continue
+        if inspect.isclass(value) and classes:
+            _of_class(value, found, bonus=0 if value.__module__ == module.__name__ else -5)
+        elif callable(value) and not inspect.isclass(value):
+            _candidate(name, value, found, "", 2 if value.__module__ == module.__name__ else -3)
+
+
+def _of_class(owner: type, found: Found, bonus: int) -> None:
+    names = [name for name in dir(owner) if not name.startswith("__") and (job(name) or name in CANONICAL)]
+    call = (
+        job(owner.__name__)
+        if hasattr(owner, "call") or hasattr(owner, "forward") or "__call__" in vars(owner)
+        else None
+    )
+    if names or call:
+        _of_holder(instance_of(owner), found, bonus, owner)
+
+
+def _of_holder(holder: Any, found: Found, bonus: int, owner: type | None = None) -> None:
+    """The methods of an object, or the functions of a namespace; an object of a class that is given."""
+    if inspect.isclass(holder):
+        holder, owner = _static_or_made(holder), holder
+    title = owner.__name__ if owner is not None else ""
+    public = [name for name in _names(holder, owner) if not name.startswith("__")]
+    for name in public:
+        value = _attribute(holder, name)
+        if callable(value) and not inspect.isclass(value) and not _of_a_framework(value):
+            _candidate(name, value, found, title, bonus + 1)
+    if owner is not None and job(owner.__name__):
+        for name in ("call", "forward", "__call__"):
+            if name in vars(owner):
+                _candidate(owner.__name__, getattr(holder, name), found, "", bonus + 1)
+                break
+
+
+def _of_a_framework(value: Any) -> bool:
+    """Whether a method is inherited from the framework's own class."""
+    root = str(getattr(value, "__module__", "")).partition(".")[0]
+    return isinstance(value, ModuleType) or root in ("torch", "keras", "tensorflow", "flax", "haiku", "equinox")
+
+
+def _names(holder: Any, owner: type | None) -> list[str]:
+    names = dir(owner) if owner is not None else list(getattr(holder, "__dict__", {})) + dir(type(holder))
+    return [name for name in dict.fromkeys(names) if job(name) or name in CANONICAL]
+
+
+def _attribute(holder: Any, name: str) -> Any:
+    try:
+        return getattr(holder, name, None)
+    except Exception:
+        return None
+
+
+def _static_or_made(owner: type) -> Any:
+    """The class itself where its functions need no object."""
+    names = [name for name in dir(owner) if job(name) or name in CANONICAL]
+    if names and all(_is_plain(owner, name) for name in names):
+        return owner
+    return instance_of(owner)
+
+
+def _is_plain(owner: type, name: str) -> bool:
+    """Whether a class's function is no method: static, or without ``self`` and with as many arguments as it needs."""
+    function = inspect.getattr_static(owner, name)
+    if isinstance(function, staticmethod | classmethod) or not callable(function):
+        return True
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return True
+    return bool(parameters) and parameters[0].name != "self" and len(parameters) == len(CANONICAL.get(name, ())) != 0
+
+
+def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str, rank: int) -> None:
+    """Enter a function whose name says a job and whose arguments fit one."""
+    title = f"{owner}.{name}" if owner else name
+    try:
+        arguments = bind(function, name)
+    except Unbound as reason:
+        if job(name) or name in CANONICAL:
+            found.left_out.append(f"{title}: {reason}")
+        return
+    kind = _job_of(name, {kind for a in arguments for kind in a.roles})
+    if kind is None:
+        if job(name) == "sample":
+            found.left_out.append(f"{title}: takes no mean and scale, so it draws from the prior or through the model")
+        return
+    shown = f"{title}({', '.join(map(str, arguments))})"
+    rank += 60 if name in CANONICAL else 10
+    if kind == "sample" and POSITIVE.match(snake(next(a.name for a in arguments if "raw" in a.roles))):
+        rank -= 12  # how σ is made of the network's output is seen in a formula, not here
+    negated = kind in ("loss", "reconstruction_loss") and bool(BOUND_NAMES.search(snake(name)))
+    found.add(Call(kind, shown, function, arguments, rank=rank, owner=owner, negated=negated))
+    if kind == "sample" and [a.name for a in arguments] == list(CANONICAL["sample"]):  # it may be a wrapper's *args
+        found.add(Call(kind, shown, function, arguments[:2], rank=rank - 1, owner=owner))
+
+
+def _job_of(name: str, roles: set[str]) -> str | None:
+    """What a function is for: its name says a family, its arguments have the last word."""
+    family = "loss" if name == "reconstruction_loss" else job(name)
+    if "log_w" in roles and family in ("bound", None, "loss") and roles == {"log_w"}:
+        return "bound" if family == "bound" else None
+    if family == "log_q":
+        return "log_q" if {"z", "mean", "raw"} <= roles else None
+    if {"mean", "raw"} <= roles:
+        if "decoded" in roles:
+            return "loss" if family == "loss" else None
+        if family == "sample":
+            return "sample" if roles <= {"mean", "raw", "eps", "key"} else None
+        return "kl" if family in ("kl", "loss") and "x" not in roles else None
+    return "reconstruction_loss" if family == "loss" and {"x", "decoded"} <= roles and "mean" not in roles else None
+
+
+def _formulas(  # noqa: PLR0917 - one place to search in
+    tree: ast.Module, module: ModuleType, holder: Any, found: Found, demand: Callable[[Any], None], bonus: int
+) -> None:
+    """Enter the formulas of a file: assignments to z, kl, a reconstruction or a loss, and what functions return."""
+    chosen = "" if isinstance(holder, ModuleType) else _class_name(holder)
+    for body in bodies(tree):
+        if chosen and not body.owner.startswith(f"{chosen}."):
+            continue
+        for name, value, position in body.targets:
+            kind = _formula_job(name)
+            if kind is None:
+                continue
+            for shallow in (False, True)[: 1 + (kind == "sample")]:
+                formula = body.formula(name, value, position, kind == "sample", shallow)
+                call = _lifted(formula, kind, body, module, holder, demand)
+                if call is not None:
+                    call.rank += bonus
+                    found.add(call)
+
+
+def _class_name(holder: Any) -> str:
+    return holder.__name__ if inspect.isclass(holder) else type(holder).__name__
+
+
+def _formula_job(name: str) -> str | None:
+    if name.endswith("()"):
+        kind = job(name[:-2])
+        return {"sample": "sample", "loss": "loss", "kl": "kl"}.get(kind or "")
+    kind = role(name)
+    if kind in LIFTED_NAMES:
+        return LIFTED_NAMES[kind]
+    word = snake(name)
+    if ROLES["reconstruction"].match(word):
+        return "reconstruction_loss"
+    return "loss" if job(name) == "loss" or word in ("total", "cost") else None
+
+
+def _lifted(  # noqa: PLR0917 - a formula and where it stands
+    formula: Formula, kind: str, body: Body, module: ModuleType, holder: Any, demand: Callable[[Any], None]
+) -> Call | None:
+    """The formula as a candidate, where its free names are roles, the object itself, or known to the module."""
+    demand(formula.free)
+    taken: dict[str, str] = {}
+    free, arguments, bindings = [], [], {}
+    for name in formula.free:
+        meaning = "key" if snake(name).endswith("rngs") else role(name)
+        if name == "self":
+            bindings["self"] = _self(body.owner, module, holder)
+        elif (
+            meaning in ("mean", "raw", "x", "decoded", "z", "eps", "key", "kl", "reconstruction")
+            and meaning not in taken
+        ):
+            taken[meaning] = name
+            free.append(name)
+            arguments.append(Argument(name.replace(".", "__"), (meaning,)))
+        elif meaning == "weight" and not hasattr(module, name):
+            bindings[name] = 1.0
+        elif not hasattr(module, name):
+            return None
+    job_found = _formula_fits(kind, set(taken), formula)
+    if job_found is None or (kind == "sample" and not formula.noisy):
+        return None
+    function = _compiled(formula, module, bindings, free)
+    title = f"{formula.name} in {formula.owner or 'the file'}, line {formula.line} ({', '.join(free)})"
+    negated = bool(
+        job_found in ("loss", "reconstruction_loss") and BOUND_NAMES.search(snake(formula.name.removesuffix("()")))
+    )
+    rank = (1 if "self" in bindings else 2) + (2 if formula.name.endswith("()") else 0)
+    if kind == "sample" and POSITIVE.match(snake(taken["raw"])):
+        rank -= 12
+    return Call(
+        job_found, title, function, tuple(arguments), rank=rank, negated=negated, owner=formula.owner.partition(".")[0]
+    )
+
+
+def _formula_fits(kind: str, taken: set[str], formula: Formula) -> str | None:
+    if kind == "sample":
+        return "sample" if {"mean", "raw"} <= taken <= {"mean", "raw", "eps", "key"} else None
+    if kind == "kl":
+        return "kl" if {"mean", "raw"} <= taken <= {"mean", "raw", "z"} else None
+    if {"mean", "raw", "x", "decoded"} <= taken or ("kl" in taken and {"x", "decoded"} <= taken):
+        return "loss"
+    if {"x", "decoded"} == taken and kind == "reconstruction_loss":
+        return "reconstruction_loss"
+    return "kl" if {"mean", "raw"} == taken and "kl" in snake(formula.name) else None
+
+
+def _compiled(formula: Formula, module: ModuleType, bindings: dict[str, Any], free: list[str]) -> Callable[..., Any]:
+    file = getattr(module, "__file__", None) or "lifted"
+    names = {name: value for name, value in bindings.items() if name != "self"}
+    scope = {**vars(module), **names}
+    order = [*(["self"] if "self" in bindings else []), *free]
+    code = Formula(formula.name, formula.statements, formula.value, tuple(order), formula.owner, formula.line).code(
+        file
+    )
+    exec(compile(code, file, "exec"), scope)
+    function: Any = scope["lifted"]
+    function.syntax = code.body[0]
+    if "self" not in bindings:
+        return function  # type: ignore[no-any-return]
+    return types.MethodType(function, bindings["self"])
+
+
+def _self(owner: str, module: ModuleType, holder: Any) -> Any:
+    """The object that a method's formula calls ``self``."""
+    if not isinstance(holder, ModuleType) and not inspect.isclass(holder):
+        return holder
+    value: Any = module
+    for part in owner.split(".")[:-1]:
+        value = getattr(value, part, None)
+    return instance_of(value) if inspect.isclass(value) else None
+
+
+def _sibling_names(module: ModuleType) -> list[str]:
+    return [other.__name__ for other in _sibling_modules(module)]
+
+
+def _sibling_modules(module: ModuleType) -> Iterator[ModuleType]:
+    """Modules of the file's own folder that it has imported."""
+    file = getattr(module, "__file__", None)
+    folder = str(Path(file).resolve().parent) if file else None
+    for other in list(sys.modules.values()):
+        place = getattr(other, "__file__", None)
+        if folder and place and other is not module and str(place).startswith(folder) and "site-packages" not in place:
+            yield other
+
+
+def _siblings(module: ModuleType) -> Iterator[tuple[ModuleType, ast.Module | None]]:
+    imported = {getattr(value, "__module__", None) for value in vars(module).values()}
+    imported |= {value.__name__ for value in vars(module).values() if isinstance(value, ModuleType)}
+    for other in _sibling_modules(module):
+        if other.__name__ in imported and other.__file__:
+            try:
+                yield other, ast.parse(Path(other.__file__).read_text(encoding="utf-8"))
+            except (OSError, SyntaxError, UnicodeDecodeError):
+                continue
+
+
+def _prefer_one_class(found: Found) -> None:
+    """Of several classes the one with most of the jobs comes first; what it lacks comes from the others."""
+    owners = [call.owner for calls in found.candidates.values() for call in calls if call.owner]
+    if not owners:
+        return
+    jobs = {owner: len({c.job for cs in found.candidates.values() for c in cs if c.owner == owner}) for owner in owners}
+    favourite = max(dict.fromkeys(owners), key=lambda owner: jobs[owner])
+    for calls in found.candidates.values():
+        calls.sort(key=lambda call: -call.rank - (1 if call.owner == favourite else 0))

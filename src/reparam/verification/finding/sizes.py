@@ -1,0 +1,83 @@
+"""The sizes that code asks for: batch, latents and the shape of a datum, from its own literals."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from reparam.verification.finding.calling import Call, Layout
+from reparam.verification.finding.signatures import source_of
+from reparam.verification.finding.words import snake
+
+IMAGES = (
+    (1, 28, 28),
+    (28, 28, 1),
+    (28, 28),
+    (3, 32, 32),
+    (3, 64, 64),
+    (1, 64, 64),
+    (1, 32, 32),
+    (64, 64, 3),
+    (32, 32, 3),
+)
+MOST = 40
+"""Combinations that are tried."""
+
+
+def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[Layout]:
+    """Sizes to try, the likeliest first: as declared, then with the shapes, batches and latents of the code."""
+    numbers = numbers_of(call)
+    shapes = [first.shape]
+    if free_shape and {"x", "decoded"} & call.takes:
+        shapes += [(n,) for n in numbers if n >= 8] + list(
+            IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ()
+        )
+    counts = [first.count, *_sizes(call, ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size"))]
+    dims = [first.latent_dim, *_sizes(call, ("latent_dim", "z_dim", "nz", "latent_size", "z_size", "n_latent", "zdim"))]
+    dims += [n for n in numbers if 2 <= n <= 256]
+    options = [replace(first, shape=shape) for shape in shapes]
+    options += [replace(first, latent_dim=dim) for dim in dims]
+    options += [Layout(count, dim, shape) for count in counts for dim in dims[:3] for shape in shapes]
+    return list(dict.fromkeys(options))[:MOST]
+
+
+def numbers_of(call: Call) -> list[int]:
+    """Whole numbers written in the function, products of them, and those among the names that it reads."""
+    body = source_of(call.target)
+    found: dict[int, None] = {}
+    for node in ast.walk(body) if body is not None else ():
+        value = _value(node)
+        if value is not None and 2 <= value <= 20000:
+            found[value] = None
+    for value in _read(call).values():
+        if 2 <= value <= 20000:
+            found[value] = None
+    return list(found)
+
+
+def _value(node: ast.AST) -> int | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool):
+        return node.value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        left, right = _value(node.left), _value(node.right)
+        return left * right if left is not None and right is not None else None
+    return None
+
+
+def _read(call: Call) -> dict[str, int]:
+    """Integers among the globals that the function reads and the attributes of its object."""
+    function = inspect.unwrap(call.target)
+    names = set(getattr(getattr(function, "__code__", None), "co_names", ()))
+    scope, owner = getattr(function, "__globals__", {}), getattr(function, "__self__", None)
+    read: dict[str, Any] = {name: scope[name] for name in names if name in scope}
+    read |= {name: getattr(owner, name, None) for name in names if name not in read}
+    return {name: value for name, value in read.items() if isinstance(value, int) and not isinstance(value, bool)}
+
+
+def _sizes(call: Call, words: tuple[str, ...]) -> Iterator[int]:
+    for name, value in _read(call).items():
+        if snake(name) in words and value >= 1:
+            yield value

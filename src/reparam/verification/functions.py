@@ -1,0 +1,203 @@
+"""The user's functions on NumPy arrays: which framework they take, at which sizes, and what they raise."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.verification.arrays import Array, Framework, to_numpy
+from reparam.verification.finding.calling import Call, Layout
+from reparam.verification.loading import describe
+
+NO_REFUSAL = (LookupError, NameError, ArithmeticError, AssertionError, ImportError, OSError)
+"""Exceptions that are the code's own and not due to the kind of array."""
+
+
+class UserError(Exception):
+    """The user's own function raised, or returned what its job does not allow."""
+
+    def __init__(self, name: str, text: str):
+        super().__init__(text)
+        self.name = name
+
+
+class Numeric(Protocol):
+    """NumPy arrays in, one NumPy array out: a user's function, or a part of one."""
+
+    name: str
+
+    def __call__(self, *arrays: NDArray[Any], precision: str | None = None) -> Array:
+        """The value."""
+        ...
+
+    def gradient(self, arrays: list[NDArray[Any]], weights: Array) -> list[Array] | None:
+        """The framework's gradient of Σ weights ∘ f(arrays), or None where its values carry none."""
+        ...
+
+
+@dataclass
+class Part:
+    """A function made of another one, such as the KL inside a joint loss."""
+
+    name: str
+    value: Callable[..., Array]
+
+    def __call__(self, *arrays: NDArray[Any], precision: str | None = None) -> Array:
+        """The value."""
+        return self.value(*arrays)
+
+    def gradient(self, arrays: list[NDArray[Any]], weights: Array) -> list[Array] | None:
+        """None: the whole function's gradient is looked at instead."""
+        return None
+
+
+@dataclass
+class Function:
+    """One of the user's functions. The first call settles which framework's arrays it takes."""
+
+    name: str
+    call: Call
+    frameworks: tuple[Framework, ...]
+    kind: tuple[Framework, str] | None = field(default=None, init=False)
+
+    @property
+    def file(self) -> str:
+        """The file that the function stands in, for pointing at its lines."""
+        code = getattr(inspect.unwrap(self.call.target), "__code__", None)
+        return code.co_filename if code else ""
+
+    def __call__(self, *arrays: NDArray[Any], precision: str | None = None) -> Array:
+        """Call it and convert what comes back; UserError where it raises or returns no array."""
+        framework, usual = self.kind or self._settle(arrays)
+        try:
+            value = self._run([framework.make(array, precision or usual) for array in arrays])
+        except (Exception, SystemExit) as error:
+            raise UserError(self.name, f"{self.name} raised {describe(error, self.file)}") from error
+        try:
+            return to_numpy(value)
+        except TypeError as error:
+            raise UserError(self.name, f"{self.name} returned {error}") from error
+
+    def gradient(self, arrays: list[NDArray[Any]], weights: Array) -> list[Array] | None:
+        """The framework's gradient of Σ weights ∘ f(arrays), or None where its values carry none."""
+        framework, precision = self.kind or self._settle(tuple(arrays))
+        if framework.gradient is None:
+            return None
+        made = [framework.make(array, precision) for array in arrays]
+        try:
+            with _silence():
+                return framework.gradient(self.call, made, weights)
+        except Exception:  # an array that leaves the framework raises whatever its framework raises
+            return None
+
+    def _run(self, made: list[Any]) -> Any:
+        """A call, after which the counters of the function's object stand as before."""
+        state = getattr(getattr(self.call.target, "__self__", None), "__dict__", {})
+        counters = {name: value for name, value in state.items() if isinstance(value, int | float)}
+        try:
+            with _silence():
+                return self.call(*made)
+        finally:
+            state |= counters
+
+    def _settle(self, arrays: tuple[NDArray[Any], ...]) -> tuple[Framework, str]:
+        """Try the kinds of array in turn; where all are refused, the first stays and tells its exception."""
+        kinds = [(f, p) for f in self.frameworks for p in (f.precision, _other_precision(f.precision))]
+        for framework, precision in kinds:
+            try:
+                value = self._run([framework.make(array, precision) for array in arrays])
+                if type(value).__module__ == "builtins" and isinstance(value, list | tuple | str | dict):
+                    continue
+            except (*NO_REFUSAL, SystemExit):
+                break
+            except Exception:
+                continue
+            self.kind = framework, precision
+            return self.kind
+        return kinds[0]
+
+    def settled(self, layouts: list[Layout]) -> bool:
+        """Whether it works at one of these sizes, which it then keeps."""
+        for layout in layouts:
+            for way in self._ways():
+                self.call = replace(self.call, layout=layout, **way)
+                self.kind = None
+                if self._works():
+                    return True
+        owner = getattr(self.call.target, "__self__", None)
+        if getattr(owner, "training", False) is True:  # where it takes a list of outputs, in evaluation it takes one
+            own: Any = copy.copy(owner)
+            own.training = False
+            self.call = replace(self.call, target=types.MethodType(self.call.target.__func__, own))  # type: ignore[attr-defined]
+            return self.settled(layouts)
+        self.call = replace(self.call, layout=layouts[0], **self._ways()[0])
+        self.kind = None
+        return False
+
+    def _ways(self) -> list[dict[str, Any]]:
+        """A batch at once, with an axis between, row by row; inside a Haiku transform if need be."""
+        plain: dict[str, Any] = {"rowwise": False, "between": False, "transformed": False}
+        ways = [plain]
+        if self.call.job in ("sample", "kl"):
+            ways += [{**plain, "between": True}] if self.call.job == "sample" else []
+        if self.call.job != "bound":
+            ways.append({**plain, "rowwise": True})
+        if "haiku" in sys.modules:
+            ways += [{**way, "transformed": True} for way in ways]
+        return ways
+
+    def _works(self) -> bool:
+        try:
+            value = self(*self.examples())
+        except UserError:
+            return False
+        n, d = self.call.layout.count, self.call.layout.latent_dim
+        if self.call.job == "sample":
+            return value.shape == (n, d)
+        return value.size in (1, n, n * d, d, n * self.call.layout.features) or self.call.job in ("bound", "log_q")
+
+    def examples(self) -> list[Array]:
+        """Ordinary arguments at its sizes."""
+        layout, rng = self.call.layout, np.random.default_rng(0)
+        latents, features = (layout.count, layout.latent_dim), (layout.count, layout.features)
+        arrays = {kind: rng.uniform(-1.0, 1.0, latents) for kind in ("mean", "raw", "eps", "z")}
+        x = rng.integers(0, 2, features).astype(float)
+        arrays |= {"x": x, "decoded": rng.uniform(0.1, 0.9, features), "log_w": rng.normal(size=(layout.count, 8))}
+        return [arrays[kind] for kind in self.call.roles]
+
+
+def _other_precision(precision: str) -> str:
+    return "float64" if precision == "float32" else "float32"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """No floating-point warnings from the user's code: the checks look at the numbers themselves."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"), _on_cpu():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _on_cpu() -> Iterator[None]:
+    """``tensor.cuda()`` leaves a tensor where it is on a machine without CUDA."""
+    torch: Any = sys.modules.get("torch")
+    if not hasattr(torch, "Tensor") or torch.cuda.is_available():
+        yield
+        return
+    original = torch.Tensor.cuda
+    torch.Tensor.cuda = lambda self, *arguments, **options: self
+    try:
+        yield
+    finally:
+        torch.Tensor.cuda = original

@@ -1,0 +1,77 @@
+"""The user's program kept in its bounds: where it prints, how long it runs, how much memory it takes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from reparam.errors import DataError
+
+
+class OverTimeError(BaseException):
+    """Time is up; no ``except Exception`` of the user's code may hold it."""
+
+
+@contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """Whatever the user's program prints goes to standard error: standard output carries the answer alone."""
+    standard_output = sys.stdout
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = standard_output
+
+
+@contextmanager
+def limits(seconds: float, gibibytes: float) -> Iterator[None]:
+    """Stop whatever runs inside after ``seconds``, and let it take no more than ``gibibytes`` of data memory.
+
+    Raises:
+        DataError: the time ran out.
+    """
+    try:
+        with _memory(gibibytes), _time(seconds):
+            yield
+    except OverTimeError:
+        raise DataError(
+            f"the audit ran for {seconds:g} seconds and was stopped. Give it more (--timeout), or a smaller model."
+        ) from None
+
+
+@contextmanager
+def _time(seconds: float) -> Iterator[None]:
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise OverTimeError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _memory(gibibytes: float) -> Iterator[None]:
+    try:
+        import resource
+    except ImportError:  # no such limit on this system
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = int(gibibytes * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -1,0 +1,125 @@
+"""Stand-ins for imports that are not installed: they fail where they are used, not where they are imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+BASES = {"LightningModule": ("torch.nn", "Module"), "LightningDataModule": ("builtins", "object")}
+"""Classes of packages that are often absent → what a subclass of theirs can do without them."""
+
+
+class MissingError(ImportError):
+    """A stand-in was used."""
+
+
+class StandIn(ModuleType):
+    """Anything of a package that is not installed: imported, passed on, subclassed and annotated with, but not used."""
+
+    __path__ = []  # noqa: RUF012 - what a package has
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return StandIn(f"{self.__name__}.{name}")
+
+    def __getitem__(self, key: object) -> StandIn:
+        """Return itself, for annotations."""
+        return self
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Pass a decorated function on; anything else is a use."""
+        if len(arguments) == 1 and not options and callable(arguments[0]):
+            return arguments[0]  # a decorator
+        if not arguments and not options:
+            return self  # what makes a decorator
+        raise MissingError(f"{self.__name__.partition('.')[0]} is not installed ({self.__name__} is called)")
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        module, name = BASES.get(self.__name__.rpartition(".")[2], ("builtins", "object"))
+        base = getattr(sys.modules.get(module), name, object)
+        return () if base in bases else (base,)
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Last in the line of finders: a stand-in for what files below ``root`` import and nobody else finds."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.missing: list[str] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        """A spec of a stand-in where the importing file is the user's."""
+        parent = sys.modules.get(name.rpartition(".")[0])
+        if not isinstance(parent, StandIn) and not self._asked_by_user():
+            return None
+        self.missing.append(name)
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """The stand-in."""
+        return StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run."""
+
+    def _asked_by_user(self) -> bool:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and ("importlib" in frame.f_code.co_filename or frame.f_code.co_filename == __file__):
+            frame = frame.f_back
+        return frame is not None and str(self.root) in frame.f_code.co_filename
+
+
+@contextmanager
+def standing_in(root: Path) -> Iterator[Finder]:
+    """Import what is missing as stand-ins; afterwards they are gone from the import system."""
+    finder = Finder(root)
+    sys.meta_path.append(finder)
+    try:
+        yield finder
+    finally:
+        sys.meta_path.remove(finder)
+        for name in finder.missing:
+            sys.modules.pop(name, None)
+
+
+def from_sibling(package: str, name: str, folders: list[Path]) -> Any:
+    """``from package import name`` where the package's own file does not say so: the sibling file that defines it.
+
+    Raises:
+        MissingError: no file of the folder defines it.
+    """
+    for folder in folders:
+        for path in sorted((folder / package.replace(".", "/")).glob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+            if any(isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name for node in tree.body):
+                return getattr(importlib.import_module(f"{package}.{path.stem}"), name)
+    raise MissingError(f"cannot import {name} from {package}")
+
+
+def old_interfaces(module: ModuleType, source: str) -> None:
+    """Names of Keras 2's backend and of TensorFlow 1, where the installed version keeps them elsewhere."""
+    for name, value in list(vars(module).items()):
+        if not isinstance(value, ModuleType) or isinstance(value, StandIn):
+            continue
+        if value.__name__.endswith("keras.backend") and not hasattr(value, "random_normal"):
+            legacy = _imported("keras.src.legacy.backend")
+            setattr(module, name, legacy or value)
+        elif value.__name__ == "tensorflow" and re.search(rf"\b{name}\.(placeholder|random_normal|log)\(", source):
+            setattr(module, name, _imported("tensorflow.compat.v1") or value)
+
+
+def _imported(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

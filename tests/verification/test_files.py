@@ -1,0 +1,163 @@
+"""Files as they are: a training script, a notebook, a module of each framework, with nothing written for the audit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from reparam.verification.audit import verify_loaded
+from reparam.verification.loading import load
+
+FILES = Path(__file__).parent / "gallery" / "files"
+NEEDS = {
+    "torch_script": "torch",
+    "numpy_functions": "numpy",
+    "equinox_module": "equinox",
+    "linen_module": "flax",
+    "nnx_module": "flax",
+    "haiku_module": "haiku",
+    "tensorflow_step": "tensorflow",
+}
+LOG_VARIANCE = ("0.5 * logvar", "logvar")
+PLANTED = {
+    "torch_script": [
+        (*LOG_VARIANCE, "kl-matches-sampler"),
+        ("kl = -0.5", "kl = 0.5", "kl-nonnegative-zero-at-prior"),
+        ("kl = -0.5 * torch.sum", "kl = -0.5 * torch.mean", "kl-sums-over-latents"),
+        ("return reconstruction + kl", "return reconstruction", "loss-is-their-sum"),
+        ('reduction="sum"', 'reduction="mean"', "reconstruction-sums-over-features"),
+        (
+            "F.binary_cross_entropy(recon_x",
+            "F.binary_cross_entropy_with_logits(recon_x.sigmoid()",
+            "likelihood-support",
+        ),
+        ("(1 + logvar", "(logvar", "kl-nonnegative-zero-at-prior"),
+        ("+ kl", "+ 0.001 * kl", "beta-effective"),
+        ("torch.randn_like(std)", "torch.rand_like(std)", "sampler-location-scale"),
+        ("return mu + eps * std", "return mu + eps * std.detach()", "gradient-reaches-encoder"),
+    ],
+    "numpy_functions": [
+        ("0.5 * log_var)", "log_var)", "kl-matches-sampler"),
+        ("divergence = -0.5", "divergence = 0.5", "kl-nonnegative-zero-at-prior"),
+        ("cross_entropy + divergence", "cross_entropy", "loss-is-their-sum"),
+        ("divergence = -0.5 * np.sum(", "divergence = -0.5 * np.mean(", "kl-sums-over-latents"),
+        ("+ divergence)", "+ 0.01 * divergence)", "beta-effective"),
+    ],
+    "equinox_module": [
+        (*LOG_VARIANCE, "kl-matches-sampler"),
+        ("kl = -0.5", "kl = 0.5", "kl-nonnegative-zero-at-prior"),
+    ],
+    "linen_module": [
+        (*LOG_VARIANCE, "kl-matches-sampler"),
+        ("return -0.5", "return 0.5", "kl-nonnegative-zero-at-prior"),
+    ],
+    "nnx_module": [("z = mean + std *", "z = mean + std**2 *", "kl-matches-sampler")],
+    "haiku_module": [("var + mean**2", "var**2 + mean**2", "kl-nonnegative-zero-at-prior")],
+    "tensorflow_step": [("logvar * 0.5", "logvar", "kl-matches-sampler")],
+}
+
+
+def audited(path):
+    return verify_loaded(load(str(path)))
+
+
+def copy_of(name, tmp_path, change=("", "")):
+    if importlib.util.find_spec(NEEDS[name]) is None:
+        pytest.skip(f"{NEEDS[name]} is not installed")
+    source = (FILES / f"{name}.py").read_text(encoding="utf-8")
+    assert change[0] in source
+    path = tmp_path / f"{name}.py"
+    path.write_text(source.replace(*change), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_file_as_it_is_passes(name, tmp_path):
+    report = audited(copy_of(name, tmp_path))
+    assert report.failures == ()
+    assert report.exit_code == 0, report.missing
+
+
+@pytest.mark.parametrize(
+    ("name", "bug"), [pytest.param(name, bug, id=f"{name}: {bug[1]}") for name, bugs in PLANTED.items() for bug in bugs]
+)
+def test_a_planted_mistake_is_found_with_its_own_reason(name, bug, tmp_path):
+    before, after, check = bug
+    report = audited(copy_of(name, tmp_path, (before, after)))
+    assert [finding.check for finding in report.failures] == [check], report.failures
+    assert report.exit_code == 1
+
+
+def test_the_account_says_what_was_found_and_what_was_left_out(tmp_path):
+    report = audited(copy_of("torch_script", tmp_path))
+    assert any("reads mu as the mean, logvar as the raw scale" in line for line in report.account)
+    assert any(
+        line.startswith("VAE.sample: nothing is known of its num_samples") or "prior" in line
+        for line in report.left_out
+    )
+    assert any("torchvision" in line for line in report.left_out)
+
+
+def test_a_notebook_is_read_without_its_magics(tmp_path):
+    source = copy_of("numpy_functions", tmp_path).read_text(encoding="utf-8")
+    cells = [
+        "%matplotlib inline\n!pip install nothing\n",
+        source,
+        "%%time\nnot python at all",
+        "for _ in range(9**9):\n    pass",
+    ]
+    notebook = {"cells": [{"cell_type": "code", "source": cell.splitlines(keepends=True)} for cell in cells]}
+    path = tmp_path / "vae.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    assert audited(path).exit_code == 0
+
+
+def test_a_dotted_module_and_a_call_name_what_is_audited(tmp_path, monkeypatch):
+    copy_of("numpy_functions", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert verify_loaded(load("numpy_functions")).exit_code == 0
+    path = tmp_path / "made.py"
+    path.write_text(
+        "import numpy as np\nclass VAE:\n    def __init__(self, power): self.power = power\n"
+        "    def sample(self, mu, logvar): return mu + np.exp(self.power * logvar) * np.random.randn(*mu.shape)\n"
+        "    def kl(self, mu, logvar): return 0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar, axis=1)\n"
+    )
+    assert verify_loaded(load(str(path), call="VAE(0.5)")).exit_code == 0
+    assert verify_loaded(load(str(path), call="VAE(1)"))["kl-matches-sampler"].status == "fail"
+
+
+def test_a_sibling_is_imported_and_a_missing_package_stood_in_for(tmp_path):
+    (tmp_path / "my_reparam_layers.py").write_text(
+        "import no_such_package_at_all\nimport numpy as np\n"
+        "def reparameterize(mu, logvar): return mu + np.exp(0.5 * logvar) * np.random.randn(*mu.shape)\n"
+    )
+    (tmp_path / "main_vae.py").write_text(
+        "import numpy as np\nfrom no_such_package_at_all import Trainer\nfrom my_reparam_layers import reparameterize\n"
+        "class Mine(Trainer): pass\n"
+        "def kl_loss(mu, logvar): return 0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar, axis=1)\n"
+    )
+    report = audited(tmp_path / "main_vae.py")
+    assert report["kl-matches-sampler"].status == "pass"
+    assert any("no_such_package_at_all" in line for line in report.left_out)
+
+
+def test_a_stand_in_that_is_used_is_told_where(tmp_path):
+    path = tmp_path / "vae.py"
+    path.write_text("import no_such_package_at_all as missing\ndef kl(mean, raw): return missing.kl(mean, raw, 3)\n")
+    report = audited(path)
+    assert "no_such_package_at_all is not installed" in report["kl-sums-over-latents"].measured
+
+
+def test_the_z_of_a_forward_that_makes_its_own_std_is_preferred(tmp_path):
+    path = tmp_path / "vae.py"
+    path.write_text(
+        "import numpy as np\ndef reparameterization(mean, var): return mean + var * np.random.randn(*mean.shape)\n"
+        "def forward(net, x):\n    mean, log_var = net(x)\n"
+        "    z = reparameterization(mean, np.exp(log_var))\n    return z, mean, log_var\n"
+        "def kl_loss(mean, log_var): return 0.5 * np.sum(mean**2 + np.exp(log_var) - 1 - log_var, axis=1)\n"
+    )
+    (failure,) = audited(path).failures
+    assert failure.check == "kl-matches-sampler"
