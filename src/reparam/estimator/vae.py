@@ -237,7 +237,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         return int(self._fitted().state.epoch)
 
     def explore(self, X: Any, y: Any = None) -> Any:
-        """Open a page in the browser that shows the model on rows X, coloured by y; a notebook shows it where it stands.
+        """Open a page in the browser that shows the model on rows X, coloured by y; in a notebook it stands there.
 
         Returns:
             The running page: ``url`` opens it, ``close()`` ends it.
