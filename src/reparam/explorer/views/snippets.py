@@ -9,7 +9,8 @@ OPENING = """import jax, jax.numpy as jnp, reparam, reparam.objectives
 
 vae = reparam.load({run!r})
 model, p = vae.model_, vae.model_.prior_distribution()
-x = jnp.asarray(vae.schema_.apply(rows[{row}]))   # rows: the data as stored
+kept, schema = vae.fitted_.stored(rows[[{row}]])   # rows: the data as stored
+x = jnp.asarray(schema.apply(kept)[0])           # as the model sees it
 q = {posterior}
 eps = jnp.array({eps})
 z = reparam.reparameterize(q, eps)"""
@@ -24,6 +25,7 @@ def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
     eps = ", ".join(f"{float(value)!r}" for value in told.eps)
     opening = OPENING.format(run=session.name, row=told.row, eps=f"[{eps}]", posterior=_posterior(session, told))
     many = MANY.format(seed=seed, all=DRAWS, draws=told.draws)
+    unit = " - schema.log_volume" if session.log_volumes.any() else ""  # densities are of the data's units
     kl = "reparam.kl_divergence(q, p)" if told.closed_kl else "jnp.mean(q.log_prob(many) - p.log_prob(many))"
     before = "" if told.closed_kl else many
     return {
@@ -34,13 +36,13 @@ def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
         "coordinates": "mu, sigma = q.mean, q.variance ** 0.5\n"
         "raw = {name: scale.raw(sigma) for name, scale in reparam.SCALES.items()}   # the same σ in every scale\n"
         "kl = reparam.objectives.kl_per_dimension(q, p)                             # of each latent, nats",
-        "likelihood": "value = model.decode(z).log_prob(x)",
+        "likelihood": f"value = model.decode(z).log_prob(x){unit}",
         "prior": "value = p.log_prob(z)",
         "posterior": "value = q.log_prob(z)",
         "kl": f"{before}value = {kl}",
-        "elbo": f"{many}value = model.decode(many).log_prob(x).mean() - {kl}",
+        "elbo": f"{many}value = model.decode(many).log_prob(x).mean() - {kl}{unit}",
         "bound": f"{many}log_w = model.decode(many).log_prob(x) + p.log_prob(many) - q.log_prob(many)\n"
-        "value = jax.nn.logsumexp(log_w) - jnp.log(len(log_w))",
+        f"value = jax.nn.logsumexp(log_w) - jnp.log(len(log_w)){unit}",
         "gradients": _gradients(session, seed),
     }
 
