@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,7 @@ import pytest
 
 from reparam.data import Schema
 from reparam.errors import TrainingError
+from reparam.estimator.fitting import history_line
 from reparam.model import build_model
 from reparam.networks import MLP
 from reparam.objectives import ELBO
@@ -206,6 +210,15 @@ def test_a_validation_bound_that_is_never_finite_is_told():
     of = task(2, held_out=np.full_like(X[:4], 1e30))
     with pytest.raises(TrainingError, match="held-out rows was not finite in any of 2 epochs"):
         list(fit(begun(of), of))
+
+
+def test_an_epoch_that_is_not_finite_is_null_in_its_line():
+    record = next(fit(begun(task()), task()))
+    broken = replace(record, validation=replace(record.training, bound=-np.inf, kl=np.nan))
+    line = history_line(broken)
+    assert (line["validation"]["bound"], line["validation"]["kl"]) == (None, None)
+    assert line["bound"] == record.training.bound
+    json.dumps(line, allow_nan=False)
 
 
 def test_the_optimal_noise_is_that_of_the_weights_that_are_kept():

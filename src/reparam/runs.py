@@ -117,7 +117,7 @@ def read_run(path: str | Path) -> Run:
 def _write_files(folder: Path, run: Run) -> None:
     _write_text(folder / CONFIG, _json(run.config))
     _write_text(folder / DATA, _json(run.data))
-    _write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in run.metrics))
+    _write_text(folder / METRICS, "".join(json.dumps(line, allow_nan=False) + "\n" for line in run.metrics))
     for name, tensors in ((MODEL, run.model), (STATE, run.state)):
         save_file({key: np.asarray(value, order="C") for key, value in tensors.items()}, folder / name)
         (folder / name).chmod(0o644)
@@ -157,7 +157,7 @@ def _sync(path: Path) -> None:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -56,8 +56,10 @@ def rows_done(what: str) -> Callable[[int, int], None]:
 
 
 def answer(document: Mapping[str, Any]) -> None:
-    """Print what a command found as a JSON document on standard output."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print what a command found as a JSON document on standard output; what is not finite is null."""
+    from reparam.evaluation.results import plain
+
+    print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def check_output(path: Path) -> None:

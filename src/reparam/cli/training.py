@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -136,7 +137,8 @@ def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The epoch whose weights are kept: the best on held-out rows, or the newest where none are held out."""
     if history[-1]["validation"] is None:
         return history[-1]
-    return max(history, key=lambda line: float(line["validation"]["bound"]))
+    bounds = [line["validation"]["bound"] for line in history]
+    return history[max(range(len(bounds)), key=lambda epoch: -math.inf if bounds[epoch] is None else bounds[epoch])]
 
 
 def _outcome(document: Mapping[str, Any], epochs: int) -> str:

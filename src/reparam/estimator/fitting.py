@@ -17,6 +17,7 @@ from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, spl
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, linear_answer, standardization
+from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model, Statistics
 from reparam.probability.likelihoods import Likelihood
@@ -169,13 +170,14 @@ def binarized(rows: NDArray[Any], schema: Schema, configuration: Configuration) 
 
 
 def history_line(record: Record) -> dict[str, Any]:
-    """An epoch as plain values."""
-    return {
+    """An epoch as values that JSON knows: what is not finite is None."""
+    line = {
         "epoch": record.epoch,
         **record.training.to_json(),
         "coefficients": dict(record.coefficients),
         "validation": None if record.validation is None else record.validation.to_json(),
     }
+    return dict(plain(line))
 
 
 def _task(fitted: Fitted, data: Dataset) -> Task:

@@ -202,15 +202,13 @@ def heat(
         if step >= 11 or row % math.ceil(11 / step) == 0
     ]
     below = [_tick_below(frame, tick, number(tick)) for tick in ticks(x)]
-    name = tag("text", x_label, x=width / 2, y=height - 8, class_="axis middle")
-    box = f"0 0 {width} {height}"
     drawing = tag(
         "svg",
         cells,
         names,
         below,
-        name,
-        viewBox=box,
+        tag("text", x_label, x=width / 2, y=height - 8, class_="axis middle"),
+        viewBox=f"0 0 {width} {height}",
         role="img",
         aria_label=description,
         class_="chart",

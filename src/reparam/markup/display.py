@@ -107,7 +107,8 @@ def _figure(line: Mapping[str, Any], name: str) -> str:
 
 def _curve(history: Sequence[Mapping[str, Any]]) -> Html:
     epochs, values = [line["epoch"] for line in history], [line["bound"] for line in history]
-    held_out = [line["validation"]["bound"] if line.get("validation") else np.nan for line in history]
+    told = [line["validation"]["bound"] if line.get("validation") else None for line in history]
+    held_out = np.asarray(told, np.float64)  # None, which is what was not finite, becomes NaN
     marks = [Line(epochs, values, "trained on", 0)]
     if np.isfinite(held_out).any():
         marks.append(Line(epochs, held_out, "held out", 1, dashed=True))

@@ -220,13 +220,14 @@ def _panels(names: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
 def _curves(axes: Axes, history: History, name: str, title: str, *, best: bool = False) -> None:
     epochs = [line["epoch"] for line in history]
     axes.plot(epochs, [line[name] for line in history], color=BLUE, label="training")
-    held_out = [line["validation"][name] for line in history if line["validation"]]
-    if held_out:
+    told = [line["validation"][name] for line in history if line["validation"]]
+    held_out = np.asarray(told, np.float64)  # None, which is what was not finite, becomes NaN
+    if told:
         axes.plot(epochs, held_out, color=ORANGE, label="held out")
-    if held_out and best:
-        top = int(np.argmax(held_out))
+    if best and np.isfinite(held_out).any():
+        top = int(np.nanargmax(held_out))
         axes.plot(epochs[top], held_out[top], "o", color=ORANGE, label=f"kept, {_number(held_out[top])}")
-    axes.set_ylim(*_range([[line[name] for line in history], held_out]))
+    axes.set_ylim(*_range([[line[name] for line in history], held_out[np.isfinite(held_out)].tolist()]))
     dress(axes, title)
 
 

@@ -145,14 +145,15 @@ def _curve(histories: Histories, name: str, title: str, first: int, log: bool) -
         lines = [line for line in history if line["epoch"] >= first]
         epochs = [line["epoch"] for line in lines]
         which = f"{run}, " if len(histories) > 1 else ""
-        values = [line[name] for line in lines]
-        held_out = [line["validation"][name] if line["validation"] else np.nan for line in lines]
+        values = np.asarray([line[name] for line in lines], np.float64)
+        told = [line["validation"][name] if line["validation"] else None for line in lines]
+        held_out = np.asarray(told, np.float64)  # None, which is what was not finite, becomes NaN
         shown += [values, held_out]
         marks.append(Line(epochs, values, f"{which}trained on", place % 10))
         if np.isfinite(held_out).any():
             marks.append(Line(epochs, held_out, f"{which}held out", place % 10, dashed=True))
     last = max(history[-1]["epoch"] for history in histories.values())
-    flat = np.concatenate([np.asarray(part, np.float64)[len(part) // 20 :] for part in shown])
+    flat = np.concatenate([part[len(part) // 20 :] for part in shown])
     return chart(
         marks,
         title=title,
