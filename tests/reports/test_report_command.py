@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from html import unescape
 
 import numpy as np
@@ -147,11 +148,15 @@ def test_explore_serves_until_it_is_interrupted(runs):
     import signal
     from urllib.request import urlopen
 
-    words = [sys.executable, "-m", "reparam", "explore", str(runs / "a"), "--no-browser", "--port", "0", "--json"]
-    code = "import sys; from reparam.cli import main; main(sys.argv[1:])"
+    # a shell lets what it starts in the background ignore the signal, and what that starts too
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import sys; {heard}; from reparam.cli import main; main(sys.argv[1:])"
+    words = ["explore", str(runs / "a"), "--no-browser", "--port", "0", "--json"]
     with subprocess.Popen(
-        [sys.executable, "-c", code, *words[3:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
+        watchdog = threading.Timer(120, child.kill)  # a page that does not end must not hold the tests
+        watchdog.start()
         lines = [child.stdout.readline() for _ in range(6)]
         url = json.loads("".join(lines))["url"]
         with urlopen(url + "training") as answer:
@@ -159,3 +164,4 @@ def test_explore_serves_until_it_is_interrupted(runs):
         child.send_signal(signal.SIGINT)
         assert child.wait(20) == 0
         assert "ended" in child.stderr.read()
+        watchdog.cancel()
