@@ -11,8 +11,9 @@ from command_line import SMALL, must, run_cli
 from PIL import Image
 
 import reparam
-from reparam.cli.pictures import is_image, prior_quantiles, thinned
+from reparam.cli.pictures import prior_quantiles, thinned
 from reparam.data import from_array
+from reparam.insight.session import is_image
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,10 @@ def gap(
 
     Without DATA, on training rows and on the rows that the run held out: their difference is the encoder's.
     """
-    from reparam.cli.pictures import save, spread
+    from reparam.cli.pictures import save
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
+    from reparam.insight.session import spread
     from reparam.plots import inference_gaps
 
     place = picture_path(out, run / "plots" / "gap.png")

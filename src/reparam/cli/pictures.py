@@ -19,6 +19,7 @@ from reparam.data.arrays import column_name
 from reparam.errors import DataError, ReparamWarning
 from reparam.estimator import VAE
 from reparam.evaluation import draw_prior
+from reparam.insight.session import is_image, spread
 
 LATENT_ROWS = 5000
 RECONSTRUCTED = 36
@@ -58,11 +59,6 @@ def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror}. Choose another folder with -o.") from error
     return paths
-
-
-def is_image(event_shape: tuple[int, ...]) -> bool:
-    """Whether a datum can be shown: height and width, grey or RGB."""
-    return len(event_shape) == 2 or (len(event_shape) == 3 and event_shape[2] in (1, 3))
 
 
 def _rows(vae: VAE, data: str | None, labels: str | None) -> tuple[Dataset, Dataset]:
@@ -133,11 +129,6 @@ def _latents(vae: VAE, dataset: Dataset) -> Figure:
     which = "" if vae.latent_dim <= 2 else f", the 2 most active of {vae.latent_dim} latents"
     title = f"Posterior means of {len(means):,} rows of {vae.schema_.name}{which}"
     return plots.latent_space(means[:, shown], chosen.labels, names=[f"latent {index}" for index in shown], title=title)
-
-
-def spread(rows: int, count: int) -> NDArray[np.intp]:
-    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
-    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))
 
 
 def thinned(dataset: Dataset, count: int) -> Dataset:

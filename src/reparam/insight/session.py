@@ -285,7 +285,7 @@ def is_image(event_shape: tuple[int, ...]) -> bool:
 
 def spread(rows: int, count: int) -> NDArray[np.intp]:
     """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
-    return np.unique(np.linspace(0, rows - 1, count).round().astype(np.intp))
+    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))
 
 
 def _parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
