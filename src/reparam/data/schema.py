@@ -58,10 +58,15 @@ class Schema:
         return math.prod(self.event_shape)
 
     @property
-    def log_volume(self) -> float:
-        """What ln p of the model's values exceeds ln p in units by, nats per datum: Σ ln(scale/unit)."""
+    def log_volumes(self) -> NDArray[np.float64]:
+        """What ln p of each of the model's values exceeds ln p in units by, nats, (P,): ln(scale/unit)."""
         ratio = np.asarray(self.scale, np.float64) / np.asarray(self.unit, np.float64)
-        return float(np.sum(np.log(np.broadcast_to(ratio, (self.size,)))))
+        return np.log(np.broadcast_to(ratio, (self.size,)))
+
+    @property
+    def log_volume(self) -> float:
+        """The same of a datum, nats: their sum."""
+        return float(np.sum(self.log_volumes))
 
     @property
     def is_compact(self) -> bool:

@@ -42,7 +42,7 @@ def contributions(session: Session, row: int) -> NDArray[np.float64]:
     r"""What each feature adds to :math:`E_q \ln p(x|z)`, nats, shape (P,): the mean of ln p(x_j|z) over 64 draws."""
     key = jax.random.fold_in(session.seed_key(0), row)
     found = _contributions(session.model, session.raw(row), session.x(row), key)
-    return np.asarray(found, np.float64) - session.log_volumes
+    return np.asarray(found, np.float64) - session.schema.log_volumes
 
 
 def neighbours(session: Session, row: int, count: int = 8) -> list[tuple[int, float]]:

@@ -168,12 +168,6 @@ class Session:
         """The noise of a seed that a reader chose."""
         return root_key(seed)
 
-    @cached_property
-    def log_volumes(self) -> NDArray[np.float64]:
-        """What ln p of each of the model's values exceeds ln p in units by, nats, (P,)."""
-        ratio = np.asarray(self.schema.scale, np.float64) / np.asarray(self.schema.unit, np.float64)
-        return np.log(np.broadcast_to(ratio, (self.schema.size,)))
-
     # ---- all of them, once
 
     def _once(self, name: str) -> Any:

@@ -103,7 +103,7 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
         raise ParameterError(f"eps must hold {session.noise_size} numbers. Got {eps.size} instead.")
     raw, x = session.raw(row), session.x(row)
     passage = _passage(session.model, raw, x, jnp.asarray(eps, jnp.float32), session.seed_key(seed))
-    volume = session.log_volumes.sum()
+    volume = session.schema.log_volume
     passage = passage._replace(
         log_likelihood=passage.log_likelihood - volume,
         reconstructions=passage.reconstructions - volume,

@@ -111,10 +111,11 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
         state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe
     )
     metrics = reduce_sums(sums).in_units(schema.log_volume)
-    if not math.isfinite(metrics.bound) or not is_finite(after.model):
+    whole = bool(is_finite(after.model))
+    if not (math.isfinite(metrics.bound) and whole):
         raise TrainingError(
             f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}"
-            f"{'' if is_finite(after.model) else ' and a weight is not finite'}. Lower the learning rate (now "
+            f"{'' if whole else ' and a weight is not finite'}. Lower the learning rate (now "
             f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far "
             "beyond ±10 train badly."
         )

@@ -25,7 +25,7 @@ def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
     eps = ", ".join(f"{float(value)!r}" for value in told.eps)
     opening = OPENING.format(run=session.name, row=told.row, eps=f"[{eps}]", posterior=_posterior(session, told))
     many = MANY.format(seed=seed, all=DRAWS, draws=told.draws)
-    unit = " - schema.log_volume" if session.log_volumes.any() else ""  # densities are of the data's units
+    unit = " - schema.log_volume" if session.schema.log_volumes.any() else ""  # densities are of the data's units
     kl = "reparam.kl_divergence(q, p)" if told.closed_kl else "jnp.mean(q.log_prob(many) - p.log_prob(many))"
     before = "" if told.closed_kl else many
     return {
