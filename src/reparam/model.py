@@ -168,12 +168,13 @@ def _check_size(what: str, found: int, required: int, of: str) -> None:
 
 def _flatten(schema: Schema) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     numbers = tuple(np.asarray(number) for number in (schema.shift, schema.scale, schema.unit))
-    return numbers, (schema.name, schema.event_shape, schema.dtype, schema.columns, schema.units)
+    names = (schema.name, schema.event_shape, schema.dtype, schema.columns, schema.units, schema.table, schema.beside)
+    return numbers, names
 
 
 def _unflatten(names: tuple[Any, ...], numbers: tuple[Any, ...]) -> Schema:
-    (name, event_shape, dtype, columns, units), (shift, scale, unit) = names, numbers
-    return Schema(name, event_shape, dtype, columns, shift, scale, units, unit)
+    (name, event_shape, dtype, columns, units, table, beside), (shift, scale, unit) = names, numbers
+    return Schema(name, event_shape, dtype, columns, shift, scale, units, unit, table, beside)
 
 
 # Shift and scale are numbers to a compiled program: one serves every fold of the same table.
