@@ -3,7 +3,9 @@
 from reparam.data.arrays import from_array
 from reparam.data.columns import Column
 from reparam.data.inspection import ColumnSummary, Summary, inspect
-from reparam.data.schema import Dataset, Schema
+from reparam.data.kinds import coding
+from reparam.data.reading import Reading
+from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
 from reparam.data.statistics import blocks, moments
@@ -15,9 +17,12 @@ __all__ = [
     "Column",
     "ColumnSummary",
     "Dataset",
+    "Judgement",
+    "Reading",
     "Schema",
     "Summary",
     "blocks",
+    "coding",
     "conform",
     "from_array",
     "grey_limits",

@@ -160,6 +160,31 @@ class Schema:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What a table was found to be.
+
+    Args:
+        columns: every column, in the table's order.
+        remarks: what a user should know of columns and rows together, a sentence each.
+        plain: why its rows are numbers of one kind, which one likelihood explains; empty where they are not.
+    """
+
+    columns: tuple[Column, ...]
+    remarks: tuple[str, ...] = ()
+    plain: str = ""
+
+    @property
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns that make a row."""
+        return self.columns if self.plain else tuple(column for column in self.columns if column.is_modelled)
+
+    @property
+    def left_out(self) -> tuple[Column, ...]:
+        """The others."""
+        return () if self.plain else tuple(column for column in self.columns if not column.is_modelled)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """N data as rows, what the rows mean, and their labels where known.
 
@@ -167,15 +192,20 @@ class Dataset:
         rows: stored values, shape (N, P), C-contiguous, in `schema.dtype`.
         schema: the meaning of a row.
         labels: shape (N,), or `None`.
+        index: what names the rows, shape (N,), or `None`.
+        judgement: what the table was found to be that they come from, or `None`.
     """
 
     rows: NDArray[Any]
     schema: Schema
     labels: NDArray[Any] | None = None
+    index: NDArray[Any] | None = None
+    judgement: Judgement | None = None
 
     def take(self, numbers: NDArray[Any] | slice) -> Dataset:
-        """The rows of these numbers, with their labels."""
-        return Dataset(self.rows[numbers], self.schema, None if self.labels is None else self.labels[numbers])
+        """The rows of these numbers, with their labels and names."""
+        labels, index = (None if values is None else values[numbers] for values in (self.labels, self.index))
+        return replace(self, rows=self.rows[numbers], labels=labels, index=index)
 
 
 def _like(affine: Any, values: Array) -> Any:
