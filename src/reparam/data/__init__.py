@@ -3,7 +3,7 @@
 from reparam.data.arrays import from_array
 from reparam.data.columns import Column
 from reparam.data.inspection import ColumnSummary, Summary, inspect
-from reparam.data.kinds import coding
+from reparam.data.kinds import coding, span
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
@@ -29,6 +29,7 @@ __all__ = [
     "inspect",
     "load",
     "moments",
+    "span",
     "split",
     "write",
     "write_rows",

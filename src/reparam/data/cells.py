@@ -68,7 +68,7 @@ def understood(cells: Any, missing: Sequence[str] = (), *, comma_is_free: bool =
     for kind in ("int64", "float64"):
         numbers = _cast(text, kind)
         if numbers is not None:
-            exact = kind == "float64" or not _beyond_exact(numbers)
+            exact = kind == "float64" or not beyond_exact(numbers)
             return Cells(numbers, kind) if exact else Cells(text, "string", "whole numbers beyond 2^53")
     return _with_commas(text, present, comma_is_free) or _dates(text, present) or _text(text)
 
@@ -86,6 +86,14 @@ def numbers_in(text: Any, stored_as: str) -> tuple[Any, tuple[int, ...]]:
         if cell and value is None
     ]
     return pa.array(values, pa.float64()), tuple(bad)
+
+
+def exact_numbers_in(text: Any, stored_as: str) -> tuple[Any, tuple[int, ...]]:
+    """The same, where whole numbers that float64 would round are no numbers either."""
+    numbers, bad = numbers_in(text, stored_as)
+    large = np.flatnonzero(np.abs(np.asarray(numbers.fill_null(0.0))) > LARGEST_EXACT).tolist()
+    rounded = [place for place in large if re.fullmatch(r"[+-]?\d+", text[place].as_py()) is not None]
+    return numbers, tuple(sorted({*bad, *rounded}))
 
 
 def dates_in(text: Any, written: str) -> tuple[Any, tuple[int, ...]]:
@@ -109,7 +117,8 @@ def _cast(text: Any, kind: str) -> Any | None:
         return None
 
 
-def _beyond_exact(numbers: Any) -> bool:
+def beyond_exact(numbers: Any) -> bool:
+    """Whether float64 would round a whole number among these."""
     extremes = compute.min_max(numbers).as_py()
     return bool(extremes["min"] < -LARGEST_EXACT or extremes["max"] > LARGEST_EXACT)
 

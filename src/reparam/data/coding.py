@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.cells import dates_in, numbers_in
+from reparam.data.cells import dates_in, exact_numbers_in, numbers_in
 from reparam.data.columns import Column
 
 TEXT_DATE = "date:"
@@ -44,7 +44,7 @@ def as_numbers(values: Any, stored_as: str) -> tuple[NDArray[np.float64], tuple[
         if stored_as.startswith(TEXT_DATE):
             values, bad = dates_in(values, stored_as.removeprefix(TEXT_DATE))
         else:
-            values, bad = numbers_in(values.cast(pa.string()), stored_as)
+            values, bad = exact_numbers_in(values.cast(pa.string()), stored_as)
     if pa.types.is_date(values.type):
         values = values.cast(pa.timestamp("s"))
     if pa.types.is_timestamp(values.type):

@@ -19,7 +19,7 @@ from reparam.errors import UnknownNameError
 
 LIKELIHOOD_OF = {
     "real": "gaussian",
-    "positive": "log_normal",
+    "positive": "gaussian",
     "count": "negative_binomial",
     "binary": "bernoulli",
     "categorical": "categorical",
@@ -29,7 +29,6 @@ LIKELIHOOD_OF = {
 }
 KIND_OF = {
     **dict.fromkeys(("gaussian", "laplace", "student_t"), "real"),
-    "log_normal": "positive",
     **dict.fromkeys(("poisson", "negative_binomial", "zero_inflated_negative_binomial"), "count"),
     "bernoulli": "binary",
 }
@@ -84,19 +83,34 @@ def coding(column: Column) -> str:
     """How a model is shown the cells of a column."""
     match column.kind:
         case "binary":
-            zero, one = column.levels or ("", "")
-            return f"0 = {zero}, 1 = {one}"
+            return "0 or 1"
         case "categorical" | "ordinal":
             return f"one of {len(column.levels or ())}"
         case "count":
             return "as it is"
-        case "positive":
-            return "its logarithm"
         case "date":
             return "seconds, shifted and scaled"
-        case "real":
+        case "real" | "positive":
             return "shifted and scaled"
     return "left out"
+
+
+def span(column: Column) -> str:
+    """The range, or the number of levels, for a person."""
+    if column.levels is not None:
+        if len(column.levels) == 2:
+            return " or ".join(column.levels)
+        ends = f"{column.levels[0]} … {column.levels[-1]}" if column.kind == "ordinal" else ", ".join(column.levels[:5])
+        return f"{len(column.levels):,}: {ends}"
+    if column.lower is None or column.upper is None:
+        return ""
+    is_date = column.kind == "date" or column.stored_as.startswith(("date", "timestamp"))
+    return " … ".join(date_of(limit) if is_date else _figure(limit) for limit in (column.lower, column.upper))
+
+
+def date_of(seconds: float) -> str:
+    """A date from seconds since 1970, without the time of day where that is midnight."""
+    return str(np.datetime64(int(seconds), "s")).removesuffix("T00:00:00")
 
 
 def _as_asked(blank: Column, cells: Cells, asked: str) -> Column:
@@ -144,10 +158,10 @@ def _ranged(column: Column, values: NDArray[np.float64]) -> Column:
 def _judge_dates(column: Column, cells: Cells) -> Column:
     seconds = as_numbers(cells.values, cells.stored_as)[0]
     ranged = _ranged(replace(column, kind="date"), seconds)
-    first, last = (str(np.datetime64(int(limit or 0), "s")) for limit in (ranged.lower, ranged.upper))
-    if first == last:
-        return replace(ranged, kind="constant", reason=f"{first} in every cell that is not empty")
-    return replace(ranged, reason=f"dates from {first.removesuffix('T00:00:00')} to {last.removesuffix('T00:00:00')}")
+    if ranged.lower == ranged.upper:
+        reason = f"{date_of(ranged.lower or 0.0)} in every cell that is not empty"
+        return replace(ranged, kind="constant", reason=reason)
+    return replace(ranged, reason="dates")
 
 
 def _judge_numbers(column: Column, values: NDArray[np.float64], rows: int) -> Column:
@@ -156,41 +170,46 @@ def _judge_numbers(column: Column, values: NDArray[np.float64], rows: int) -> Co
         return replace(column, kind="real", reason="infinite cells, which are refused")
     distinct = np.unique(present)
     ranged = _ranged(replace(column, kind="real"), values)
-    span = f"from {_figure(distinct[0])} to {_figure(distinct[-1])}"
     if len(distinct) == 1:
         return replace(ranged, kind="constant", reason=f"{_figure(distinct[0])} in every cell that is not empty")
     if not ranged.whole:
-        return _judge_fractions(ranged, present, span)
+        return _judge_fractions(ranged, present)
     if set(distinct) <= {0.0, 1.0} or (len(distinct) == 2 and len(present) >= 2 * ROWS_PER_LEVEL):
         levels = _number_levels(distinct)
-        return replace(ranged, kind="binary", levels=levels, reason=f"no whole number but {levels[0]} and {levels[1]}")
+        return replace(ranged, kind="binary", levels=levels, reason="two whole numbers")
     if _counts_rows(column.name, distinct, rows):
-        return replace(ranged, kind="identifier", reason=f"a different whole number in every row, {span}")
+        return replace(ranged, kind="identifier", reason="a different whole number in every row")
     if len(distinct) <= ORDINAL_LEVELS and len(present) >= ROWS_PER_LEVEL * len(distinct):
         levels = _number_levels(distinct)
-        return replace(ranged, kind="ordinal", levels=levels, reason=f"{len(levels)} whole numbers {span}")
+        return replace(ranged, kind="ordinal", levels=levels, reason=f"{len(levels)} whole numbers")
     mean, variance = float(present.mean()), float(present.var())
     if distinct[0] >= 0 and variance >= mean and distinct[-1] <= LARGEST_COUNT:
-        spread = f"spread wider than Poisson's (variance {variance:,.4g}, mean {mean:,.4g})"
-        return replace(ranged, kind="count", reason=f"whole numbers {span}, {spread}")
-    return replace(ranged, reason=f"whole numbers {span}{_why_no_counts(distinct, mean, variance)}")
+        reason = f"whole numbers, variance {_rounded(variance)} above the mean {_rounded(mean)}"
+        return replace(ranged, kind="count", reason=reason)
+    return replace(ranged, reason=f"whole numbers{_why_no_counts(distinct, mean, variance)}")
 
 
 def _why_no_counts(distinct: NDArray[np.float64], mean: float, variance: float) -> str:
     if distinct[0] < 0:
-        return ""
-    return ", too large to count" if variance >= mean else f", spread less than counts (variance {variance:,.4g})"
+        return ", some below 0"
+    if variance >= mean:
+        return f", beyond {LARGEST_COUNT:,}"
+    return f", variance {_rounded(variance)} below the mean {_rounded(mean)}"
 
 
-def _judge_fractions(column: Column, present: NDArray[np.float64], span: str) -> Column:
+def _judge_fractions(column: Column, present: NDArray[np.float64]) -> Column:
     """Real, or positive where the logarithms are nearer to a bell."""
     if present.min() <= 0 or len(present) < ROWS_TO_JUDGE:
-        return replace(column, reason=f"fractions {span}")
+        return replace(column, reason="fractions")
     plain, logarithmic = _skewness(present), _skewness(np.log(present))
     if plain > 1 and abs(logarithmic) < plain / 2:
-        reason = f"positive {span}, skewness {plain:.2g}, of the logarithms {logarithmic:.2g}"
+        reason = f"positive, skewness {plain:.2g} and {logarithmic:.2g} of the logarithms"
         return replace(column, kind="positive", reason=reason)
-    return replace(column, reason=f"fractions {span}")
+    return replace(column, reason="fractions")
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _figure(value: float) -> str:
@@ -238,7 +257,7 @@ def _judge_texts(column: Column, text: Any, note: str) -> Column:
     levels = _ordered(texts)
     if _scale(texts) is not None:
         return replace(column, kind="ordinal", levels=levels, reason=f"{count} texts in an order that is known{about}")
-    return replace(column, kind="categorical", levels=levels, reason=f"{count} different texts{about}")
+    return replace(column, kind="categorical", levels=levels, reason=f"{count} texts{about}")
 
 
 def _names_rows(count: int, present: int) -> bool:

@@ -13,11 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.cells import Cells, understood, without_missing
-from reparam.data.columns import Column
+from reparam.data.cells import Cells, beyond_exact, understood, without_missing
 from reparam.data.coding import encode
+from reparam.data.columns import Column
 from reparam.errors import DataError, UnknownNameError
-
 
 FLOAT_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16"}
 LINES_COUNTED = 200_000  # a line further down is told by its row: counting lines takes seconds
@@ -76,6 +75,8 @@ class Sheet:
         if self.is_text:
             return understood(self.raw(name), self.missing, comma_is_free=self.comma_is_free)
         raw = self.raw(name)
+        if pa.types.is_integer(raw.type) and len(raw) > raw.null_count and beyond_exact(raw):
+            return Cells(raw.cast(pa.string()), str(raw.type), "whole numbers beyond 2^53")
         return Cells(raw, FLOAT_NAMES.get(str(raw.type), str(raw.type)))
 
     def place(self, row: int, name: str) -> str:
@@ -169,7 +170,7 @@ def _fault(column: Column) -> tuple[str, str]:
         levels = ", ".join(map(repr, known[:6])) + (", …" if len(known) > 6 else "")
         mend = "Mend it, or say --unknown missing to take new levels for missing cells."
         return f"which is none of the {len(known)} levels of that column: {levels}", mend
-    what = "a date" if column.kind == "date" else "a number"
+    what = "a date as the others are written" if column.kind == "date" else "a number that double precision holds"
     return f"which is not {what}", "Mend it; or say --missing with that text if nothing is known there."
 
 
