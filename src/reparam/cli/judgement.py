@@ -50,7 +50,8 @@ def table_lines(judgement: Judgement, rows: int) -> Iterator[str]:
         (c.name, c.kind, span(c), _share(c.missing, rows), c.likelihood or "–", coding(c), c.reason) for c in shown
     ]
     if judgement.plain:  # one likelihood explains all, and is told above
-        head, *lines = [(*line[:4], line[6]) for line in (head, *lines)]
+        lines = [(*line[:4], line[6]) for line in lines]
+        head = (*head[:4], head[6])
     widths = [min(WIDEST, max(len(line[place]) for line in (head, *lines))) for place in range(len(head) - 1)]
     for line in (head, *lines):
         yield from _wrapped(line, widths)

@@ -158,4 +158,4 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _names(data: Dataset, places: Any) -> list[str]:
     names = data.schema.columns or tuple(f"column_{place}" for place in range(data.schema.size))
-    return [names[place] if len(names[place]) <= 10 else names[place][:9] + "…" for place in places]
+    return [names[place] if len(names[place]) <= 8 else "…" + names[place][-7:] for place in places]
