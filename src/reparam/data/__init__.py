@@ -2,6 +2,7 @@
 
 from reparam.data.arrays import from_array
 from reparam.data.columns import Column
+from reparam.data.frames import conform_frame, filled, from_frame, is_frame, template, to_frame
 from reparam.data.inspection import ColumnSummary, Summary, inspect
 from reparam.data.kinds import coding, span
 from reparam.data.reading import Reading
@@ -24,13 +25,19 @@ __all__ = [
     "blocks",
     "coding",
     "conform",
+    "conform_frame",
+    "filled",
     "from_array",
+    "from_frame",
     "grey_limits",
     "inspect",
+    "is_frame",
     "load",
     "moments",
     "span",
     "split",
+    "template",
+    "to_frame",
     "write",
     "write_rows",
 ]

@@ -65,6 +65,14 @@ class Schema:
         return math.prod(self.event_shape)
 
     @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of all columns as they stand in the data, those that are left out among them."""
+        if self.table is None:
+            return self.columns
+        every = sorted((*self.table, *(self.beside or ())), key=lambda column: column.place)
+        return tuple(column.name for column in every)
+
+    @property
     def log_volumes(self) -> NDArray[np.float64]:
         """What ln p of each of the model's values exceeds ln p in units by, nats, (P,): ln(scale/unit)."""
         ratio = np.asarray(self.scale, np.float64) / np.asarray(self.unit, np.float64)

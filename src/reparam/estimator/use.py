@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from reparam.data import Dataset, Schema, from_array
+from reparam.data import Dataset, Schema, conform_frame, from_array, is_frame, to_frame
 from reparam.errors import DataError, ReparamWarning
 from reparam.estimator.fitting import Fitted, split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
@@ -34,6 +34,8 @@ class FittedUse(TransformerMixin):
     """
 
     fitted_: Fitted
+    frame_: Any = None
+    """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
 
     def transform(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
@@ -58,25 +60,32 @@ class FittedUse(TransformerMixin):
         """The raw vectors of q(z|x) of each row, (N, R), as the way of inference finds them."""
         return self._raw(*self._stored(X), report)
 
-    def inverse_transform(self, X: Any) -> NDArray[Any]:
-        """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data."""
+    def inverse_transform(self, X: Any) -> Any:
+        """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data.
+
+        Here and below rows come as a DataFrame where ``fit`` was given one.
+        """
         check_is_fitted(self, "fitted_")
         codes = check_array(X, dtype=np.float32)
         latents = self.fitted_.configuration.latent_dim
         if codes.shape[1] != latents:
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
-        return self._decoded(codes)
+        return self._framed(self._decoded(codes))
 
     def reconstruct(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
-    ) -> NDArray[Any]:
-        """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it."""
-        codes = self.transform(X, draw=draw, random_state=random_state, report=report)
-        return self.inverse_transform(np.asarray(codes))
+    ) -> Any:
+        """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it.
+
+        Of a DataFrame the same kind of frame, with its index.
+        """
+        codes = np.asarray(self.transform(X, draw=draw, random_state=random_state, report=report), np.float32)
+        rows = self._decoded(codes)
+        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None)
 
     def sample(
         self, n_samples: int = 1, *, temperature: float = 1.0, draw: bool = False, random_state: int | None = None
-    ) -> NDArray[Any]:
+    ) -> Any:
         """New rows from the model: z drawn from the prior, then the mean of p(x|z), shape (n_samples, P).
 
         Args:
@@ -91,8 +100,8 @@ class FittedUse(TransformerMixin):
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
         z = draw_prior(self.fitted_.model, latent_key, count, temperature)
         if not draw:
-            return self._decoded(np.asarray(z))
-        return self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key))
+            return self._framed(self._decoded(np.asarray(z)))
+        return self._framed(self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key)))
 
     def score_samples(
         self,
@@ -212,12 +221,24 @@ class FittedUse(TransformerMixin):
         return raw if held_out_rows is None else raw[np.argsort(np.concatenate([train_rows, held_out_rows]))]
 
     def _stored(self, X: Any) -> tuple[NDArray[Any], Schema]:
-        """Rows checked against what was fitted, as a device keeps them; a dataset has been conformed to it."""
+        """Rows checked against what was fitted, as a device keeps them."""
+        return self.fitted_.stored(self._given(X))
+
+    def _given(self, X: Any) -> NDArray[Any]:
+        """Rows checked against what was fitted, in stored units; a dataset has been conformed to it."""
         check_is_fitted(self, "fitted_")
         if isinstance(X, Dataset):
-            return self.fitted_.stored(X.rows)
+            return X.rows
+        if is_frame(X) and self.fitted_.schema.table is not None:
+            validate_data(self, X, reset=False, skip_check_array=True)
+            return conform_frame(X, self.fitted_.schema).rows
         rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
-        return self.fitted_.stored(from_array(rows, name="X").rows)
+        return from_array(rows, name="X").rows
+
+    def _framed(self, rows: NDArray[Any], like: Any = None) -> Any:
+        """Rows in the like of a frame, by default the one that was fitted; where there was none, as they are."""
+        like = self.frame_ if like is None else like
+        return rows if like is None else to_frame(rows, self.fitted_.schema, like)
 
     def _found(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""
