@@ -136,6 +136,18 @@ def conform(
     return Dataset(rows, schema.of(rows), data.labels, data.index)
 
 
+def read_table(source: Source, reading: Reading | None = None) -> Sheet:
+    """A table as it stands in its file, before anything is judged.
+
+    Raises:
+        DataError: the source cannot be read, or is no table.
+    """
+    found = _read(source, reading or Reading())
+    if not isinstance(found, Sheet):
+        raise DataError(f"{source} is no table: a file is required that ends in {', '.join(TABLES)}.")
+    return found
+
+
 def _said(reading: Reading | None, labels: str | None) -> Reading:
     said = reading or Reading()
     return said if labels is None else replace(said, labels=labels)
