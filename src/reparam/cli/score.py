@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from reparam.cli.options import Data, Json, Output, RunPath, Samples, Seed, check_output, rows_done, tell_written
+from reparam.cli.options import (
+    Data,
+    Index,
+    Json,
+    Output,
+    RunPath,
+    Samples,
+    Seed,
+    Unknown,
+    check_output,
+    rows_done,
+    tell_written,
+)
 
 
 def score(
-    run: RunPath, data: Data, *, out: Output, samples: Samples = None, seed: Seed = None, as_json: Json = False
+    run: RunPath,
+    data: Data,
+    *,
+    out: Output,
+    samples: Samples = None,
+    index: Index = None,
+    unknown: Unknown = "refuse",
+    seed: Seed = None,
+    as_json: Json = False,
 ) -> None:
     """Write how likely every row of DATA is.
 
@@ -18,9 +38,9 @@ def score(
     from reparam.estimator import load
 
     vae = load(run)
-    dataset, _ = rows_for(vae, data, supported=True)
+    dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     scores = vae.score_samples(dataset, samples=samples, random_state=seed, report=rows_done("scored"))
-    write(out, {"score": scores})
+    write(out, {"score": scores}, index=dataset.index, index_name=index or "index")
     mean = float(scores.mean(dtype="float64"))
     document = {"rows": len(scores), "bound": mean, "samples": samples or vae.bound_samples, "units": vae.schema_.units}
     tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)

@@ -68,7 +68,7 @@ def write(
     arrays: Any,
     *,
     columns: Sequence[str] | None = None,
-    index: Sequence[Any] | None = None,
+    index: Sequence[Any] | NDArray[Any] | None = None,
     index_name: str = "index",
     event_shape: Sequence[int] | None = None,
     limits: tuple[float, float] | None = None,
@@ -120,7 +120,7 @@ def write_rows(
     rows: Any,
     schema: Schema,
     *,
-    index: Sequence[Any] | None = None,
+    index: Sequence[Any] | NDArray[Any] | None = None,
     index_name: str = "index",
 ) -> Path:
     """Write rows in stored units, shape (N, P), with the names, the shape and the grey levels of `schema`.
@@ -180,7 +180,7 @@ def grey_limits(schema: Schema) -> tuple[float, float] | None:
 def _table(
     arrays: Any,
     columns: Sequence[str] | None,
-    index: Sequence[Any] | None,
+    index: Sequence[Any] | NDArray[Any] | None,
     event_shape: Sequence[int] | None,
     limits: tuple[float, float] | None,
 ) -> Table:
@@ -208,7 +208,7 @@ def _table(
     return table
 
 
-def _index(index: Sequence[Any]) -> NDArray[Any]:
+def _index(index: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
     names = np.asarray(index)
     return names.astype(str) if names.dtype.kind == "O" else names  # objects would be pickled
 
