@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.errors import ParameterError
-from reparam.networks import MLP
+from reparam.networks import MLP, Inputs
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
 from reparam.probability.posteriors import POSTERIORS, Posterior
 from reparam.probability.priors import PRIORS, Prior
@@ -29,8 +30,9 @@ Network = Callable[[Array], Array]
 class Model(eqx.Module):
     r"""A variational autoencoder: two networks and three families.
 
-    x → encoder → raw → posterior → q(z|x), and z → decoder → raw → likelihood → p(x|z). All leaves that are
-    floating-point arrays are trained.
+    x → inputs → encoder → raw → posterior → q(z|x), and z → decoder → raw → likelihood → p(x|z). All leaves that are
+    floating-point arrays are trained. ``inputs`` makes what the encoder takes of values and gaps; None where it takes
+    the values themselves.
     """
 
     encoder: Network
@@ -38,18 +40,37 @@ class Model(eqx.Module):
     prior: Prior
     decoder: Network
     likelihood: Likelihood
+    inputs: Inputs | None = None
 
-    def encode(self, x: Array) -> Distribution:
+    def raw(self, x: Array | Batch) -> Array:
+        """The raw vector of q(z|x), (..., R), of data (..., P)."""
+        return self.encoder(self.entering(Batch.of(x)))
+
+    def encode(self, x: Array | Batch) -> Distribution:
         """q(z|x) of data (..., P): batch shape (...), event shape (K,)."""
-        return self.posterior.distribution(self.encoder(x))
+        return self.posterior.distribution(self.raw(x))
 
-    def decode(self, z: Array) -> Distribution:
-        """p(x|z) of latents (..., K): batch shape (...), event shape (P,)."""
+    def laws(self, z: Array) -> Distribution:
+        """p(x_j|z) of every feature at latents (..., K): batch shape (..., P), no event."""
         return self.likelihood.distribution(self.decoder(z))
+
+    def decode(self, z: Array, batch: Batch | None = None) -> Distribution:
+        """p(x|z) of latents (..., K): batch shape (...), event shape (P,); cells that ``batch`` misses are left out."""
+        laws = self.laws(z)
+        unmasked = batch is None or batch.observed is None
+        return (laws if unmasked else laws.mask(batch.observed)).to_event(1)
+
+    def log_likelihood(self, z: Array, batch: Batch) -> Array:
+        """Ln p(x|z) of what was seen, nats, shape (...), at latents (..., K)."""
+        return jnp.asarray(self.decode(z, batch).log_prob(batch.x))
 
     def prior_distribution(self) -> Distribution:
         """p(z): batch shape (), event shape (K,)."""
-        return self.prior.distribution(self.encode)
+        return self.prior.distribution(lambda entering: self.posterior.distribution(self.encoder(entering)))
+
+    def entering(self, batch: Batch) -> Array:
+        """What the encoder takes, shape (..., F)."""
+        return batch.x if self.inputs is None else self.inputs(batch.x, batch.observed)
 
 
 @dataclass(frozen=True)
@@ -167,13 +188,16 @@ def _check_size(what: str, found: int, required: int, of: str) -> None:
 
 
 def _flatten(schema: Schema) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    numbers = tuple(np.asarray(number) for number in (schema.shift, schema.scale, schema.unit))
-    return numbers, (schema.name, schema.event_shape, schema.dtype, schema.columns, schema.units)
+    fields = dict(vars(schema))
+    numbers = tuple(np.asarray(fields.pop(name)) for name in AFFINE)
+    return numbers, tuple(fields.items())
 
 
-def _unflatten(names: tuple[Any, ...], numbers: tuple[Any, ...]) -> Schema:
-    (name, event_shape, dtype, columns, units), (shift, scale, unit) = names, numbers
-    return Schema(name, event_shape, dtype, columns, shift, scale, units, unit)
+def _unflatten(rest: tuple[Any, ...], numbers: tuple[Any, ...]) -> Schema:
+    return Schema(**dict(rest), **dict(zip(AFFINE, numbers, strict=True)))
+
+
+AFFINE = ("shift", "scale", "unit")
 
 
 # Shift and scale are numbers to a compiled program: one serves every fold of the same table.

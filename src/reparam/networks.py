@@ -98,6 +98,13 @@ class MLP(eqx.Module):
         return last(rows).reshape(*x.shape[:-1], -1)
 
 
+class Inputs(eqx.Module):
+    """x."""
+
+    def __call__(self, x: Array, observed: Array | None) -> Array:
+        return x
+
+
 class Residual(eqx.Module):
     r"""An affine path beside a network, :math:`x \mapsto xW + b + f(x)`, whose f is zero at the start.
 

@@ -35,6 +35,7 @@ class Schema:
         scale: one positive number, or P of them, in stored units.
         units: the name of the units, such as `"x/255"`.
         unit: what a stored value is divided by to be in units, one positive number or P of them.
+        missing: whether rows hold NaN, a cell that was not seen.
 
     >>> schema = Schema("digits", (8, 8), "uint8", None, 0.0, 16.0, "x/16")
     >>> schema.size
@@ -51,6 +52,7 @@ class Schema:
     scale: Affine = 1.0
     units: str = "x"
     unit: Affine = 1.0
+    missing: bool = False
 
     @property
     def size(self) -> int:
@@ -65,8 +67,15 @@ class Schema:
 
     @property
     def log_volume(self) -> float:
-        """The same of a datum, nats: their sum."""
+        """The same of a whole datum, nats: their sum."""
         return float(np.sum(self.log_volumes))
+
+    def log_volume_of(self, rows: NDArray[Any]) -> NDArray[np.float64] | float:
+        """The same of what was seen of each row, nats: shape (N,), or one number where nothing is missing."""
+        if not self.missing:
+            return self.log_volume
+        seen = [np.where(np.isnan(block), 0.0, self.log_volumes).sum(axis=1) for block in blocks(rows)]
+        return np.concatenate(seen)
 
     @property
     def is_compact(self) -> bool:
@@ -74,8 +83,9 @@ class Schema:
         return self.dtype not in FLOATS and isinstance(self.scale, float | int)
 
     def of(self, rows: NDArray[Any]) -> Schema:
-        """The schema of further rows in the same stored units, whatever type they are stored in."""
-        return replace(self, dtype=str(rows.dtype))
+        """The schema of further rows in the same stored units, whatever type they are stored in, with gaps or not."""
+        missing = rows.dtype.kind == "f" and any(np.isnan(block).any() for block in blocks(rows))
+        return replace(self, dtype=str(rows.dtype), missing=missing)
 
     def standardized(self, shift: Affine, scale: Affine) -> Schema:
         """The same rows and units, shown to the model by another shift and scale."""
@@ -196,6 +206,7 @@ FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     ),
     "units": ("text", lambda value: isinstance(value, str)),
     "unit": ("a positive number or a list of them", lambda value: _is_positive(value) or _all(_is_positive, value)),
+    "missing": ("true or false", lambda value: isinstance(value, bool)),
 }
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 import reparam
+from reparam.batch import Batch
 from reparam.insight.session import Session, feature_log_prob
 from reparam.model import Model
 
@@ -41,8 +42,8 @@ def score_of(session: Session, row: int) -> float:
 def contributions(session: Session, row: int) -> NDArray[np.float64]:
     r"""What each feature adds to :math:`E_q \ln p(x|z)`, nats, shape (P,): the mean of ln p(x_j|z) over 64 draws."""
     key = jax.random.fold_in(session.seed_key(0), row)
-    found = _contributions(session.model, session.raw(row), session.x(row), key)
-    return np.asarray(found, np.float64) - session.schema.log_volumes
+    found = _contributions(session.model, session.raw(row), session.datum(row), key)
+    return np.asarray(found, np.float64) - session.log_volumes(row)
 
 
 def neighbours(session: Session, row: int, count: int = 8) -> list[tuple[int, float]]:
@@ -53,7 +54,7 @@ def neighbours(session: Session, row: int, count: int = 8) -> list[tuple[int, fl
 
 
 @eqx.filter_jit
-def _contributions(model: Model, raw: Array, x: Array, key: PRNGKeyArray) -> Array:
+def _contributions(model: Model, raw: Array, datum: Batch, key: PRNGKeyArray) -> Array:
     q = model.posterior.distribution(raw)
     z = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
-    return jnp.mean(feature_log_prob(model, z, x), axis=0)
+    return jnp.mean(feature_log_prob(model, z, datum), axis=0)

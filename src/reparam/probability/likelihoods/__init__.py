@@ -1,9 +1,9 @@
-r"""Likelihoods: a decoder's raw output becomes a distribution p(x|z) over the data.
+r"""Likelihoods: a decoder's raw output becomes the law p(x_j|z) of each feature.
 
 Each takes the decoder's raw numbers in blocks of P, the number of features: first P numbers of one kind, then P of
 the next. Every distribution carries its normalising constant, so that ln p(x|z) is in nats and two models of the
-same data can be compared, and is ``Independent`` over features: ``distribution(raw).base_dist`` is the law of each
-feature alone, for data with gaps. What a decoder may give has no bounds, so a raw number that stands for the
+same data can be compared, and speaks of each feature alone: batch shape (..., P), no event. ``Model.decode`` masks
+the cells that are missing and sums over the others, for all of them. What a decoder may give has no bounds, so a raw number that stands for the
 logarithm of a positive parameter passes ``tempered``, and half precision is computed in single: from −10⁴ to 10⁴
 every log density and its gradient is finite (of ``beta`` in the open interval; towards 0 and 1 its density may grow
 without limit).

@@ -54,7 +54,7 @@ class Likelihood(eqx.Module):
 
     @abstractmethod
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return p(x|z), batch shape (...) and event shape (P,), of ``raw``, shape (..., raw_size)."""
+        """Return the law of each feature, batch shape (..., P) and event shape (), of ``raw``, shape (..., raw_size)."""
 
     @abstractmethod
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
@@ -69,8 +69,8 @@ class Likelihood(eqx.Module):
         """Whether :meth:`refit` changes anything."""
         return False
 
-    def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
-        """Return the likelihood with its noise at the closed-form maximum for these data, where it has one."""
+    def refit(self, raw: ArrayLike, x: ArrayLike, observed: ArrayLike | None = None) -> Self:
+        """Return the likelihood with its noise at the closed-form maximum for what was seen, where it has one."""
         return self
 
     def inside(self, x: NDArray[Any]) -> NDArray[np.bool_]:

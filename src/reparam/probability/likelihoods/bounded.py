@@ -39,7 +39,7 @@ class Bernoulli(Likelihood):
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Bernoulli laws of the logits."""
-        return BernoulliLogits(at_least_single(raw)).to_event(1)
+        return BernoulliLogits(at_least_single(raw))
 
     def check(self, x: NDArray[Any], *, first_row: int = 0) -> None:
         """Refuse values outside [0, 1], and warn of grey ones.
@@ -93,7 +93,7 @@ class Categorical(Likelihood):
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent categorical laws of the logits."""
-        return CategoricalLogits(jnp.moveaxis(self.blocks(raw), 0, -1)).to_event(1)
+        return CategoricalLogits(jnp.moveaxis(self.blocks(raw), 0, -1))
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return equal logits: the mean of codes says little of their frequencies."""
@@ -125,7 +125,7 @@ class DiscretizedLogistic(Likelihood):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent mixtures of discretised logistics."""
         logits, loc, log_scale = jnp.split(jnp.moveaxis(self.blocks(raw), 0, -1), 3, axis=-1)
-        return LogisticLevels(logits, loc, tempered(log_scale)).to_event(1)
+        return LogisticLevels(logits, loc, tempered(log_scale))
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return equal weights, locations spread about the means so that no two components are alike, s = e^{−2}."""
@@ -148,7 +148,7 @@ class ContinuousBernoulli(Likelihood):
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent continuous Bernoulli laws of the logits."""
-        return ContinuousBernoulliLogits(at_least_single(raw)).to_event(1)
+        return ContinuousBernoulliLogits(at_least_single(raw))
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the logits whose law has the means, between −50 and 50, read off a grid."""
@@ -170,7 +170,7 @@ class Beta(Likelihood):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent beta laws."""
         mean_logits, log_precision = tempered(self.blocks(raw))
-        return BetaByMean(mean_logits, log_precision).to_event(1)
+        return BetaByMean(mean_logits, log_precision)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means and φ = 2, the uniform law where the mean is ½."""

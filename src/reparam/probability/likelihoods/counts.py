@@ -35,7 +35,7 @@ class Poisson(Counts):
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent Poisson laws."""
-        return PoissonByMean(tempered(raw)).to_event(1)
+        return PoissonByMean(tempered(raw))
 
 
 class Overdispersed(Counts):
@@ -64,7 +64,7 @@ class NegativeBinomial(Overdispersed):
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent negative binomial laws."""
-        return self.counted(raw).to_event(1)
+        return self.counted(raw)
 
 
 class ZeroInflatedNegativeBinomial(Overdispersed):
@@ -82,7 +82,7 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent zero-inflated negative binomial laws."""
         log_mean, gate_logits = self.blocks(raw)
-        return ZeroInflated(self.counted(log_mean), gate_logits).to_event(1)
+        return ZeroInflated(self.counted(log_mean), gate_logits)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return a dropout of 0.12 and the means that then give the data's."""

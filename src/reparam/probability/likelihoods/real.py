@@ -74,7 +74,7 @@ class Gaussian(Likelihood):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return independent normal laws."""
         loc, *decoded = self.blocks(raw)
-        return LocationScale(loc, log_scale=self._log_scale(decoded), event_dim=0).to_event(1)
+        return LocationScale(loc, log_scale=self._log_scale(decoded), event_dim=0)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means, and ln σ at the data's spread where the decoder gives it."""
@@ -95,14 +95,15 @@ class Gaussian(Likelihood):
         """Whether the noise is "optimal"."""
         return self.noise == "optimal"
 
-    def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
-        r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2`; else return the likelihood itself.
+    def refit(self, raw: ArrayLike, x: ArrayLike, observed: ArrayLike | None = None) -> Self:
+        r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2` over what was seen; else return it as it is.
 
         At the optimum the gradient through σ vanishes, so none is passed. σ stays above e^{−14}.
         """
         if not self.refits:
             return self
-        variance = jnp.mean((at_least_single(x) - self.blocks(raw)[0]) ** 2)
+        seen = None if observed is None else jnp.asarray(observed)
+        variance = jnp.mean((at_least_single(x) - self.blocks(raw)[0]) ** 2, where=seen)
         log_scale = 0.5 * jnp.log(jnp.maximum(jax.lax.stop_gradient(variance), SMALLEST_VARIANCE))
         refitted: Self = eqx.tree_at(lambda likelihood: likelihood.log_scale, self, log_scale)
         return refitted
@@ -125,7 +126,7 @@ class OneScale(Likelihood):
     def about(self, raw: ArrayLike, base: str, df: float = 5.0) -> Distribution:
         """Return independent laws of a base of ``LocationScale`` about the decoder's locations."""
         loc, log_scale = at_least_single(raw), tempered(self.log_scale)
-        return LocationScale(loc, log_scale=log_scale, base=base, df=df, event_dim=0).to_event(1)
+        return LocationScale(loc, log_scale=log_scale, base=base, df=df, event_dim=0)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
