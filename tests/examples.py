@@ -56,12 +56,12 @@ def likelihood(name: str, *arguments: Any, leaf: str | None = None) -> Callable[
     """A likelihood as a function of raw; where it has learned noise, the last P raw numbers stand for it."""
     module = LIKELIHOODS[name](P, *arguments)
     if leaf is None:
-        return module.distribution
+        return lambda raw: module.distribution(raw).to_event(1)
 
     def distribution(raw: Array) -> Distribution:
         noise = raw[..., module.raw_size :]
         learned = eqx.tree_at(lambda tree: getattr(tree, leaf), module, noise)
-        return learned.distribution(raw[..., : module.raw_size])
+        return learned.distribution(raw[..., : module.raw_size]).to_event(1)
 
     return distribution
 

@@ -56,9 +56,8 @@ class Model(eqx.Module):
 
     def decode(self, z: Array, batch: Batch | None = None) -> Distribution:
         """p(x|z) of latents (..., K): batch shape (...), event shape (P,); cells that ``batch`` misses are left out."""
-        laws = self.laws(z)
-        unmasked = batch is None or batch.observed is None
-        return (laws if unmasked else laws.mask(batch.observed)).to_event(1)
+        laws, observed = self.laws(z), None if batch is None else batch.observed
+        return (laws if observed is None else laws.mask(observed)).to_event(1)
 
     def log_likelihood(self, z: Array, batch: Batch) -> Array:
         """Ln p(x|z) of what was seen, nats, shape (...), at latents (..., K)."""

@@ -1,7 +1,8 @@
 """Sources (names, arrays, tables, images) → datasets; results → files."""
 
 from reparam.data.arrays import from_array
-from reparam.data.inspection import Column, Summary, inspect
+from reparam.data.columns import Column
+from reparam.data.inspection import ColumnSummary, Summary, inspect
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
@@ -12,6 +13,7 @@ __all__ = [
     "NAMES",
     "WRITERS",
     "Column",
+    "ColumnSummary",
     "Dataset",
     "Schema",
     "Summary",

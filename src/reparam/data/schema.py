@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.columns import LEFT_OUT, MODELLED, Column
 from reparam.data.statistics import blocks
 from reparam.errors import RunError
 
@@ -18,6 +19,7 @@ Affine = float | tuple[float, ...]
 
 STORED_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
 FLOATS = ("float32", "float64")
+TABLES = ("table", "beside")  # fields that a schema of one kind of number does not write
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Schema:
         units: the name of the units, such as `"x/255"`.
         unit: what a stored value is divided by to be in units, one positive number or P of them.
         missing: whether rows hold NaN, a cell that was not seen.
+        table: the P columns of a table of several kinds, whose rows are float64 with NaN for a missing cell; `None`
+            where all values are numbers of one kind (NaN is missing there too, where it is allowed).
+        beside: the columns of that table that the model leaves out, or `None`.
 
     >>> schema = Schema("digits", (8, 8), "uint8", None, 0.0, 16.0, "x/16")
     >>> schema.size
@@ -53,6 +58,8 @@ class Schema:
     units: str = "x"
     unit: Affine = 1.0
     missing: bool = False
+    table: tuple[Column, ...] | None = None
+    beside: tuple[Column, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -133,8 +140,12 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """A document of plain values that `from_json` reads back."""
-        document = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in TABLES}
+        document = {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        given = {name: getattr(self, name) for name in TABLES}
+        return document | {
+            name: [c.to_json() for c in columns] for name, columns in given.items() if columns is not None
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Schema:
@@ -145,9 +156,17 @@ class Schema:
         """
         _check_document(document)
         frozen: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in document.items()
+            if key not in TABLES
         }
-        return cls(**frozen)
+        for key in TABLES:
+            if document.get(key) is not None:
+                frozen[key] = tuple(Column.from_json(column) for column in document[key])
+        schema = cls(**frozen)
+        if schema.table is not None and tuple(column.name for column in schema.table) != schema.columns:
+            raise RunError("the field 'table' of the schema must hold the columns that its field 'columns' names.")
+        return schema
 
 
 @dataclass(frozen=True)
@@ -194,6 +213,10 @@ def _is_names(value: object) -> bool:
     return _all(lambda item: isinstance(item, str), value) and len(set(value)) == len(value)  # type: ignore[call-overload, arg-type]
 
 
+def _is_columns(value: object, kinds: tuple[str, ...]) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and item.get("kind") in kinds for item in value)
+
+
 FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "name": ("text", lambda value: isinstance(value, str)),
     "event_shape": ("a list of positive whole numbers", lambda value: _all(_is_count, value)),
@@ -207,6 +230,8 @@ FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "units": ("text", lambda value: isinstance(value, str)),
     "unit": ("a positive number or a list of them", lambda value: _is_positive(value) or _all(_is_positive, value)),
     "missing": ("true or false", lambda value: isinstance(value, bool)),
+    "table": ("a list of columns that are modelled", lambda value: value is None or _is_columns(value, MODELLED)),
+    "beside": ("a list of columns that are left out", lambda value: value is None or _is_columns(value, LEFT_OUT)),
 }
 
 
@@ -215,15 +240,15 @@ def _check_document(document: Mapping[str, Any]) -> None:
     if not isinstance(document, Mapping):
         raise RunError(f"the schema must be a JSON object. Got {type(document).__name__} instead.")
     names = [field.name for field in fields(Schema)]
-    for name in sorted(set(names) ^ set(document), key=str):
+    for name in sorted((set(names) ^ set(document)) - set(TABLES), key=str):
         fault = "is missing" if name in names else "is unknown"
         raise RunError(f"the field {name!r} of the schema {fault}. Required: {', '.join(names)}.")
     for name, (requirement, holds) in FIELDS.items():
-        if not holds(document[name]):
+        if not holds(document.get(name)):
             raise RunError(f"the field {name!r} of the schema must be {requirement}. Got {document[name]!r} instead.")
     size = math.prod(document["event_shape"])
-    for name in ("columns", "shift", "scale", "unit"):
-        value = document[name]
+    for name in ("columns", "shift", "scale", "unit", "table"):
+        value = document.get(name)
         if isinstance(value, list) and len(value) != size:
             raise RunError(
                 f"the field {name!r} of the schema must hold {size} values, as event_shape "

@@ -185,7 +185,9 @@ def _optimized_family(
 
     def fresh(index: Array) -> Array:
         new = jax.vmap(lambda key: jax.random.fold_in(key, -1 - index))(keys)
-        return jax.vmap(lambda own, datum, key: value(own, datum, key, search.judge_samples))(end.parameters, batch, new)
+        return jax.vmap(lambda own, datum, key: value(own, datum, key, search.judge_samples))(
+            end.parameters, batch, new
+        )
 
     return LocalBound(jnp.mean(jax.lax.map(fresh, jnp.arange(JUDGED_DRAWS)), axis=0), end.converged)
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 import reparam
-from reparam.errors import NoClosedFormError, ParameterError
 from reparam.batch import Batch
+from reparam.errors import NoClosedFormError, ParameterError
 from reparam.insight.session import Session
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension

@@ -177,7 +177,9 @@ class MMD(Regularised):
         z = reparameterize(q, draw_noise(q, key, (self.samples,)))  # (S, B, K)
         prior_draws = model.prior_distribution().sample(jax.random.fold_in(key, 1), z.shape[:2])
         kernel = KERNELS[self.kernel]
-        distances = jax.vmap(lambda z, y: squared_mmd(kernel, z, jax.lax.stop_gradient(y), batch.weights))(z, prior_draws)
+        distances = jax.vmap(lambda z, y: squared_mmd(kernel, z, jax.lax.stop_gradient(y), batch.weights))(
+            z, prior_draws
+        )
         return terms.reconstruction - self.beta * terms.kl - self.mmd_weight * jnp.mean(distances)
 
 

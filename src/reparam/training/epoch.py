@@ -153,9 +153,7 @@ def padded_batches(order: Array, batch_size: int) -> tuple[Array, Array]:
     return indices.reshape(batches, batch_size), weights.reshape(batches, batch_size)
 
 
-def _seen(
-    rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, weight: Array | None = None
-) -> Batch:
+def _seen(rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, weight: Array | None = None) -> Batch:
     """Stored rows (B, P) as a batch; grey values drawn where each visit draws them."""
     batch = Batch.of_rows(rows, schema, weight)
     return replace(batch, x=drawn(batch.x, key)) if recipe.redraw else batch

@@ -34,7 +34,7 @@ class Poisson(Counts):
     name: ClassVar[str] = "poisson"
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Poisson laws."""
+        """Return Poisson laws."""
         return PoissonByMean(tempered(raw))
 
 
@@ -63,7 +63,7 @@ class NegativeBinomial(Overdispersed):
     name: ClassVar[str] = "negative_binomial"
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent negative binomial laws."""
+        """Return negative binomial laws."""
         return self.counted(raw)
 
 
@@ -80,7 +80,7 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
     raw_per_feature: ClassVar[int] = 2
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent zero-inflated negative binomial laws."""
+        """Return zero-inflated negative binomial laws."""
         log_mean, gate_logits = self.blocks(raw)
         return ZeroInflated(self.counted(log_mean), gate_logits)
 

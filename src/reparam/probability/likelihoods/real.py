@@ -35,7 +35,7 @@ class Gaussian(Likelihood):
 
     >>> Gaussian(3, "decoder").raw_size, Gaussian(3, "fixed:0.1").raw_size
     (6, 3)
-    >>> round(Gaussian(2).distribution(jnp.zeros(2)).log_prob(jnp.zeros(2)).item(), 4)
+    >>> round(Gaussian(2).distribution(jnp.zeros(2)).log_prob(jnp.zeros(2)).sum().item(), 4)
     -1.8379
     """
 
@@ -72,7 +72,7 @@ class Gaussian(Likelihood):
         return 2 if self.noise == "decoder" else 1
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent normal laws."""
+        """Return normal laws."""
         loc, *decoded = self.blocks(raw)
         return LocationScale(loc, log_scale=self._log_scale(decoded), event_dim=0)
 
@@ -124,7 +124,7 @@ class OneScale(Likelihood):
     support: ClassVar[Support] = REALS
 
     def about(self, raw: ArrayLike, base: str, df: float = 5.0) -> Distribution:
-        """Return independent laws of a base of ``LocationScale`` about the decoder's locations."""
+        """Return laws of a base of ``LocationScale`` about the decoder's locations."""
         loc, log_scale = at_least_single(raw), tempered(self.log_scale)
         return LocationScale(loc, log_scale=log_scale, base=base, df=df, event_dim=0)
 
@@ -151,7 +151,7 @@ class Laplace(OneScale):
         self.event_size, self.log_scale = event_size, jnp.zeros(())
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Laplace laws."""
+        """Return Laplace laws."""
         return self.about(raw, "laplace")
 
 
@@ -173,7 +173,7 @@ class StudentT(OneScale):
         self.df = real_number("df", df, "the student_t likelihood", above=0.0)
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Student-t laws."""
+        """Return Student-t laws."""
         return self.about(raw, "student_t", self.df)
 
 
