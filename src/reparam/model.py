@@ -79,12 +79,15 @@ class Statistics:
     Args:
         mean: of each column, shape (P,): it sets the decoder's output bias.
         std: of each column, shape (P,): it sets the noise.
-        rows: some of the rows in random order, shape (N, P): they start the pseudo-inputs of a VampPrior.
+        rows: some of the rows in random order, shape (N, P), NaN where a cell is missing: they start the pseudo-inputs
+            of a VampPrior, and say how often each level of a table stands.
+        inputs: what the encoder takes of a row; None where it takes the values themselves.
     """
 
     mean: ArrayLike
     std: ArrayLike
     rows: Array
+    inputs: Inputs | None = None
 
     @classmethod
     def of(cls, x: Array, key: PRNGKeyArray) -> Statistics:
@@ -137,28 +140,36 @@ def assemble(
         likelihood: a name in ``LIKELIHOODS``, or one's own.
         hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
         activation: a name in ``ACTIVATIONS``.
-        encoder: an Equinox module (..., P) → (..., raw_size of the posterior), in the place of an MLP.
+        encoder: an Equinox module (..., F) → (..., raw_size of the posterior), in the place of an MLP; F is P where
+            the data have no ``inputs``.
         decoder: an Equinox module (..., K) → (..., raw_size of the likelihood), in the place of an MLP.
     """
     keys = dict(zip(("encoder", "posterior", "prior", "decoder"), jax.random.split(key, 4), strict=True))
     mean, std = jnp.asarray(data.mean, float), jnp.asarray(data.std, float)
     size = mean.shape[0]
     q = build("posterior", POSTERIORS, posterior, latent_dim, scale=scale, key=keys["posterior"])
-    p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=data.rows, key=keys["prior"])
+    inputs, entering = data.inputs, data.rows
+    if inputs is not None:
+        seen = ~jnp.isnan(data.rows)
+        entering = inputs(jnp.where(seen, data.rows, 0.0), seen)
+    p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=entering, key=keys["prior"])
     p_x = build("likelihood", LIKELIHOODS, likelihood, size)
     for part, found, required in (("posterior", q.latent_dim, latent_dim), ("prior", p_z.latent_dim, latent_dim)):
         _check_size(f"the {part}'s latent_dim", found, required, "latent_dim of the model")
     _check_size("the likelihood's event_size", p_x.event_size, size, "features of the data")
     p_x = p_x.started(std)
     if encoder is None:
-        widths, shape = (size, *hidden, q.raw_size), {"output_bias": q.initial_raw(), "output_gain": q.initial_gain()}
+        widths, shape = (
+            (entering.shape[1], *hidden, q.raw_size),
+            {"output_bias": q.initial_raw(), "output_gain": q.initial_gain()},
+        )
         encoder = MLP(widths, activation, keys["encoder"], **shape)
     if decoder is None:
         widths = (latent_dim, *hidden[::-1], p_x.raw_size)
-        decoder = MLP(widths, activation, keys["decoder"], output_bias=p_x.initial_raw(mean, std))
-    check_network("encoder", encoder, size, q.raw_size, "the posterior's raw vector")
+        decoder = MLP(widths, activation, keys["decoder"], output_bias=p_x.begin_raw(mean, std, data.rows))
+    check_network("encoder", encoder, entering.shape[1], q.raw_size, "the posterior's raw vector")
     check_network("decoder", decoder, latent_dim, p_x.raw_size, "the likelihood's raw vector")
-    return Model(encoder, q, p_z, decoder, p_x)
+    return Model(encoder, q, p_z, decoder, p_x, inputs)
 
 
 def check_network(name: str, network: Network, size: int, required: int, what: str) -> None:

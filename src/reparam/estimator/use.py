@@ -216,8 +216,8 @@ class FittedUse(TransformerMixin):
         check_is_fitted(self, "fitted_")
         if isinstance(X, Dataset):
             return self.fitted_.stored(X.rows)
-        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
-        return self.fitted_.stored(from_array(rows, name="X").rows)
+        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
+        return self.fitted_.stored(from_array(rows, name="X", allow_missing=True).rows)
 
     def _found(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""
@@ -238,11 +238,11 @@ class FittedUse(TransformerMixin):
         return positive_int("samples", chosen, "the K-sample bound")
 
     def _decoded(self, codes: NDArray[Any]) -> NDArray[Any]:
-        means = map_rows(lambda z: _decode_mean(self.fitted_.model, z), codes)
+        means = map_rows(lambda z: _centre(self.fitted_.model, z), codes)
         return self.fitted_.schema.invert(np.asarray(means))
 
 
 @eqx.filter_jit
-def _decode_mean(model: Model, z: jax.Array) -> jax.Array:
-    mean: jax.Array = model.decode(z).mean
-    return mean
+def _centre(model: Model, z: jax.Array) -> jax.Array:
+    likelihood = model.likelihood
+    return likelihood.centre(likelihood.expectation(model.laws(z)))

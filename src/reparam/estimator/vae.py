@@ -155,9 +155,9 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows of X, shape (N, P); y is ignored."""
-        rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
-        return self.fit_dataset(from_array(rows, name="X"))
+        """Train on the rows of X, shape (N, P), NaN where a cell is missing; y is ignored."""
+        rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
+        return self.fit_dataset(from_array(rows, name="X", allow_missing=True))
 
     def fit_dataset(self, data: Dataset) -> Self:
         """Train on a dataset with a schema, from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
@@ -277,8 +277,9 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         return "fitted_" in vars(self)
 
     def __sklearn_tags__(self) -> Any:
-        """Codes are single precision whatever the input."""
+        """Codes are single precision whatever the input, which may miss cells."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 

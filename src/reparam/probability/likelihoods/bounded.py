@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike
 from numpy.typing import NDArray
 from numpyro.distributions import Distribution
@@ -41,7 +42,7 @@ class Bernoulli(Likelihood):
         """Return Bernoulli laws of the logits."""
         return BernoulliLogits(at_least_single(raw))
 
-    def check(self, x: NDArray[Any], *, first_row: int = 0) -> None:
+    def check(self, x: NDArray[Any], *, first_row: int = 0, missing: bool = False) -> None:
         """Refuse values outside [0, 1], and warn of grey ones.
 
         Raises:
@@ -51,8 +52,8 @@ class Bernoulli(Likelihood):
         Warns:
             ReparamWarning: a value lies strictly between 0 and 1.
         """
-        super().check(x, first_row=first_row)
-        grey = ~BITS(x)
+        super().check(x, first_row=first_row, missing=missing)
+        grey = ~BITS(x) & ~np.isnan(x)
         if grey.any():
             warnings.warn(
                 f"{grey.sum()} of {grey.size} values lie strictly between 0 and 1, where the bernoulli "

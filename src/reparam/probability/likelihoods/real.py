@@ -96,9 +96,10 @@ class Gaussian(Likelihood):
         return self.noise == "optimal"
 
     def refit(self, raw: ArrayLike, x: ArrayLike, observed: ArrayLike | None = None) -> Self:
-        r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2` over what was seen; else return it as it is.
+        r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2`; else return the likelihood itself.
 
-        At the optimum the gradient through σ vanishes, so none is passed. σ stays above e^{−14}.
+        At the optimum the gradient through σ vanishes, so none is passed. σ stays above e^{−14}. The mean is that of
+        what was seen.
         """
         if not self.refits:
             return self
