@@ -56,12 +56,19 @@ class Model(eqx.Module):
 
     def decode(self, z: Array, batch: Batch | None = None) -> Distribution:
         """p(x|z) of latents (..., K): batch shape (...), event shape (P,); cells that ``batch`` misses are left out."""
-        laws, observed = self.laws(z), None if batch is None else batch.observed
-        return (laws if observed is None else laws.mask(observed)).to_event(1)
+        return self._seen(z, batch).to_event(1)
+
+    def log_likelihoods(self, z: Array, batch: Batch) -> Array:
+        """Ln p(x_j|z) of every feature, nats, shape (..., P), at latents (..., K); 0 of what was not seen."""
+        return jnp.asarray(self._seen(z, batch).log_prob(batch.x))
 
     def log_likelihood(self, z: Array, batch: Batch) -> Array:
         """Ln p(x|z) of what was seen, nats, shape (...), at latents (..., K)."""
         return jnp.asarray(self.decode(z, batch).log_prob(batch.x))
+
+    def _seen(self, z: Array, batch: Batch | None) -> Distribution:
+        laws, observed = self.laws(z), None if batch is None else batch.observed
+        return laws if observed is None else laws.mask(observed)
 
     def prior_distribution(self) -> Distribution:
         """p(z): batch shape (), event shape (K,)."""

@@ -13,11 +13,13 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, from_array
-from reparam.errors import DataError, ReparamWarning
+from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.fitting import Fitted, split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
+from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
+from reparam.evaluation.imputation import drawn_cells, expected_cells
 from reparam.evaluation.latents import draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import Progress, map_rows
@@ -107,6 +109,64 @@ class FittedUse(TransformerMixin):
         key, raw = self.fitted_.configuration.key("score", random_state), self._raw(rows, schema, report)
         count = self._samples(samples)
         return importance_bound(self.fitted_.model, rows, schema, key, count, raw=raw, report=report)
+
+    def contributions(
+        self,
+        X: Any,
+        *,
+        samples: int | None = None,
+        random_state: int | None = None,
+        report: Progress | None = None,
+    ) -> Contributions:
+        r"""What each cell adds to the ELBO of its row, nats: ``cells`` (N, P) less ``kl`` (N,).
+
+        .. math:: \mathrm{ELBO}(x) = \sum_j c_j(x) - KL(q(z|x)\|p(z)), \qquad c_j(x) = E_{q(z|x)} \ln p(x_j|z)
+
+        A cell that is missing adds 0. Arguments as in :meth:`score_samples`.
+        """
+        rows, schema = self._stored(X)
+        key, raw = self.fitted_.configuration.key("score", random_state), self._raw(rows, schema, report)
+        return row_contributions(self.fitted_.model, rows, schema, key, self._samples(samples), raw=raw, report=report)
+
+    def impute(
+        self,
+        X: Any,
+        *,
+        draws: int | None = None,
+        std: bool = False,
+        samples: int | None = None,
+        random_state: int | None = None,
+        report: Progress | None = None,
+    ) -> Any:
+        """Rows with their missing cells filled in, shape (N, P); a cell that is there stays as it is, to the last bit.
+
+        Args:
+            X: rows, shape (N, P), NaN where a cell is missing.
+            draws: give so many completed tables instead, shape (draws, N, P): multiple imputation, each with cells
+                drawn from p(x_missing|x_seen), so that an analysis of all of them knows what imputing leaves open.
+            std: give beside the rows the posterior predictive deviation of each cell, in its units, and of a code the
+                probability that another is true, (N, P): 0 where the cell is there.
+            samples: K, draws of q whose weights correct for what q is not, by default ``bound_samples``.
+            random_state: a seed for these draws; by default the one of the estimator.
+            report: called with the rows done and N.
+
+        Raises:
+            ParameterError: ``draws`` is no positive int, or asked for together with ``std``.
+        """
+        if draws is not None and std:
+            raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
+        given, kept, schema = self._given(X), *self._stored(X)
+        key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
+        of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
+        if draws is not None:
+            drawn = drawn_cells(*of, draws=positive_int("draws", draws, "VAE.impute"), raw=raw, report=report)
+            return np.stack([self._filled(given, drawn[:, draw]) for draw in range(draws)])
+        found = expected_cells(*of, raw=raw, report=report)
+        filled = self._filled(given, found.centre)
+        if not std:
+            return filled
+        scale = np.asarray(self.fitted_.schema.scale, np.float64)
+        return filled, np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
@@ -211,13 +271,21 @@ class FittedUse(TransformerMixin):
         train_rows, held_out_rows = split_rows(self.fitted_.configuration, len(raw))
         return raw if held_out_rows is None else raw[np.argsort(np.concatenate([train_rows, held_out_rows]))]
 
+    def _filled(self, given: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+        """Rows as they were given, with the model's values in the place of NaN."""
+        return np.where(np.isnan(given), self.fitted_.schema.invert(values), given)
+
     def _stored(self, X: Any) -> tuple[NDArray[Any], Schema]:
-        """Rows checked against what was fitted, as a device keeps them; a dataset has been conformed to it."""
+        """Rows checked against what was fitted, as a device keeps them."""
+        return self.fitted_.stored(self._given(X))
+
+    def _given(self, X: Any) -> NDArray[Any]:
+        """Rows checked against what was fitted, in stored units; a dataset has been conformed to it."""
         check_is_fitted(self, "fitted_")
         if isinstance(X, Dataset):
-            return self.fitted_.stored(X.rows)
+            return X.rows
         rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
-        return self.fitted_.stored(from_array(rows, name="X", allow_missing=True).rows)
+        return from_array(rows, name="X", allow_missing=True).rows
 
     def _found(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""

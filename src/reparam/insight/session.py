@@ -268,12 +268,6 @@ class Session:
         return {name: float(getattr(found, name).value) for name in names}
 
 
-def feature_log_prob(model: Model, z: Array, datum: Batch) -> Array:
-    """Ln p(x_j|z) of every feature, nats, (..., P); 0 of what was not seen."""
-    p: Any = model.decode(z, datum)
-    return jnp.asarray(p.base_dist.log_prob(datum.x))
-
-
 def is_image(event_shape: tuple[int, ...]) -> bool:
     """Whether a datum can be shown: height and width, grey or RGB.
 
