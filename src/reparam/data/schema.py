@@ -67,6 +67,14 @@ class Schema:
         return math.prod(self.event_shape)
 
     @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of all columns as they stand in the data, those that are left out among them."""
+        if self.table is None:
+            return self.columns
+        every = sorted((*self.table, *(self.beside or ())), key=lambda column: column.place)
+        return tuple(column.name for column in every)
+
+    @property
     def log_volumes(self) -> NDArray[np.float64]:
         """What ln p of each of the model's values exceeds ln p in units by, nats, (P,): ln(scale/unit)."""
         ratio = np.asarray(self.scale, np.float64) / np.asarray(self.unit, np.float64)
@@ -170,6 +178,31 @@ class Schema:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What a table was found to be.
+
+    Args:
+        columns: every column, in the table's order.
+        remarks: what a user should know of columns and rows together, a sentence each.
+        plain: why its rows are numbers of one kind, which one likelihood explains; empty where they are not.
+    """
+
+    columns: tuple[Column, ...]
+    remarks: tuple[str, ...] = ()
+    plain: str = ""
+
+    @property
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns that make a row."""
+        return self.columns if self.plain else tuple(column for column in self.columns if column.is_modelled)
+
+    @property
+    def left_out(self) -> tuple[Column, ...]:
+        """The others."""
+        return () if self.plain else tuple(column for column in self.columns if not column.is_modelled)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """N data as rows, what the rows mean, and their labels where known.
 
@@ -177,15 +210,20 @@ class Dataset:
         rows: stored values, shape (N, P), C-contiguous, in `schema.dtype`.
         schema: the meaning of a row.
         labels: shape (N,), or `None`.
+        index: what names the rows, shape (N,), or `None`.
+        judgement: what the table was found to be that they come from, or `None`.
     """
 
     rows: NDArray[Any]
     schema: Schema
     labels: NDArray[Any] | None = None
+    index: NDArray[Any] | None = None
+    judgement: Judgement | None = None
 
     def take(self, numbers: NDArray[Any] | slice) -> Dataset:
-        """The rows of these numbers, with their labels."""
-        return Dataset(self.rows[numbers], self.schema, None if self.labels is None else self.labels[numbers])
+        """The rows of these numbers, with their labels and names."""
+        labels, index = (None if values is None else values[numbers] for values in (self.labels, self.index))
+        return replace(self, rows=self.rows[numbers], labels=labels, index=index)
 
 
 def _like(affine: Any, values: Array) -> Any:
