@@ -37,18 +37,10 @@ def table_lines(judgement: Judgement, rows: int) -> Iterator[str]:
     from reparam.data import coding, span
 
     head: tuple[str, ...] = (
-        "column",
-        "kind",
-        "range or levels",
-        "missing",
-        "likelihood",
-        "shown to the model",
-        "because",
+        *("column", "kind", "range or levels", "missing", "likelihood", "shown to the model", "because"),
     )
     shown = judgement.columns[:COLUMNS_SHOWN]
-    lines = [
-        (c.name, c.kind, span(c), _share(c.missing, rows), c.likelihood or "–", coding(c), c.reason) for c in shown
-    ]
+    lines = [_cells(column, span(column), coding(column), rows) for column in shown]
     if judgement.plain:  # one likelihood explains all, and is told above
         lines = [(*line[:4], line[6]) for line in lines]
         head = (*head[:4], head[6])
@@ -57,6 +49,11 @@ def table_lines(judgement: Judgement, rows: int) -> Iterator[str]:
         yield from _wrapped(line, widths)
     if len(judgement.columns) > len(shown):
         yield f"  … and {len(judgement.columns) - len(shown):,} more columns (--json tells all)"
+
+
+def _cells(column: Column, told: str, coding: str, rows: int) -> tuple[str, ...]:
+    likelihood = column.likelihood or "–"
+    return column.name, column.kind, told, _share(column.missing, rows), likelihood, coding, column.reason
 
 
 def _wrapped(line: Sequence[str], widths: Sequence[int]) -> Iterator[str]:

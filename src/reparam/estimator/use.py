@@ -291,7 +291,8 @@ class FittedUse(TransformerMixin):
 
     def _stored(self, X: Any) -> tuple[NDArray[Any], Schema]:
         """Rows checked against what was fitted, as a device keeps them."""
-        return self.fitted_.stored(self._given(X))
+        given = self._given(X)
+        return self.fitted_.stored(given)
 
     def _given(self, X: Any) -> NDArray[Any]:
         """Rows checked against what was fitted, in stored units; a dataset has been conformed to it."""
