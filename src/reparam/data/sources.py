@@ -197,6 +197,16 @@ def _name(source: Source) -> str:
     return Path(os.fspath(source)).name or os.fspath(source)
 
 
+def read_sheet(source: Source, reading: Reading) -> Sheet | None:
+    """The cells of a table as they were written, or None of what is no table.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    found = _read(source, reading)
+    return found if isinstance(found, Sheet) else None
+
+
 def _read(source: Source, reading: Reading) -> Raw | Sheet:
     text = os.fspath(source)
     if text in NAMES:

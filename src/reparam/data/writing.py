@@ -106,7 +106,7 @@ def write(
     path = Path(path).expanduser()
     writer = _writer(path)
     table = _table(arrays, columns, index, event_shape, limits)
-    with _atomic(path) as file:
+    with atomic(path) as file:
         writer(file, table, path)
     return path
 
@@ -260,7 +260,7 @@ def _writer(path: Path) -> Callable[[BinaryIO, Table, Path], None]:
 
 
 @contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the name `path` when it is whole and on disk, and vanishes when anything fails."""
     if not path.parent.is_dir():
         raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
