@@ -94,9 +94,14 @@ def given_data(
     Raises:
         DataError: they cannot be read, or have other columns, another shape, or cells that their columns cannot hold.
     """
-    own = Reading.from_json(vae.source_) if "data" in vae.source_ else Reading()
-    reading = replace(own, labels=labels, index=index, columns=(), drop=())
+    reading = replace(read_as(vae), labels=labels, index=index)
     return conform(data, vae.schema_, reading=reading, unknown=unknown)
+
+
+def read_as(vae: VAE) -> Reading:
+    """How further data are read: as the run's own were, all columns of them."""
+    own = Reading.from_json(vae.source_) if "data" in vae.source_ else Reading()
+    return replace(own, labels=None, index=None, columns=(), drop=())
 
 
 def own_data(vae: VAE) -> Dataset:

@@ -37,6 +37,7 @@ class Schema:
         scale: one positive number, or P of them, in stored units.
         units: the name of the units, such as `"x/255"`.
         unit: what a stored value is divided by to be in units, one positive number or P of them.
+        missing: whether rows hold NaN, a cell that was not seen.
         table: the P columns of a table of several kinds, whose rows are float64 with NaN for a missing cell; `None`
             where all values are numbers of one kind (NaN is missing there too, where it is allowed).
         beside: the columns of that table that the model leaves out, or `None`.
@@ -56,6 +57,7 @@ class Schema:
     scale: Affine = 1.0
     units: str = "x"
     unit: Affine = 1.0
+    missing: bool = False
     table: tuple[Column, ...] | None = None
     beside: tuple[Column, ...] | None = None
 
@@ -80,8 +82,15 @@ class Schema:
 
     @property
     def log_volume(self) -> float:
-        """The same of a datum, nats: their sum."""
+        """The same of a whole datum, nats: their sum."""
         return float(np.sum(self.log_volumes))
+
+    def log_volume_of(self, rows: NDArray[Any]) -> NDArray[np.float64] | float:
+        """The same of what was seen of each row, nats: shape (N,), or one number where nothing is missing."""
+        if not self.missing:
+            return self.log_volume
+        seen = [np.where(np.isnan(block), 0.0, self.log_volumes).sum(axis=1) for block in blocks(rows)]
+        return np.concatenate(seen)
 
     @property
     def is_compact(self) -> bool:
@@ -89,8 +98,9 @@ class Schema:
         return self.dtype not in FLOATS and isinstance(self.scale, float | int)
 
     def of(self, rows: NDArray[Any]) -> Schema:
-        """The schema of further rows in the same stored units, whatever type they are stored in."""
-        return replace(self, dtype=str(rows.dtype))
+        """The schema of further rows in the same stored units, whatever type they are stored in, with gaps or not."""
+        missing = rows.dtype.kind == "f" and any(np.isnan(block).any() for block in blocks(rows))
+        return replace(self, dtype=str(rows.dtype), missing=missing)
 
     def standardized(self, shift: Affine, scale: Affine) -> Schema:
         """The same rows and units, shown to the model by another shift and scale."""
@@ -257,6 +267,7 @@ FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     ),
     "units": ("text", lambda value: isinstance(value, str)),
     "unit": ("a positive number or a list of them", lambda value: _is_positive(value) or _all(_is_positive, value)),
+    "missing": ("true or false", lambda value: isinstance(value, bool)),
     "table": ("a list of columns that are modelled", lambda value: value is None or _is_columns(value, MODELLED)),
     "beside": ("a list of columns that are left out", lambda value: value is None or _is_columns(value, LEFT_OUT)),
 }

@@ -110,7 +110,7 @@ def write(
     path = Path(path).expanduser()
     writer = _writer(path)
     table = replace(_table(arrays, columns, index, event_shape, limits), index_name=index_name)
-    with _atomic(path) as file:
+    with atomic(path) as file:
         writer(file, table, path)
     return path
 
@@ -162,7 +162,7 @@ def write_cells(
     ending = path.suffix.lower()
     if ending not in (".csv", ".parquet"):
         raise ParameterError(f"the cells of a table are written to .csv or .parquet. Got {str(path)!r} instead.")
-    with _atomic(path) as file:
+    with atomic(path) as file:
         if ending == ".parquet":
             parquet.write_table(table, file)
         else:
@@ -324,7 +324,7 @@ def _writer(path: Path) -> Callable[[BinaryIO, Table, Path], None]:
 
 
 @contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the name `path` when it is whole and on disk, and vanishes when anything fails."""
     if not path.parent.is_dir():
         raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")

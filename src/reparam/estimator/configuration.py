@@ -29,7 +29,19 @@ from reparam.training.pace import AVERAGES, SCHEDULES, Averaging, Optimizer, Sch
 
 STARTS = ("random", "linear")
 STANDARDIZATIONS = ("auto", "none")
-PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
+PURPOSES = (
+    "model",
+    "training",
+    "binarization",
+    "codes",
+    "draw",
+    "sample",
+    "score",
+    "evaluate",
+    "inference",
+    "gap",
+    "impute",
+)
 """What noise is drawn for: no two results share any. Appended to, never reordered: runs that are kept rely on it."""
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
+from reparam.estimator.columns import choose_for_table, inputs_of, likelihood_part
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, linear_answer, standardization
 from reparam.evaluation.results import plain
@@ -71,23 +72,30 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
     """
     if len(data.rows) < 2:
         raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
+    data = replace(data, schema=data.schema.of(data.rows))  # which says whether cells are missing
     summary = inspect(data)
     if summary.constant:
         warnings.warn(_told_constant(summary), ReparamWarning, stacklevel=3)
     likelihood, reason = configuration.likelihood, "chosen by the user"
     if isinstance(likelihood, str):
-        likelihood, reason = choose_likelihood(likelihood, summary, binarize=configuration.binarize)
+        table = data.schema.table
+        likelihood, reason = (
+            choose_likelihood(likelihood, summary, binarize=configuration.binarize)
+            if table is None
+            else choose_for_table(likelihood, table)
+        )
     train, _ = split_rows(configuration, len(data.rows))
     mean, std = moments(data.rows[train])
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, mean, std)
     statistics = _statistics(configuration, schema, data.rows, train, (mean, std))
+    statistics = with_inputs(statistics, configuration, schema, likelihood)
     start, linear = "random", None
     if configuration.start == "linear":
         latents, seed = configuration.latent_dim, configuration.seed
         start, linear = linear_answer(schema, data.rows[train], likelihood, latents, seed)
-    model = configuration.model(statistics, configuration.key("model"), likelihood, linear)
+    model = configuration.model(statistics, configuration.key("model"), likelihood_part(likelihood, schema), linear)
     state = _first_state(configuration, model, data)
     started = Fitted(configuration, schema, likelihood, reason, start, state, (), sha256(data))
     check_support(started, data.rows)
@@ -212,6 +220,14 @@ def _statistics(
     return Statistics((mean - np.asarray(schema.shift)) / scale, std / scale, jnp.asarray(chosen, float))
 
 
+def with_inputs(
+    statistics: Statistics, configuration: Configuration, schema: Schema, likelihood: str | Likelihood
+) -> Statistics:
+    """The statistics with what the encoder takes of a row."""
+    key = jax.random.fold_in(configuration.key("model"), 1)
+    return replace(statistics, inputs=inputs_of(schema, likelihood_part(likelihood, schema), key))
+
+
 def _first_state(configuration: Configuration, model: Model, data: Dataset) -> TrainState:
     train, held_out = split_rows(configuration, len(data.rows))
     counts = {"rows": len(train), "held_out_rows": 0 if held_out is None else len(held_out)}
@@ -227,7 +243,7 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     done = 0
     for block in blocks(rows):
         kept, schema = fitted.stored(block)
-        fitted.model.likelihood.check(schema.apply(kept), first_row=done)
+        fitted.model.likelihood.check(schema.apply(kept), first_row=done, missing=schema.missing)
         done += len(block)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from reparam import runs
 from reparam.data import Schema
 from reparam.errors import DataError, ParameterError, RunError
+from reparam.estimator.columns import likelihood_part
 from reparam.estimator.configuration import Configuration
-from reparam.estimator.fitting import Fitted
+from reparam.estimator.fitting import Fitted, with_inputs
 from reparam.model import Statistics
 from reparam.starts import Start
 from reparam.training import TrainState, initial_state
@@ -121,10 +122,11 @@ def _skeleton(configuration: Configuration, schema: Schema, likelihood: Any, run
     """The state of a run as shapes alone; saved tensors alone know how many rows have a q of their own."""
     train, held_out = (len(np.asarray(run.state.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
     data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
+    data = with_inputs(data, configuration, schema, likelihood)
     linear = _any_start(schema.size, configuration.latent_dim) if configuration.start == "linear" else None
 
     def state(key: jax.Array) -> TrainState:
-        model = configuration.model(data, key, likelihood, linear)
+        model = configuration.model(data, key, likelihood_part(likelihood, schema), linear)
         return initial_state(model, key, configuration.recipe(1), rows=train, held_out_rows=held_out)
 
     shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0))

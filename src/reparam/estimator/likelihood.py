@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema, Summary
 from reparam.errors import ParameterError
-from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
-from reparam.specification import build
+from reparam.estimator.columns import likelihood_part, standardized_table
+from reparam.probability.likelihoods import Likelihood, Table
 from reparam.starts import Start, linear_start
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
 
@@ -52,7 +52,10 @@ def standardization(
         mean: of each column of the training rows in stored units, shape (P,).
         std: likewise.
     """
-    learned = noise_shape(build("likelihood", LIKELIHOODS, likelihood, schema.size))
+    part = likelihood_part(likelihood, schema)
+    if isinstance(part, Table):
+        return standardized_table(schema, part, mean, std)
+    learned = noise_shape(part)
     if learned is None or len(schema.event_shape) > 1:
         return schema
     spread = np.where(std > SMALLEST_SPREAD + 1e-12 * np.abs(mean), std, 1.0)
@@ -78,9 +81,10 @@ def linear_answer(
     Raises:
         ParameterError: no linear answer is known for the likelihood.
     """
-    part = build("likelihood", LIKELIHOODS, likelihood, schema.size)
+    part = likelihood_part(likelihood, schema)
     some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
     x = np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
+    x = np.where(np.isnan(x), np.nanmean(x, axis=0), x) if schema.missing else x
     if noise_shape(part) == () and part.name == "gaussian":
         return "probabilistic PCA", probabilistic_pca(x, latent_dim).start
     found = linear_start(x, latent_dim, part.name, seed)

@@ -155,7 +155,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows of X, shape (N, P); y is ignored.
+        """Train on the rows of X, shape (N, P), NaN where a cell is missing; y is ignored.
 
         Columns of a DataFrame (pandas, polars) may be text, categories, dates or booleans, and miss cells; ``schema_``
         says what was made of each, and new rows come as a frame like it.
@@ -165,8 +165,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
             validate_data(self, X, skip_check_array=True)
             self.fit_dataset(data)
         else:
-            rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
-            self.fit_dataset(from_array(rows, name="X"))
+            rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
+            self.fit_dataset(from_array(rows, name="X", allow_missing=True))
         self.frame_ = None if data is None else template(X)
         return self
 
@@ -290,8 +290,9 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         return "fitted_" in vars(self)
 
     def __sklearn_tags__(self) -> Any:
-        """Codes are single precision whatever the input."""
+        """Codes are single precision whatever the input, which may miss cells."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.model import Model
 from reparam.objectives import Objective
@@ -17,7 +19,7 @@ from reparam.training.metrics import Sums, batch_sums
 from reparam.training.pace import Clock, averaged
 from reparam.training.recipe import Recipe
 from reparam.training.state import TrainState
-from reparam.training.visits import Batch, Local
+from reparam.training.visits import Local, Visited
 
 CALIBRATION_ROWS = 4096
 
@@ -53,22 +55,22 @@ def train_epoch(
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
     visit, transformation = recipe.visit, recipe.optimizer.transformation
 
-    def loss(trained: Any, local: Any, batch: Batch, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
+    def loss(trained: Any, local: Any, seen: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(visit.raw(model, local, batch, key))
-        terms = now(model, batch.x, key, q=q, weight=batch.weight)
-        sums = batch_sums(terms, q, model.prior_distribution(), batch.weight)
-        return -(batch.weight @ terms.surrogate) / sums.rows, sums
+        q = model.posterior.distribution(visit.raw(model, local, seen, key))
+        terms = now(model, seen.batch, key, q=q)
+        weight = seen.batch.weights
+        sums = batch_sums(terms, q, model.prior_distribution(), weight)
+        return -(weight @ terms.surrogate) / sums.rows, sums
 
     def step(at: Position, this: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Position, Sums]:
         indices, weight, number, key = this
         clock = Clock(number, len(batches), total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
-        x = schema.apply(rows[indices])  # (B, P)
-        batch = Batch(indices, drawn(x, draw_key) if recipe.redraw else x, weight)
+        seen = Visited(indices, _seen(rows[indices], draw_key, schema, recipe, weight))
         now = objective.at(number, len(batches))
-        local = visit.improve(eqx.combine(at.trained, fixed), at.local, batch, own_key, now)
-        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, batch, now, key)
+        local = visit.improve(eqx.combine(at.trained, fixed), at.local, seen, own_key, now)
+        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, seen, now, key)
         updates, moments = transformation.update(gradient, at.moments, at.trained)
         rate = learning_rate * recipe.schedule.factor(clock)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
@@ -103,11 +105,11 @@ def evaluate_epoch(
 
     def step(local: Any, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
         indices, weight, key = this
-        batch = Batch(indices, schema.apply(rows[indices]), weight)
+        seen = Visited(indices, Batch.of_rows(rows[indices], schema, weight))
         own_key, key = jax.random.split(key)
-        local = visit.improve(model, local, batch, own_key, objective)
-        q = model.posterior.distribution(visit.raw(model, local, batch, key))
-        terms = objective(model, batch.x, key, q=q, weight=weight)
+        local = visit.improve(model, local, seen, own_key, objective)
+        q = model.posterior.distribution(visit.raw(model, local, seen, key))
+        terms = objective(model, seen.batch, key, q=q)
         return local, batch_sums(terms, q, model.prior_distribution(), weight)
 
     keys = jax.random.split(key, len(batches))
@@ -122,10 +124,9 @@ def calibrate(
     """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows."""
     rows_key, draw_key, noise_key = jax.random.split(key, 3)
     chosen = random_order(rows_key, rows.shape[0])[:CALIBRATION_ROWS]
-    x = schema.apply(rows[chosen])
-    batch = Batch(chosen, drawn(x, draw_key) if recipe.redraw else x, jnp.ones(len(chosen), x.dtype))
-    z = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise_key)).sample(noise_key)
-    likelihood = model.likelihood.refit(model.decoder(z), batch.x)
+    seen = Visited(chosen, _seen(rows[chosen], draw_key, schema, recipe))
+    z = model.posterior.distribution(recipe.visit.raw(model, local, seen, noise_key)).sample(noise_key)
+    likelihood = model.likelihood.refit(model.decoder(z), seen.batch.x, seen.batch.observed)
     calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
     return calibrated
 
@@ -150,6 +151,12 @@ def padded_batches(order: Array, batch_size: int) -> tuple[Array, Array]:
     indices = order[positions % count]
     weights = (positions < count).astype(float)
     return indices.reshape(batches, batch_size), weights.reshape(batches, batch_size)
+
+
+def _seen(rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, weight: Array | None = None) -> Batch:
+    """Stored rows (B, P) as a batch; grey values drawn where each visit draws them."""
+    batch = Batch.of_rows(rows, schema, weight)
+    return replace(batch, x=drawn(batch.x, key)) if recipe.redraw else batch
 
 
 def _with(state: TrainState, model: Model, moments: Any, average: Model | None, local: Local | None) -> TrainState:

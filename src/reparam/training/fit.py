@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from reparam.data import Schema
@@ -42,6 +43,11 @@ class Rows(NamedTuple):
 
     stored: Array
     schema: Schema
+
+    @property
+    def log_volume(self) -> float:
+        """What ln p of a row, as the model sees it, exceeds ln p in units by, nats: the mean over rows."""
+        return float(np.mean(self.schema.log_volume_of(np.asarray(self.stored))))
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     after, sums = train_epoch(
         state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe
     )
-    metrics = reduce_sums(sums).in_units(schema.log_volume)
+    metrics = reduce_sums(sums).in_units(task.rows.log_volume)
     whole = bool(is_finite(after.model))
     if not (math.isfinite(metrics.bound) and whole):
         raise TrainingError(
@@ -154,4 +160,4 @@ def _validate(state: TrainState, task: Task) -> tuple[TrainState, Metrics | None
         recipe=task.recipe,
     )
     after: TrainState = eqx.tree_at(lambda s: s.held_out, state, followed, is_leaf=lambda leaf: leaf is None)
-    return after, reduce_sums(sums).in_units(schema.log_volume)
+    return after, reduce_sums(sums).in_units(task.held_out.log_volume)
