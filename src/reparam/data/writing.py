@@ -134,7 +134,9 @@ def write_rows(
     path = Path(path).expanduser()
     if schema.table is not None and path.suffix.lower() in (".csv", ".parquet"):
         named = {} if index is None else {index_name: _index(index)}
-        return write_cells(path, {**named, **cells_of(np.asarray(rows, np.float64), schema)})
+        cells = {**named, **cells_of(np.asarray(rows, np.float64), schema)}
+        has_commas = any(column.stored_as == "decimal_comma" for column in schema.table)
+        return write_cells(path, cells, delimiter=";" if has_commas else ",")
     return write(
         path,
         rows,
@@ -229,13 +231,7 @@ def _write_npz(file: BinaryIO, table: Table, path: Path) -> None:
 
 
 def _write_csv(file: BinaryIO, table: Table, path: Path) -> None:
-    from pyarrow import csv as arrow_csv
-
-    columns = _arrow(table)
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(columns.column_names)
-    file.write(header.getvalue().encode())
-    arrow_csv.write_csv(columns, file, arrow_csv.WriteOptions(include_header=False))
+    _write_text(file, _arrow(table), ",", header=True)
 
 
 def _write_text(file: BinaryIO, table: Any, delimiter: str, *, header: bool) -> None:
