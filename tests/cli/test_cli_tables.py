@@ -183,3 +183,14 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     (line,) = result.err.splitlines()
     assert told in line
     assert not (tmp_path / "run").exists()
+
+
+def test_codes_of_single_cells_are_written_beside_them(trained: Path, table: Path, tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    rows = RNG.normal(size=(80, 6))
+    np.save(tmp_path / "x.npy", rows)
+    must("encode", trained, tmp_path / "x.npy", "-o", tmp_path / "z.h5ad")
+    must("encode", trained, tmp_path / "x.npy", "-o", tmp_path / "z.npz")
+    with np.load(tmp_path / "z.npz") as codes:
+        np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "z.h5ad").obsm["X_reparam"], codes["mean"])
+    assert "Known: .npy, .npz, .csv, .parquet, .png." in run_cli("sample", trained, "-o", tmp_path / "s.h5ad").err
