@@ -142,7 +142,7 @@ def _load_columns(source: Source, schema: Schema, reading: Reading, unknown: str
     found = _read(source, reading)
     if isinstance(found, Sheet):
         return conformed(found, schema, reading, unknown=unknown)
-    return _from_raw(found, source, allow_missing=schema.table is not None)
+    return _from_raw(found, source, allow_missing=True)
 
 
 def _from_raw(found: Raw, source: Source, **more: Any) -> Dataset:
