@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reparam.data import Column, Dataset, Judgement
 
 COLUMNS_SHOWN = 40
+HEAD = ("column", "kind", "range or levels", "missing", "likelihood", "shown to the model", "because")
 WIDEST = 34
 NARROWEST = 24  # of the reasons: on narrower screens lines may run over
 
@@ -36,9 +37,7 @@ def table_lines(judgement: Judgement, rows: int) -> Iterator[str]:
     """Every column of a table, a line each: kind, range, missing cells, likelihood, coding, and the reason."""
     from reparam.data import coding, span
 
-    head: tuple[str, ...] = (
-        *("column", "kind", "range or levels", "missing", "likelihood", "shown to the model", "because"),
-    )
+    head: tuple[str, ...] = HEAD
     shown = judgement.columns[:COLUMNS_SHOWN]
     lines = [_cells(column, span(column), coding(column), rows) for column in shown]
     if judgement.plain:  # one likelihood explains all, and is told above

@@ -63,7 +63,7 @@ def score(
         document["picture"] = str(
             _draw(out, scores, np.where(np.isnan(dataset.rows), np.nan, found.cells), names, dataset.index)
         )
-    write(out, written, index=None if dataset.index is None else list(dataset.index))
+    write(out, written, index=dataset.index, index_name=index or "index")
     tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from pyarrow import compute
 
 from reparam.data.cells import dates_in, exact_numbers_in, numbers_in
 from reparam.data.columns import Column
+from reparam.data.schema import Schema
 
 TEXT_DATE = "date:"
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -88,6 +89,18 @@ def constant_cells(column: Column, rows: int) -> Any | None:
         return pa.nulls(rows)
     is_date = column.stored_as.startswith((TEXT_DATE, "timestamp", "date"))
     return decode(np.full(rows, column.lower), replace(column, kind="date" if is_date else "real"))
+
+
+def cells_of(rows: NDArray[np.float64], schema: Schema) -> dict[str, Any]:
+    """Rows of a table, shape (N, P), as cells by column, in the order of the table; what has one value is there too."""
+    made = {
+        column.name: (column.place, decode(x, column)) for column, x in zip(schema.table or (), rows.T, strict=True)
+    }
+    for column in schema.beside or ():
+        cells = constant_cells(column, len(rows))
+        if cells is not None:
+            made[column.name] = column.place, cells
+    return {name: cells for name, (_, cells) in sorted(made.items(), key=lambda item: item[1][0])}
 
 
 def _is_text(stored_as: str) -> bool:

@@ -51,7 +51,7 @@ SCALES = (
     ("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
     ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
 )
-KEY_NAME = re.compile(r"(^|.*[\s_.-])(id|uuid|guid|key|index|no|nr)|.*[a-z](Id|ID)|rownames?|unnamed.*", re.IGNORECASE)
+KEY_NAME = re.compile(r"(?i:(.*[\s_.-])?(id|uuid|guid|key|index|no|nr)|rownames?|unnamed.*)|.*[a-z](Id|ID)")
 INTERVAL = re.compile(r"[<>≤≥]?=?\s*\d+(\.\d+)?\s*([-–+]|to)?\s*(\d+(\.\d+)?)?\+?")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -32,7 +32,7 @@ class Sheet:
         named: whether it names its columns; else they are ``column_0`` and so on.
         is_text: whether cells are text that is yet to be understood.
         missing: cells of text that mean: not known.
-        comma_is_free: whether a comma in a cell stands before decimals.
+        delimiter: what separated the cells of text; where it is no comma, a comma in a cell stands before decimals.
         line_of: the line of a row, where rows stand on lines.
         remarks: what a user should know of how it was read.
     """
@@ -42,7 +42,7 @@ class Sheet:
     named: bool = True
     is_text: bool = False
     missing: tuple[str, ...] = ()
-    comma_is_free: bool = False
+    delimiter: str = ","
     line_of: Callable[[int], int] | None = None
     remarks: tuple[str, ...] = ()
 
@@ -60,6 +60,14 @@ class Sheet:
         """The table with these columns alone."""
         return replace(self, table=self.table.select(list(names)))
 
+    def beside(self, numbers: Mapping[str, NDArray[np.float64]]) -> Sheet:
+        """The table with further columns of numbers behind its own."""
+        table = self.table
+        for name, values in numbers.items():
+            cells = pa.array(values)
+            table = table.append_column(name, cells.cast(pa.string()) if self.is_text else cells)
+        return replace(self, table=table)
+
     def raw(self, name: str) -> Any:
         """The cells of a column as they came, in one piece; NaN is null."""
         chunks = self.table[name].chunks
@@ -73,7 +81,7 @@ class Sheet:
     def cells(self, name: str) -> Cells:
         """The cells of a column, understood."""
         if self.is_text:
-            return understood(self.raw(name), self.missing, comma_is_free=self.comma_is_free)
+            return understood(self.raw(name), self.missing, comma_is_free=self.delimiter != ",")
         raw = self.raw(name)
         if pa.types.is_integer(raw.type) and len(raw) > raw.null_count and beyond_exact(raw):
             return Cells(raw.cast(pa.string()), str(raw.type), "whole numbers beyond 2^53")

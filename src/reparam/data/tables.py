@@ -106,16 +106,37 @@ def conformed(sheet: Sheet, schema: Schema, reading: Reading, *, unknown: str = 
         DataError: columns are missing, or a cell is no value of its column.
     """
     sheet, labels, index = _parted(sheet, reading)
-    wanted = schema.columns
-    if wanted is not None and (sheet.named or set(wanted) <= set(sheet.names)):
-        select_columns(sheet.names, wanted, sheet.source)
-        sheet = sheet.select(wanted)
     if schema.table is None:
-        data = _numbers(sheet, schema, labels)
-        return replace(data, index=index)
-    sheet = _positioned(sheet, schema)
-    rows = sheet.encoded(schema.table, [sheet.text(name) for name in sheet.names], unknown=unknown)
+        wanted = schema.columns
+        if wanted is not None and (sheet.named or set(wanted) <= set(sheet.names)):
+            select_columns(sheet.names, wanted, sheet.source)
+            sheet = sheet.select(wanted)
+        return replace(_numbers(sheet, schema, labels), index=index)
+    names = matched(sheet, schema)
+    rows = sheet.encoded(schema.table, [sheet.text(name) for name in names], unknown=unknown)
     return Dataset(rows, schema, labels, index)
+
+
+def matched(sheet: Sheet, schema: Schema) -> list[str]:
+    """What a sheet calls the columns of a table's schema: the same, or by position where it names none.
+
+    Raises:
+        DataError: columns are missing.
+    """
+    table, beside, names = schema.table or (), schema.beside or (), sheet.names
+    wanted = [column.name for column in table]
+    if sheet.named or set(wanted) <= set(names):
+        select_columns(names, wanted, sheet.source)
+        return wanted
+    if len(names) == len(table):
+        return list(names)
+    every = sorted((*table, *beside), key=lambda column: column.place)
+    if len(names) == len(every):
+        return [name for name, column in zip(names, every, strict=True) if column.is_modelled]
+    raise DataError(
+        f"{sheet.source} has {len(names)} columns without names, but the model was made for {len(table)} (from "
+        f"{schema.name}). Give the same columns, or a header that names them."
+    )
 
 
 def _text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading) -> Sheet:
@@ -130,7 +151,7 @@ def _text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading) -> S
         named=dialect.header,
         is_text=True,
         missing=reading.missing,
-        comma_is_free=dialect.delimiter != ",",
+        delimiter=dialect.delimiter,
         line_of=partial(line_of, path, dialect),
         remarks=told,
     )
@@ -193,23 +214,6 @@ def _index(sheet: Sheet, name: str) -> NDArray[Any]:
     """The column that names the rows, as text where it came as text."""
     values = np.asarray(sheet.raw(sheet.require(name)).to_pylist())
     return values.astype(str) if values.dtype.kind == "O" else values
-
-
-def _positioned(sheet: Sheet, schema: Schema) -> Sheet:
-    """The columns of a schema where a table has no names: its own alone, or among those that are left out."""
-    table, beside = schema.table or (), schema.beside or ()
-    names = [column.name for column in table]
-    if list(sheet.names) == names:
-        return sheet
-    if len(sheet.names) == len(table):
-        return replace(sheet, table=sheet.table.rename_columns(names))
-    if len(sheet.names) == len(table) + len(beside):
-        order = sorted((*table, *beside), key=lambda column: column.place)
-        return replace(sheet, table=sheet.table.rename_columns([column.name for column in order])).select(names)
-    raise DataError(
-        f"{sheet.source} has {len(sheet.names)} columns without names, but the model was made for {len(table)} (from "
-        f"{schema.name}). Give the same columns, or a header that names them."
-    )
 
 
 def _numbers(sheet: Sheet, schema: Schema, labels: NDArray[Any] | None) -> Dataset:

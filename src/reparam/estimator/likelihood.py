@@ -14,6 +14,7 @@ from reparam.probability.likelihoods import Likelihood, Table
 from reparam.starts import Start, linear_start
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
 
+LARGEST_EXACT = 2**24  # whole numbers up to it are each a float32; larger ones are times or names, and no counts
 SMALLEST_SPREAD = 1e-30  # of a constant column, whose sums in double precision may leave a rounding error
 
 
@@ -30,7 +31,8 @@ def choose_likelihood(likelihood: str, summary: Summary, *, binarize: str = "non
         return "bernoulli", "every value is 0 or 1"
     if binarize != "none":
         return "bernoulli", f"values are binarised ({binarize})"
-    if summary.counts and np.dtype(summary.dtype).kind in "iu" and not summary.image:
+    whole = summary.counts and np.dtype(summary.dtype).kind in "iu" and not summary.image
+    if whole and summary.model_maximum <= LARGEST_EXACT:
         return "negative_binomial", "every value is a whole number of at least 0"
     grey = "; a Bernoulli would need values of 0 and 1 only" if summary.unit_interval else ""
     return "gaussian", f"values from {summary.model_minimum:g} to {summary.model_maximum:g}{grey}"
