@@ -67,6 +67,7 @@ class Configuration:
     activation: str = "relu"
     encoder: Network | None = None
     decoder: Network | None = None
+    condition: Sequence[str] = ()
     start: str = "random"
     standardize: str = "auto"
     binarize: str = "none"
@@ -96,6 +97,9 @@ class Configuration:
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
+        _check_names(self.condition)
+        if len(self.condition) and self.start == "linear":
+            raise ParameterError("a condition needs start='random': no linear answer is known of a conditional model.")
         root_key(self.seed)
         self.objective_part()
         self.recipe(1)
@@ -200,7 +204,14 @@ def _check_widths(hidden: Any) -> None:
         positive_int("hidden", width, "VAE")
 
 
+def _check_names(condition: Any) -> None:
+    if isinstance(condition, str) or not all(isinstance(name, str) for name in condition):
+        raise ParameterError(requirement("condition", "VAE", "a sequence of names of columns", condition))
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return list(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple | np.ndarray) and all(isinstance(width, Integral) for width in value):

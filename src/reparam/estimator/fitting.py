@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
-from reparam.estimator.columns import choose_for_table, inputs_of, likelihood_part
+from reparam.estimator.columns import (
+    choose_for_table,
+    encoder_inputs,
+    given_places,
+    inputs_of,
+    likelihood_part,
+    without_density,
+)
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, linear_answer, standardization
 from reparam.evaluation.results import plain
@@ -89,6 +96,7 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, mean, std)
+    schema = without_density(schema, given_places(schema, configuration.condition))
     statistics = _statistics(configuration, schema, data.rows, train, (mean, std))
     statistics = with_inputs(statistics, configuration, schema, likelihood)
     start, linear = "random", None
@@ -223,9 +231,14 @@ def _statistics(
 def with_inputs(
     statistics: Statistics, configuration: Configuration, schema: Schema, likelihood: str | Likelihood
 ) -> Statistics:
-    """The statistics with what the encoder takes of a row."""
-    key = jax.random.fold_in(configuration.key("model"), 1)
-    return replace(statistics, inputs=inputs_of(schema, likelihood_part(likelihood, schema), key))
+    """The statistics with what the encoder takes of a row, and decoder and prior of what is given."""
+    part, keys = (
+        likelihood_part(likelihood, schema),
+        jax.random.split(jax.random.fold_in(configuration.key("model"), 1)),
+    )
+    places = given_places(schema, configuration.condition)
+    given = inputs_of(schema, part, places, keys[1]) if places else None
+    return replace(statistics, inputs=encoder_inputs(schema, part, keys[0]), given=given)
 
 
 def _first_state(configuration: Configuration, model: Model, data: Dataset) -> TrainState:

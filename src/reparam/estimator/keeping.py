@@ -90,6 +90,7 @@ def _described(path: str | Path, run: runs.Run, parts: Mapping[str, Any]) -> tup
         parameters, needed = dict(run.config["parameters"]), tuple(run.config["handed_over"])
         _check_handed_over(path, needed, parts)
         parameters["hidden"] = tuple(parameters["hidden"])
+        parameters["condition"] = tuple(parameters["condition"])
         known = {field.name for field in fields(Configuration)}
         if set(parameters) != known:
             raise ParameterError(f"parameters {sorted(set(parameters) ^ known)} are missing or unknown")

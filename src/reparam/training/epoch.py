@@ -60,7 +60,7 @@ def train_epoch(
         q = model.posterior.distribution(visit.raw(model, local, seen, key))
         terms = now(model, seen.batch, key, q=q)
         weight = seen.batch.weights
-        sums = batch_sums(terms, q, model.prior_distribution(), weight)
+        sums = batch_sums(terms, q, model.prior_distribution(seen.batch), weight)
         return -(weight @ terms.surrogate) / sums.rows, sums
 
     def step(at: Position, this: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Position, Sums]:
@@ -110,7 +110,7 @@ def evaluate_epoch(
         local = visit.improve(model, local, seen, own_key, objective)
         q = model.posterior.distribution(visit.raw(model, local, seen, key))
         terms = objective(model, seen.batch, key, q=q)
-        return local, batch_sums(terms, q, model.prior_distribution(), weight)
+        return local, batch_sums(terms, q, model.prior_distribution(seen.batch), weight)
 
     keys = jax.random.split(key, len(batches))
     followed, sums = jax.lax.scan(step, held_out, (batches, weights, keys))
