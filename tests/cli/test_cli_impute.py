@@ -121,3 +121,19 @@ def test_a_frame_is_completed_in_its_own_types(run):
     present = frame.notna()
     assert whole.where(present).equals(frame.where(present))
     assert len(vae.impute(frame, draws=2)) == 2
+
+
+def test_a_conditional_run_samples_what_it_is_given(run, tmp_path):
+    _, source = run
+    where = tmp_path / "run"
+    small = ("--hidden", 8, "--epochs", 2, "--batch-size", 32)
+    must("train", source, "--out", where, *small, "--condition", "city", "--condition", "member")
+    given = ("--given", "city=Oslo, north", "--given", "member=no")
+    must("sample", where, "-n", 7, "-o", tmp_path / "x.csv", "--draw", *given)
+    rows = read(tmp_path / "x.csv")
+    assert {row["city"] for row in rows} == {"Oslo, north"}
+    assert {row["member"] for row in rows} == {"no"}
+    assert len({row["age"] for row in rows}) == 7
+    refused = run_cli("sample", where, "-n", 7, "-o", tmp_path / "y.csv")
+    assert refused.code == 2
+    assert "is to be given city, member" in refused.err
