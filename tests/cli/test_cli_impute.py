@@ -133,7 +133,7 @@ def test_a_conditional_run_samples_what_it_is_given(run, tmp_path):
     rows = read(tmp_path / "x.csv")
     assert {row["city"] for row in rows} == {"Oslo, north"}
     assert {row["member"] for row in rows} == {"no"}
-    assert len({row["age"] for row in rows}) == 7
+    assert len({row["age"] for row in rows}) > 3  # draws, held within the range of the data
     refused = run_cli("sample", where, "-n", 7, "-o", tmp_path / "y.csv")
     assert refused.code == 2
     assert "is to be given city, member" in refused.err
