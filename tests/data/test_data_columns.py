@@ -11,7 +11,7 @@ from reparam.data import Column, Schema
 from reparam.errors import RunError
 from reparam.model import Model
 
-AGE = Column("age", "count", "negative_binomial", None, 17.0, 90.0, True, "int64", 3, "whole numbers", 0)
+AGE = Column("age", "count", "negative_binomial", None, 17.0, 90.0, True, 0, "int64", 3, "whole numbers", 0)
 SEX = Column("sex", "binary", "bernoulli", ("Female", "Male"), stored_as="string", place=2)
 KEY = Column("id", "identifier", "", stored_as="int64", reason="every value differs", place=1)
 PEOPLE = Schema("people.csv", (2,), "float64", ("age", "sex"), table=(AGE, SEX), beside=(KEY,))
@@ -49,6 +49,8 @@ def test_a_table_goes_through_compiled_programs_as_it_is() -> None:
         (AGE, "lower", float("nan")),
         (AGE, "upper", True),
         (AGE, "whole", 1),
+        (AGE, "decimals", -1),
+        (AGE, "decimals", 0.5),
         (AGE, "stored_as", None),
         (AGE, "missing", -1),
         (AGE, "place", 0.5),

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from reparam.data import Column, Reading, conform, load, read_table, write_filled, write_rows
+from reparam.data import Column, Reading, conform, load, write_rows
 from reparam.data.coding import decode, encode
+from reparam.data.completion import write_completed
 from reparam.errors import DataError, ParameterError
 
 N = 40
@@ -43,6 +44,7 @@ def test_new_rows_hold_nothing_that_no_column_may_hold(tmp_path: Path) -> None:
     written = write_rows(tmp_path / "out.csv", wild, data.schema)
     lines = [line.split(",") for line in written.read_text().splitlines()[1:]]
     real, letter, answer, day, grade, count, same = zip(*lines, strict=True)
+    assert all(len(text.partition(".")[2]) <= 1 for text in real)  # no cell of the data has more decimals
     assert 0 <= min(map(float, real)) <= max(map(float, real)) <= 6.9
     assert set(letter) <= {"x", "y", "z"}
     assert set(answer) == {"yes", "no"}
@@ -113,8 +115,9 @@ def test_filling_a_file_touches_its_missing_cells_alone(tmp_path: Path) -> None:
     data = load(path, reading=reading)
     assert np.isnan(data.rows).sum() == 4
     whole = np.where(np.isnan(data.rows), [[1707350400.0, 0.0, 3.125, 1.0]], data.rows)
-    out = write_filled(tmp_path / "out.csv", read_table(path, reading), whole, data.schema)
-    expected = HOLED.replace(";?;", ";2024-02-08;").replace(";;", ";small;").replace("n/a", "3,125")
+    out = tmp_path / "out.csv"
+    assert write_completed(out, str(path), whole, data.schema, reading=reading)
+    expected = HOLED.replace(";?;", ";2024-02-08;").replace(";;", ";small;").replace("n/a", "3,12")
     assert out.read_text() == expected.replace(";NA", ";c")
 
 
@@ -128,9 +131,8 @@ def test_filling_keeps_every_column_in_its_place_and_type(tmp_path: Path, name: 
     else:
         parquet.write_table(table, tmp_path / name)
     data = load(tmp_path / name)
-    out = write_filled(
-        tmp_path / f"out{name[1:]}", read_table(tmp_path / name), np.nan_to_num(data.rows, nan=2), data.schema
-    )
+    out, whole = tmp_path / f"out{name[1:]}", np.nan_to_num(data.rows, nan=2)
+    assert write_completed(out, str(tmp_path / name), whole, data.schema, reading=Reading())
     again = load(out, reading=Reading(columns=(("n", "ordinal"),)))
     assert again.judgement is not None
     assert [column.name for column in again.judgement.columns] == ["key", "n", "x"]

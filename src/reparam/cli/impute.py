@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,35 +51,35 @@ def impute(
     import numpy as np
 
     from reparam.cli.sources import read_as, rows_for
-    from reparam.data.sources import read_table
+    from reparam.data.arrays import column_name
+    from reparam.data.completion import write_completed
     from reparam.estimator import load
 
     vae = load(run)
+    schema, reading = vae.schema_, replace(read_as(vae), index=index)
     dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}
     found = vae.impute(dataset, draws=draws, std=std, **chosen)
     whole, deviation = found if std else (found, None)
+    beside = (
+        {}
+        if deviation is None
+        else {f"{column_name(schema.columns, place)}_std": values for place, values in enumerate(deviation.T)}
+    )
     places = [out] if draws is None else [out.with_stem(f"{out.stem}-{draw + 1}") for draw in range(draws)]
-    of_cells = vae.schema_.table is not None and out.suffix.lower() in (".csv", ".parquet")
-    sheet = read_table(data, read_as(vae)) if of_cells else None
     for place, rows in zip(places, [whole] if draws is None else whole, strict=True):
-        _write(place, rows, deviation, sheet, vae.schema_)
+        if not write_completed(place, data, rows, schema, reading=reading, beside=beside):
+            _write_numbers(place, rows, beside, vae)
     missing = int(np.isnan(dataset.rows).sum())
     document = {"rows": len(dataset.rows), "missing": missing, "files": [str(place) for place in places]}
     tell_written(out, f"{missing:,} cells of {len(dataset.rows):,} rows filled in", document, as_json=as_json)
 
 
-def _write(place: Path, rows: Any, deviation: Any, sheet: Any, schema: Any) -> None:
-    """A table as its file has it, with the cells that it lacks; numbers that came from no table as they are."""
-    from reparam.data import write, write_filled, write_rows
-    from reparam.data.arrays import column_name
+def _write_numbers(place: Path, rows: Any, beside: Mapping[str, Any], vae: Any) -> None:
+    """What came from no table, in the format that the ending names."""
+    from reparam.data import write, write_rows
 
-    if deviation is None:
-        deviation = rows[:, :0]
-    beside = {f"{column_name(schema.columns, number)}_std": values for number, values in enumerate(deviation.T)}
-    if sheet is not None:
-        write_filled(place, sheet.beside(beside), rows, schema)
-    elif beside:
+    if beside:
         write(place, {"x": rows, **beside})
     else:
-        write_rows(place, rows, schema)
+        write_rows(place, rows, vae.schema_)

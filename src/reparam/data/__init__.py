@@ -2,13 +2,12 @@
 
 from reparam.data.arrays import from_array
 from reparam.data.columns import Column
-from reparam.data.filling import write_filled
 from reparam.data.frames import conform_frame, filled, from_frame, is_frame, template, to_frame
 from reparam.data.inspection import ColumnSummary, Summary, inspect
 from reparam.data.kinds import coding, span
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Judgement, Schema
-from reparam.data.sources import NAMES, conform, load, read_table
+from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
 from reparam.data.statistics import blocks, moments
 from reparam.data.writing import WRITERS, grey_limits, write, write_cells, write_rows
@@ -35,13 +34,11 @@ __all__ = [
     "is_frame",
     "load",
     "moments",
-    "read_table",
     "span",
     "split",
     "template",
     "to_frame",
     "write",
     "write_cells",
-    "write_filled",
     "write_rows",
 ]

@@ -75,8 +75,10 @@ def decode(values: NDArray[np.float64], column: Column) -> Any:
     low, high = -np.inf if column.lower is None else column.lower, np.inf if column.upper is None else column.upper
     numbers = np.clip(np.asarray(values, np.float64), low, high)
     if column.kind == "date":
-        return _dated(np.where(missing, 0, numbers), missing, column.stored_as)
-    return _typed(pa.array(np.rint(numbers) if column.whole else numbers, mask=missing), column.stored_as)
+        seconds = np.where(missing, 0, np.rint(numbers / 86400) * 86400 if column.whole else numbers)
+        return _dated(seconds, missing, column.stored_as)
+    rounded = numbers if column.decimals is None else np.round(numbers, column.decimals)
+    return _typed(pa.array(rounded, mask=missing), column.stored_as)
 
 
 def constant_cells(column: Column, rows: int) -> Any | None:

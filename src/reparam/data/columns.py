@@ -29,7 +29,8 @@ class Column:
         levels: the L different cells of a coded column, by code, as text.
         lower: the smallest value that a row may be given, in the file's units (of a date, seconds).
         upper: the largest.
-        whole: every value is a whole number.
+        whole: every value is a whole number, and of a date a whole day.
+        decimals: how many digits every value has behind its point at most, or None where there are more than a few.
         stored_as: the type of the cells where they came from, by Arrow's names; ``date:%d.%m.%Y`` is a date as text.
         missing: how many cells were empty.
         reason: why it is judged so, one clause.
@@ -46,6 +47,7 @@ class Column:
     lower: float | None = None
     upper: float | None = None
     whole: bool = False
+    decimals: int | None = None
     stored_as: str = "float64"
     missing: int = 0
     reason: str = ""
@@ -105,6 +107,7 @@ FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "lower": ("null or a number", _is_limit),
     "upper": ("null or a number", _is_limit),
     "whole": ("true or false", lambda value: isinstance(value, bool)),
+    "decimals": ("null or a whole number of at least 0", lambda value: value is None or _is_natural(value)),
     "stored_as": ("text", _is_text),
     "missing": ("a whole number of at least 0", _is_natural),
     "reason": ("text", _is_text),

@@ -151,7 +151,10 @@ def _cells(rows: NDArray[np.float64], schema: Schema, like: Frame) -> dict[str, 
 def _plain_columns(like: Frame) -> list[Column]:
     """Columns of numbers of one kind, whole where the frame's are."""
     whole = [pa.types.is_integer(_arrow(column).type) for column in _columns(like)]
-    return [Column(name, "real", "gaussian", whole=w) for name, w in zip(_names(like), whole, strict=True)]
+    return [
+        Column(name, "real", "gaussian", whole=w, decimals=0 if w else None)
+        for name, w in zip(_names(like), whole, strict=True)
+    ]
 
 
 def _joined(present: Any, values: Any) -> Any:

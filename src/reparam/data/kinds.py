@@ -35,6 +35,8 @@ KIND_OF = {
 ROWS_TO_JUDGE = 10  # fewer do not tell codes from numbers, nor keys from values
 ORDINAL_LEVELS = 20
 ROWS_PER_LEVEL = 5
+MOST_DECIMALS = 6
+SECONDS_A_DAY = 86_400
 MOST_LEVELS = 1000
 LARGEST_COUNT = 1 << 17  # beyond, ln x! in single precision is off by tenths of a nat
 NO = ("no", "n", "false", "f", "off", "absent", "negative", "0")
@@ -151,8 +153,16 @@ def _ranged(column: Column, values: NDArray[np.float64]) -> Column:
     present = values[np.isfinite(values)]
     if not len(present):
         return column
-    whole = column.kind != "date" and bool((present == np.rint(present)).all())
-    return replace(column, lower=float(present.min()), upper=float(present.max()), whole=whole)
+    column = replace(column, lower=float(present.min()), upper=float(present.max()))
+    if column.kind == "date":
+        return replace(column, whole=bool((present % SECONDS_A_DAY == 0).all()))
+    decimals = next((digits for digits in range(MOST_DECIMALS + 1) if _has_decimals(present, digits)), None)
+    return replace(column, whole=decimals == 0, decimals=decimals)
+
+
+def _has_decimals(values: NDArray[np.float64], digits: int) -> bool:
+    """Whether rounding to so many digits changes no value; a look at the first spares the others."""
+    return bool(np.round(values[0], digits) == values[0] and (np.round(values, digits) == values).all())
 
 
 def _judge_dates(column: Column, cells: Cells) -> Column:

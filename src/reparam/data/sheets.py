@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -59,14 +59,6 @@ class Sheet:
     def select(self, names: Sequence[str]) -> Sheet:
         """The table with these columns alone."""
         return replace(self, table=self.table.select(list(names)))
-
-    def beside(self, numbers: Mapping[str, NDArray[np.float64]]) -> Sheet:
-        """The table with further columns of numbers behind its own."""
-        table = self.table
-        for name, values in numbers.items():
-            cells = pa.array(values)
-            table = table.append_column(name, cells.cast(pa.string()) if self.is_text else cells)
-        return replace(self, table=table)
 
     def raw(self, name: str) -> Any:
         """The cells of a column as they came, in one piece; NaN is null."""

@@ -136,18 +136,6 @@ def conform(
     return Dataset(rows, schema.of(rows), data.labels, data.index)
 
 
-def read_table(source: Source, reading: Reading | None = None) -> Sheet:
-    """A table as it stands in its file, before anything is judged.
-
-    Raises:
-        DataError: the source cannot be read, or is no table.
-    """
-    found = _read(source, reading or Reading())
-    if not isinstance(found, Sheet):
-        raise DataError(f"{source} is no table: a file is required that ends in {', '.join(TABLES)}.")
-    return found
-
-
 def _said(reading: Reading | None, labels: str | None) -> Reading:
     said = reading or Reading()
     return said if labels is None else replace(said, labels=labels)
@@ -207,6 +195,16 @@ def _warn_of_units(rows: np.ndarray, schema: Schema, name: str) -> None:
 def _name(source: Source) -> str:
     """What the schema calls the source: `digits`, or the file's name, with the array's."""
     return Path(os.fspath(source)).name or os.fspath(source)
+
+
+def read_sheet(source: Source, reading: Reading) -> Sheet | None:
+    """The cells of a table as they were written, or None of what is no table.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    found = _read(source, reading)
+    return found if isinstance(found, Sheet) else None
 
 
 def _read(source: Source, reading: Reading) -> Raw | Sheet:

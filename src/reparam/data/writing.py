@@ -110,7 +110,7 @@ def write(
     path = Path(path).expanduser()
     writer = _writer(path)
     table = replace(_table(arrays, columns, index, event_shape, limits), index_name=index_name)
-    with _atomic(path) as file:
+    with atomic(path) as file:
         writer(file, table, path)
     return path
 
@@ -134,7 +134,9 @@ def write_rows(
     path = Path(path).expanduser()
     if schema.table is not None and path.suffix.lower() in (".csv", ".parquet"):
         named = {} if index is None else {index_name: _index(index)}
-        return write_cells(path, {**named, **cells_of(np.asarray(rows, np.float64), schema)})
+        cells = {**named, **cells_of(np.asarray(rows, np.float64), schema)}
+        has_commas = any(column.stored_as == "decimal_comma" for column in schema.table)
+        return write_cells(path, cells, delimiter=";" if has_commas else ",")
     return write(
         path,
         rows,
@@ -162,7 +164,7 @@ def write_cells(
     ending = path.suffix.lower()
     if ending not in (".csv", ".parquet"):
         raise ParameterError(f"the cells of a table are written to .csv or .parquet. Got {str(path)!r} instead.")
-    with _atomic(path) as file:
+    with atomic(path) as file:
         if ending == ".parquet":
             parquet.write_table(table, file)
         else:
@@ -229,13 +231,7 @@ def _write_npz(file: BinaryIO, table: Table, path: Path) -> None:
 
 
 def _write_csv(file: BinaryIO, table: Table, path: Path) -> None:
-    from pyarrow import csv as arrow_csv
-
-    columns = _arrow(table)
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(columns.column_names)
-    file.write(header.getvalue().encode())
-    arrow_csv.write_csv(columns, file, arrow_csv.WriteOptions(include_header=False))
+    _write_text(file, _arrow(table), ",", header=True)
 
 
 def _write_text(file: BinaryIO, table: Any, delimiter: str, *, header: bool) -> None:
@@ -324,7 +320,7 @@ def _writer(path: Path) -> Callable[[BinaryIO, Table, Path], None]:
 
 
 @contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the name `path` when it is whole and on disk, and vanishes when anything fails."""
     if not path.parent.is_dir():
         raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
