@@ -70,7 +70,7 @@ def run(job: Job, *, as_json: bool) -> None:
     Raises:
         KeyboardInterrupt: training was broken into before its first epoch was done; nothing is written.
     """
-    begun, epochs = time.monotonic(), job.fitted.configuration.epochs
+    begun, epochs = time.monotonic(), job.fitted.configuration.most_epochs
     train, held_out = fitting.split_rows(job.fitted.configuration, len(job.dataset.rows))
     counts = len(train), 0 if held_out is None else len(held_out)
     _introduce(job, *counts)
@@ -99,7 +99,7 @@ def _train(job: Job, shown: AbstractContextManager[Show], interrupted: Callable[
                     saved = time.monotonic()
     except KeyboardInterrupt:  # asked for a second time
         return reached, "interrupted"
-    return reached, "epochs" if int(reached.state.epoch) >= reached.configuration.epochs else "early"
+    return reached, "epochs" if int(reached.state.epoch) >= reached.configuration.most_epochs else "early"
 
 
 def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:

@@ -8,18 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 
 from reparam import runs
 from reparam.data import Schema
 from reparam.errors import DataError, ParameterError, RunError
+from reparam.estimator.beginning import state_like
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.fitting import Fitted
-from reparam.model import Statistics
-from reparam.starts import Start
-from reparam.training import TrainState, initial_state
 from reparam.training.tensors import from_tensors, to_tensors
 from reparam.version import __version__
 
@@ -63,7 +58,8 @@ def load(path: str | Path, **parts: Any) -> VAE:
 
     run = runs.read_run(path)
     configuration, schema, likelihood = _described(path, run, parts)
-    skeleton = _skeleton(configuration, schema, likelihood, run)
+    linear = run.config["start"] != "random"
+    skeleton = state_like(configuration, schema, likelihood, run.state, linear=linear)
     state = from_tensors(skeleton, run.state, f"{path}/{runs.STATE}")
     if len(run.metrics) != int(state.epoch):
         raise RunError(
@@ -115,23 +111,3 @@ def _check_handed_over(path: str | Path, needed: tuple[str, ...], parts: Mapping
         )
     if superfluous:
         raise HandOverError(f"{path}: {', '.join(superfluous)} was saved by name and cannot be handed over.")
-
-
-def _skeleton(configuration: Configuration, schema: Schema, likelihood: Any, run: runs.Run) -> TrainState:
-    """The state of a run as shapes alone; saved tensors alone know how many rows have a q of their own."""
-    train, held_out = (len(np.asarray(run.state.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
-    data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
-    linear = _any_start(schema.size, configuration.latent_dim) if configuration.start == "linear" else None
-
-    def state(key: jax.Array) -> TrainState:
-        model = configuration.model(data, key, likelihood, linear)
-        return initial_state(model, key, configuration.recipe(1), rows=train, held_out_rows=held_out)
-
-    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0))
-    return shapes
-
-
-def _any_start(size: int, latent_dim: int) -> Start:
-    """A start whose shapes alone count."""
-    wide, latents = np.zeros((size, latent_dim)), np.ones(latent_dim)
-    return Start(np.zeros(size), wide, np.ones(size), wide, np.zeros(latent_dim), latents)

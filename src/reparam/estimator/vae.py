@@ -89,7 +89,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
 
     def __init__(
         self,
-        latent_dim: int = Configuration.latent_dim,
+        latent_dim: int | str = Configuration.latent_dim,
         *,
         posterior: str | Posterior = Configuration.posterior,
         scale: str | Scale = Configuration.scale,
@@ -107,7 +107,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         start: str = Configuration.start,
         standardize: str = Configuration.standardize,
         binarize: str = Configuration.binarize,
-        epochs: int = Configuration.epochs,
+        epochs: int | str = Configuration.epochs,
         batch_size: int = Configuration.batch_size,
         learning_rate: float = Configuration.learning_rate,
         optimizer: Any = Configuration.optimizer,
@@ -177,7 +177,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         for reached, record in fitting.train(fitted, data):
             fitted = reached
             if self.verbose and record.epoch % self.verbose == 0:
-                print(told(record, configuration.epochs))
+                print(told(record, configuration.most_epochs))
         return self.adopt(fitted)
 
     def adopt(self, fitted: Fitted) -> Self:
@@ -186,7 +186,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.n_features_in_ = fitted.schema.size
         if fitted.schema.columns is not None:
             self.feature_names_in_ = np.asarray(fitted.schema.columns, dtype=object)
-        self._n_features_out = fitted.configuration.latent_dim
+        self._n_features_out = fitted.configuration.latents
         return self
 
     def configuration(self, before: Fitted | None = None) -> Configuration:
