@@ -75,7 +75,7 @@ def _from_the_model(vae: VAE) -> dict[str, Figure]:
     shape, limits = vae.schema_.event_shape, grey_limits(vae.schema_)
     samples = vae.sample(SAMPLES).reshape(SAMPLES, *shape)
     figures = {"samples": plots.image_grid(samples, title="Samples from the model: means of p(x|z)", limits=limits)}
-    if vae.latent_dim == 2:
+    if vae.fitted_.configuration.latents == 2:
         x, y = prior_quantiles(vae, GRID)
         images = vae.inverse_transform(plane(x, y)).reshape(-1, *shape)
         title = "What the latent plane decodes to, at the prior's quantiles"
@@ -126,7 +126,11 @@ def _latents(vae: VAE, dataset: Dataset) -> Figure:
     means, _ = vae.posterior_moments(chosen)
     order = np.argsort(-np.var(means, axis=0), kind="stable")[:2]
     shown = np.sort(order)
-    which = "" if vae.latent_dim <= 2 else f", the 2 most active of {vae.latent_dim} latents"
+    which = (
+        ""
+        if vae.fitted_.configuration.latents <= 2
+        else f", the 2 most active of {vae.fitted_.configuration.latents} latents"
+    )
     title = f"Posterior means of {len(means):,} rows of {vae.schema_.name}{which}"
     return plots.latent_space(means[:, shown], chosen.labels, names=[f"latent {index}" for index in shown], title=title)
 

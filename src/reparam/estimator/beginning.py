@@ -80,7 +80,7 @@ def state_like(
     local, held_out = (len(np.asarray(tensors.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
     data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
     start = _any_start(schema.size, configuration.latents) if linear else None
-    recipe, judged = configuration.recipe(1), tensors.get("best_rows")
+    recipe, judged = configuration.recipe(1), tensors.get("judged.first")
 
     def state(key: Array) -> TrainState:
         model = configuration.model(data, key, likelihood, start)
@@ -96,7 +96,13 @@ def state_like(
 
 @eqx.filter_jit
 def _copies(
-    data: Statistics, key: PRNGKeyArray, starts: Start | None, count: int, *, parts: dict[str, Any], inference: Inference
+    data: Statistics,
+    key: PRNGKeyArray,
+    starts: Start | None,
+    count: int,
+    *,
+    parts: dict[str, Any],
+    inference: Inference,
 ) -> Model:
     """Copies of one fresh model, each at a start of its own; compiled, for it is thousands of small steps."""
     model = assemble(data, key, **parts)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
+from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.evaluation.results import plain
@@ -69,6 +70,7 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
         DataError: there are too few rows, or values that the likelihood gives no probability.
         ParameterError: a part does not fit the data.
     """
+    keep_compiled()
     if len(data.rows) < 2:
         raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
     summary = inspect(data)

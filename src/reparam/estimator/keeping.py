@@ -13,6 +13,7 @@ from reparam import runs
 from reparam.data import Schema
 from reparam.errors import DataError, ParameterError, RunError
 from reparam.estimator.beginning import state_like
+from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.fitting import Fitted
 from reparam.training.tensors import from_tensors, to_tensors
@@ -56,6 +57,7 @@ def load(path: str | Path, **parts: Any) -> VAE:
     """
     from reparam.estimator.vae import VAE
 
+    keep_compiled()
     run = runs.read_run(path)
     configuration, schema, likelihood = _described(path, run, parts)
     linear = run.config["start"] != "random"

@@ -21,7 +21,7 @@ from reparam.training.epoch import calibrate, calibrate_copies, evaluate_epoch, 
 from reparam.training.folds import Folds, is_gain
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.recipe import Recipe, Settings
-from reparam.training.state import TrainState, advance, epoch_keys, validation_key
+from reparam.training.state import Judged, TrainState, advance, epoch_keys, validation_key
 
 
 @dataclass(frozen=True)
@@ -175,25 +175,33 @@ def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, Trai
 
 
 def _judge(state: TrainState, task: Task, folds: Folds) -> tuple[bool, Metrics, TrainState]:
-    """The same by folds: each row is judged by the copy that never saw it."""
-    stored, schema = task.rows
-    bounds, sums = judge_copies(
-        state.candidate,
-        stored,
-        jnp.asarray(folds.held_out),
-        validation_key(state),
-        schema=schema,
-        recipe=task.recipe,
-    )
-    there = np.asarray(folds.held_out) < len(stored)
-    now, before = (np.asarray(rows, np.float64)[there] for rows in (bounds, state.best_rows))
-    better = is_gain(now, before)
-    after: TrainState = eqx.tree_at(lambda s: s.best_rows, state, bounds) if better else state
-    return better, reduce_sums(sums).in_units(schema.log_volume), after
+    """The same by folds: each row is judged by the copy that never saw it.
+
+    Better is what is best yet, and gains on where training began by more than the gain's own standard error.
+    """
+    bounds, metrics = _judgement(state, task, folds)
+    there = np.asarray(folds.held_out) < len(task.rows.stored)
+    first = state.judged.first  # type: ignore[union-attr]
+    gained = is_gain(*(np.asarray(rows, np.float64)[there] for rows in (bounds, first)))
+    better = gained and metrics.bound > float(state.best_bound)
+    return better, metrics, _with_judged(state, Judged(first, bounds)) if better else state
 
 
 def _judged_start(state: TrainState, task: Task, folds: Folds) -> TrainState:
     """The state before the first epoch, with the bound of where it begins: training has to gain on that."""
-    _, metrics, judged = _judge(state, task, folds)
-    begun: TrainState = eqx.tree_at(lambda s: s.best_bound, judged, jnp.asarray(metrics.bound, state.best_bound.dtype))
-    return begun
+    bounds, metrics = _judgement(state, task, folds)
+    begun: TrainState = eqx.tree_at(lambda s: s.best_bound, state, jnp.asarray(metrics.bound, state.best_bound.dtype))
+    return _with_judged(begun, Judged(bounds, bounds))
+
+
+def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metrics]:
+    """The bound of each row under the copy that never saw it, and the means over all rows."""
+    stored, schema = task.rows
+    key, held_out = validation_key(state), jnp.asarray(folds.held_out)
+    bounds, sums = judge_copies(state.candidate, stored, held_out, key, schema=schema, recipe=task.recipe)
+    return bounds, reduce_sums(sums).in_units(schema.log_volume)
+
+
+def _with_judged(state: TrainState, judged: Judged) -> TrainState:
+    after: TrainState = eqx.tree_at(lambda s: s.judged, state, judged)
+    return after

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +13,13 @@ from reparam.model import Model
 from reparam.training.pace import NoAverage
 from reparam.training.recipe import Recipe
 from reparam.training.visits import Local
+
+
+class Judged(NamedTuple):
+    """The bound of each row under the copy that never saw it, (F, H), nats of the model's values."""
+
+    first: Array  # before the first epoch
+    best: Array  # under the best weights
 
 
 class TrainState(eqx.Module):
@@ -31,7 +38,7 @@ class TrainState(eqx.Module):
     epoch: Array  # () int32, epochs done
     best_model: Model
     best_raw: tuple[Array, Array] | None  # of training and validation rows, q that belongs to the best weights
-    best_rows: Array | None  # (F, H) nats of the model's values, where folds judge: of each row under the best weights
+    judged: Judged | None  # where folds judge
     best_bound: Array  # () on the validation rows, nats
     stale_epochs: Array  # () int32, epochs since the best
 
@@ -43,7 +50,7 @@ class TrainState(eqx.Module):
     @property
     def offered(self) -> Model:
         """The same, of copies the last."""
-        return self.candidate if self.best_rows is None else one_copy(self.candidate, -1)
+        return self.candidate if self.judged is None else one_copy(self.candidate, -1)
 
 
 def initial_state(
@@ -62,7 +69,7 @@ def initial_state(
         epoch=jnp.zeros((), jnp.int32),
         best_model=model,
         best_raw=None if local is None or held_out is None else (local.raw, held_out.raw),
-        best_rows=None,
+        judged=None,
         best_bound=jnp.full((), -jnp.inf),
         stale_epochs=jnp.zeros((), jnp.int32),
     )
@@ -73,13 +80,13 @@ def copied_state(copies: Model, key: PRNGKeyArray, recipe: Recipe, held_out: tup
     trained = eqx.filter(copies, eqx.is_inexact_array)
     one = initial_state(one_copy(copies, -1), key, recipe)
     several: TrainState = eqx.tree_at(
-        lambda s: (s.model, s.moments, s.average, s.best_rows),
+        lambda s: (s.model, s.moments, s.average, s.judged),
         one,
         (
             copies,
             jax.vmap(recipe.optimizer.transformation.init)(trained),
             None if one.average is None else copies,
-            jnp.full(held_out, -jnp.inf),
+            Judged(jnp.full(held_out, -jnp.inf), jnp.full(held_out, -jnp.inf)),
         ),
         is_leaf=lambda leaf: leaf is None,
     )
