@@ -33,6 +33,8 @@ PRIOR_DRAWS = 20_000
 def draw_run(vae: VAE, data: str | None, labels: str | None) -> dict[str, Figure]:
     """Every picture of a run, by name; without the run's own data those that need them are left out, with a warning."""
     figures = {"training": plots.training_curves(vae.history_, title=f"Training on {vae.schema_.name}")}
+    if vae.latent_path_:
+        figures["latent_dim"] = plots.latent_path(vae.latent_path_, title=f"How many latents for {vae.schema_.name}?")
     if is_image(vae.schema_.event_shape):
         figures |= _from_the_model(vae)
     try:

@@ -56,13 +56,13 @@ def first_state(
     name, start_of = _linear_answer(configuration, schema, likelihood, rows)
     recipe = configuration.recipe(len(rows))
     if folds is None:
-        start = None if start_of is None else start_of(_thinned(rows, schema))
+        start = None if start_of is None else start_of(thinned(rows, schema))
         model = configuration.model(data, configuration.key("model"), likelihood, start)
         return name, initial_state(model, key, recipe, rows=len(rows), held_out_rows=held_out_rows)
     starts = None
     if start_of is not None:
         seen = folds.weights(len(rows)) > 0
-        starts = stacked([start_of(_thinned(rows[each], schema)) for each in seen])
+        starts = stacked([start_of(thinned(rows[each], schema)) for each in seen])
     parts, inference = configuration.parts(likelihood), configuration.inference_part()
     copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
     return name, copied_state(copies, key, recipe, folds.held_out.shape)
@@ -142,7 +142,7 @@ def _linear_answer(
     if noise_shape(part) == () and part.name == "gaussian":
         found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
     elif not fixed:
-        found = linear_start(_thinned(rows, schema), configuration.latents, part.name, configuration.seed)
+        found = linear_start(thinned(rows, schema), configuration.latents, part.name, configuration.seed)
     if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
         return found
     if configuration.start == "auto":
@@ -153,7 +153,7 @@ def _linear_answer(
     )
 
 
-def _thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
+def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
     """Rows as the model's values in double precision; of many, some thousands evenly spaced."""
     some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
     return np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)

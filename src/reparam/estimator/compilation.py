@@ -22,7 +22,7 @@ def keep_compiled() -> Path | None:
     tells it so. Where no folder can be written, nothing is kept.
     """
     told = any(name in os.environ for name in SETTINGS)
-    if told or jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
+    if told or jax.config.values["jax_compilation_cache_dir"] or not jax.config.values["jax_enable_compilation_cache"]:
         return None
     folder = cache_folder(os.environ, sys.platform) / f"compiled-{_machine()}"
     try:

@@ -36,7 +36,8 @@ class Fitted:
     """A trained model with all that its use needs: settings, units, weights, position, history.
 
     ``start`` says where the weights began: ``random``, or which linear model's answer it was. ``sha256`` is that of the
-    rows it was trained on, by which training that goes on knows them.
+    rows it was trained on, by which training that goes on knows them. ``latent_path`` tells, where the data chose the
+    number of latents, of every number that was tried.
     """
 
     configuration: Configuration
@@ -47,6 +48,7 @@ class Fitted:
     state: TrainState
     history: tuple[dict[str, Any], ...]
     sha256: str
+    latent_path: tuple[dict[str, Any], ...] = ()
 
     @property
     def model(self) -> Model:
@@ -167,12 +169,13 @@ def binarized(rows: NDArray[Any], schema: Schema, configuration: Configuration) 
 
 
 def history_line(record: Record) -> dict[str, Any]:
-    """An epoch as values that JSON knows: what is not finite is None."""
+    """An epoch as values that JSON knows: what is not finite is None. ``kept``: its weights were the best yet."""
     line = {
         "epoch": record.epoch,
         **record.training.to_json(),
         "coefficients": dict(record.coefficients),
         "validation": None if record.validation is None else record.validation.to_json(),
+        "kept": int(record.state.stale_epochs) == 0,
     }
     return dict(plain(line))
 

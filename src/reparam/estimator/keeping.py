@@ -38,6 +38,7 @@ def save(fitted: Fitted, path: str | Path, *, overwrite: bool, source: Mapping[s
         "likelihood": fitted.likelihood if isinstance(fitted.likelihood, str) else None,
         "likelihood_reason": fitted.likelihood_reason,
         "start": fitted.start,
+        "latent_path": list(fitted.latent_path),
     }
     described = {"schema": fitted.schema.to_json(), "sha256": fitted.sha256, **source}
     tensors = to_tensors(fitted.model), to_tensors(fitted.state)
@@ -72,7 +73,8 @@ def load(path: str | Path, **parts: Any) -> VAE:
     state = eqx.tree_at(lambda s: s.best_model, state, model)
     history = tuple(dict(line) for line in run.metrics)
     reason, start = str(run.config["likelihood_reason"]), str(run.config["start"])
-    fitted = Fitted(configuration, schema, likelihood, reason, start, state, history, str(run.data["sha256"]))
+    told = history, str(run.data["sha256"]), tuple(run.config["latent_path"])
+    fitted = Fitted(configuration, schema, likelihood, reason, start, state, *told)
     vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
     vae.source_ = {name: value for name, value in run.data.items() if name != "schema"}
     return vae
@@ -92,7 +94,7 @@ def _described(path: str | Path, run: runs.Run, parts: Mapping[str, Any]) -> tup
             raise ParameterError(f"parameters {sorted(set(parameters) ^ known)} are missing or unknown")
         configuration = Configuration(**{**parameters, **parts})
         likelihood = parts.get("likelihood", run.config["likelihood"])
-        _ = run.config["likelihood_reason"], run.config["start"]
+        _ = run.config["likelihood_reason"], run.config["start"], run.config["latent_path"]
     except (KeyError, TypeError, ParameterError, DataError) as error:
         if isinstance(error, HandOverError):
             raise

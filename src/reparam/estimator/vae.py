@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, from_array
 from reparam.estimator import fitting, keeping
-from reparam.estimator.configuration import FIELDS, Configuration
+from reparam.estimator.configuration import AUTO, FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
+from reparam.estimator.latents import choose_latents
 from reparam.estimator.use import FittedUse
 from reparam.inference import Inference
 from reparam.markup import display_vae
@@ -173,7 +175,12 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         if not self.warm_start:
             before = None
         configuration = self.configuration(before)
-        fitted = fitting.begin(configuration, data) if before is None else fitting.resume(before, configuration, data)
+        if before is None:
+            configuration, trials = choose_latents(configuration, data, print if self.verbose else None)
+            path = tuple(trial.to_json() for trial in trials)
+            fitted = replace(fitting.begin(configuration, data), latent_path=path)
+        else:
+            fitted = fitting.resume(before, configuration, data)
         for reached, record in fitting.train(fitted, data):
             fitted = reached
             if self.verbose and record.epoch % self.verbose == 0:
@@ -196,6 +203,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
             ParameterError: a setting lies outside its domain, or two disagree.
         """
         settings = {name: getattr(self, name) for name in FIELDS}
+        if before is not None and self.latent_dim == AUTO:
+            settings["latent_dim"] = before.configuration.latent_dim
         if not isinstance(self.random_state, Integral):
             drawn = int(check_random_state(self.random_state).randint(2**31)) if before is None else None
             settings["random_state"] = drawn if before is None else before.configuration.seed
@@ -230,6 +239,11 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
     def likelihood_reason_(self) -> str:
         """Why."""
         return self._fitted().likelihood_reason
+
+    @property
+    def latent_path_(self) -> list[dict[str, Any]]:
+        """With ``latent_dim="auto"`` every K that was tried: the fields of ``reparam.estimator.latents.Trial``."""
+        return list(self._fitted().latent_path)
 
     @property
     def n_iter_(self) -> int:
