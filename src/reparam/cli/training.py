@@ -78,7 +78,9 @@ def run(job: Job, *, as_json: bool) -> None:
     counts = len(train), 0 if held_out is None else len(held_out)
     _introduce(job, *counts)
     with deferred_interrupt() as interrupted:
-        reached, stopped = _train(job, progress(epochs, counts[0]), interrupted)
+        reached, stopped = _train(
+            job, progress(epochs, counts[0] * job.fitted.configuration.recipe(counts[0]).passes), interrupted
+        )
         if not reached.history:
             raise KeyboardInterrupt
         job.save(reached)

@@ -146,7 +146,8 @@ class Configuration:
     def builds_upon_starts(self) -> bool:
         """Whether the networks and q can carry a linear answer."""
         named = build("posterior", POSTERIORS, self.posterior, self.latents, scale=self.scale, key=self.key("model"))
-        return self.encoder is None and self.decoder is None and not isinstance(named, Flow)
+        own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
+        return not own and not isinstance(named, Flow)
 
     def folds(self, rows: int) -> Folds | None:
         """By which training is told to stop: None where epochs are counted, or the bound is not what is maximised."""

@@ -183,28 +183,10 @@ def judge_copies(
 
 @eqx.filter_jit
 def calibrate(
-    model: Model,
-    local: Local | None,
-    rows: Array,
-    key: PRNGKeyArray,
-    *,
-    schema: Schema,
-    recipe: Recipe,
-    numbers: Array | None = None,
+    model: Model, local: Local | None, rows: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
 ) -> Model:
-    """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows.
-
-    ``numbers`` are those of the rows to draw from; by default all.
-    """
-    rows_key, draw_key, noise_key = jax.random.split(key, 3)
-    order = random_order(rows_key, rows.shape[0] if numbers is None else len(numbers))[:CALIBRATION_ROWS]
-    chosen = order if numbers is None else numbers[order]
-    x = schema.apply(rows[chosen])
-    batch = Batch(chosen, drawn(x, draw_key) if recipe.redraw else x, jnp.ones(len(chosen), x.dtype))
-    z = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise_key)).sample(noise_key)
-    likelihood = model.likelihood.refit(model.decoder(z), batch.x)
-    calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
-    return calibrated
+    """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows."""
+    return _calibrated(model, local, rows, jnp.arange(rows.shape[0]), key, schema, recipe)
 
 
 @eqx.filter_jit
@@ -215,11 +197,24 @@ def calibrate_copies(
     trained, fixed = eqx.partition(copies, eqx.is_inexact_array)
 
     def one(trained: Any, numbers: Array) -> Any:
-        model = calibrate(eqx.combine(trained, fixed), None, rows, key, schema=schema, recipe=recipe, numbers=numbers)
+        model = _calibrated(eqx.combine(trained, fixed), None, rows, numbers, key, schema, recipe)
         return eqx.filter(model, eqx.is_inexact_array)
 
     several: Model = eqx.combine(jax.vmap(one)(trained, numbers), fixed)
     return several
+
+
+def _calibrated(  # noqa: PLR0917
+    model: Model, local: Local | None, rows: Array, numbers: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe
+) -> Model:
+    rows_key, draw_key, noise_key = jax.random.split(key, 3)
+    chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
+    x = schema.apply(rows[chosen])
+    batch = Batch(chosen, drawn(x, draw_key) if recipe.redraw else x, jnp.ones(len(chosen), x.dtype))
+    z = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise_key)).sample(noise_key)
+    likelihood = model.likelihood.refit(model.decoder(z), batch.x)
+    calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
+    return calibrated
 
 
 @eqx.filter_jit
