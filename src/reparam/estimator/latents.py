@@ -88,7 +88,7 @@ def compared(bounds: Mapping[int, NDArray[np.float64]]) -> tuple[Trial, ...]:
     """Bounds of the same rows for each K, by K ascending, held against the best; the smallest K as good is chosen.
 
     >>> rows = np.random.default_rng(0).normal(size=400)
-    >>> [trial.chosen for trial in compared({1: rows - 1.0, 2: rows, 3: rows + np.resize([0.1, -0.09], 400)})]
+    >>> [trial.chosen for trial in compared({1: rows - 1.0, 2: rows, 3: rows + np.resize([0.3, -0.29], 400)})]
     [False, True, False]
     """
     best = max(bounds, key=lambda latents: bounds[latents].mean())
