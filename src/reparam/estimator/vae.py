@@ -38,7 +38,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
     ``posterior=reparam.LowRank(8, 2)``. What has no name is not saved, and is handed over again at ``reparam.load``.
 
     Args:
-        latent_dim: K, the number of latents.
+        latent_dim: K, the number of latents; ``auto`` tries several and keeps the fewest that are within one standard
+            error of the best, which ``latent_path_`` tells.
         posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``.
         scale: coordinates of its standard deviation: ``log_variance``, ``log_std``, ``softplus``, …
         prior: p(z): ``standard_normal``, ``gaussian_mixture:10``, ``vamp:50``, ``flow``.
@@ -55,14 +56,16 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
-        start: ``random`` weights, or ``linear``: the answer in closed form of probabilistic PCA (one noise), of factor
-            analysis (a noise for each feature) or of its like for bits and counts, to which the networks, MLPs then,
-            are corrections that are zero at first.
+        start: ``linear``, the answer in closed form of probabilistic PCA (one noise), of factor analysis (a noise for
+            each feature) or of its like for bits and counts, to which the networks, MLPs then, are corrections that
+            are zero at first; ``random`` weights; or ``auto``, linear where such an answer is known and can be carried.
         standardize: ``auto`` shows the model columns of a learned noise shifted and scaled, by one scale where they
             have one noise; what is reported stays in the data's own units. ``none`` shows it the units themselves.
         binarize: grey values in [0, 1] as zeros and ones: ``fixed``, ``dynamic`` (drawn anew at every visit),
             ``threshold``, or ``none``.
-        epochs: passes over the data, at most.
+        epochs: passes over the data, at most; with ``auto`` an epoch is as many passes as make about fifty steps, folds
+            of the rows tell when to stop, and all rows are trained on. Where the objective is no bound, or each row
+            owns its q, nothing can tell, and sixty such epochs are trained.
         batch_size: rows per step.
         learning_rate: step size of the optimiser.
         optimizer: ``adam``, ``adam:1e-4`` for another ε, ``adamw:0.01`` (weight decay), ``sgd:0.9``, …, or an
@@ -72,7 +75,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         clip_norm: what longer gradients are shortened to; 0 leaves them.
         average: of the weights: ``none``, ``ema:0.999``, ``last:10`` (mean over the last ten epochs).
         early_stopping: hold out ``validation_fraction`` of the rows, stop when their bound has not risen for
-            ``patience`` epochs, and keep the best weights. Otherwise every row is trained on.
+            ``patience`` epochs, and keep the best weights. Otherwise every row is trained on. Where folds tell when to
+            stop, rows that are held out decide nothing.
         validation_fraction: in (0, 1).
         patience: epochs.
         bound_samples: K of the K-sample bound in ``score_samples``.
