@@ -3,8 +3,7 @@ r"""The model: p(x, z) = p(x|z) p(z), and the encoder's q(z|x)."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -130,8 +129,7 @@ class Model(eqx.Module):
         return batch.x if self.inputs is None else self.inputs(batch.x, batch.observed)
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """What a fresh model takes from the data, as the model sees them.
 
     Args:

@@ -72,7 +72,7 @@ class FittedUse(TransformerMixin):
         """
         check_is_fitted(self, "fitted_")
         codes = check_array(X, dtype=np.float32)
-        latents = self.fitted_.configuration.latent_dim
+        latents = self.fitted_.configuration.latents
         if codes.shape[1] != latents:
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
         return self._framed(self._decoded(codes, self._told(given, len(codes))))
