@@ -51,5 +51,5 @@ def encode(
         write_codes(out, data, next(iter(codes.values())), dataset.index)
     else:
         write(out, codes, index=dataset.index, index_name=index or "index")
-    document = {"rows": len(dataset.rows), "latent_dim": vae.latent_dim, "arrays": list(codes)}
+    document = {"rows": len(dataset.rows), "latent_dim": vae.fitted_.configuration.latents, "arrays": list(codes)}
     tell_written(out, f"{len(dataset.rows):,} codes ({' and '.join(codes)})", document, as_json=as_json)

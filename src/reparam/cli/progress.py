@@ -23,7 +23,7 @@ def progress(epochs: int, rows: int) -> Iterator[Show]:
 
     Args:
         epochs: how many are done at most.
-        rows: training rows, visited once an epoch.
+        rows: training rows that an epoch visits, each as often as it does.
     """
     console = Console(stderr=True)
     first = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import time
@@ -19,10 +18,12 @@ from reparam.cli.sources import Source, reading_of
 from reparam.data import Dataset
 from reparam.errors import ParameterError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
+from reparam.estimator.latents import choose_latents
 from reparam.runs import check_place
 
 SAVE_SECONDS = 30.0
 STDERR = 2
+NOT_MEANS = ("epoch", "validation", "kept")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ def begin(place: Path, data: str, parameters: Mapping[str, Any], reading: Mappin
     configuration = Configuration(**{"early_stopping": True, **parameters})
     source = Source(data, reading_of(reading))
     dataset = source.load()
-    return Job(fitting.begin(configuration, dataset), dataset, source, place)
+    configuration, trials = choose_latents(configuration, dataset, tell)
+    fitted = replace(fitting.begin(configuration, dataset), latent_path=tuple(trial.to_json() for trial in trials))
+    return Job(fitted, dataset, source, place)
 
 
 def resume(place: Path, data: str, parameters: Mapping[str, Any], reading: Mapping[str, Any]) -> Job:
@@ -73,12 +76,14 @@ def run(job: Job, *, as_json: bool) -> None:
     Raises:
         KeyboardInterrupt: training was broken into before its first epoch was done; nothing is written.
     """
-    begun, epochs = time.monotonic(), job.fitted.configuration.epochs
+    begun, epochs = time.monotonic(), job.fitted.configuration.most_epochs
     train, held_out = fitting.split_rows(job.fitted.configuration, len(job.dataset.rows))
     counts = len(train), 0 if held_out is None else len(held_out)
     _introduce(job, *counts)
     with deferred_interrupt() as interrupted:
-        reached, stopped = _train(job, progress(epochs, counts[0]), interrupted)
+        reached, stopped = _train(
+            job, progress(epochs, counts[0] * job.fitted.configuration.recipe(counts[0]).passes), interrupted
+        )
         if not reached.history:
             raise KeyboardInterrupt
         job.save(reached)
@@ -102,7 +107,7 @@ def _train(job: Job, shown: AbstractContextManager[Show], interrupted: Callable[
                     saved = time.monotonic()
     except KeyboardInterrupt:  # asked for a second time
         return reached, "interrupted"
-    return reached, "epochs" if int(reached.state.epoch) >= reached.configuration.epochs else "early"
+    return reached, "epochs" if int(reached.state.epoch) >= reached.configuration.most_epochs else "early"
 
 
 def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
@@ -115,6 +120,10 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")
+    for trial in fitted.latent_path:
+        if trial["chosen"]:
+            told = f"{trial['behind']:.3f} ± {trial['standard_error']:.3f} nats behind the best that was tried"
+            tell(f"latents: {trial['latent_dim']}, the fewest within one standard error ({told})")
     if fitted.history:
         tell(f"resuming {job.place} after epoch {len(fitted.history)}")
 
@@ -129,21 +138,21 @@ def _summary(job: Job, fitted: Fitted, counts: tuple[int, int], seconds: float, 
         "validation_rows": counts[1],
         "likelihood": fitted.likelihood,
         "likelihood_reason": fitted.likelihood_reason,
+        "start": fitted.start,
+        "latent_dim": fitted.configuration.latents,
+        "latent_path": list(fitted.latent_path),
         "epochs": len(fitted.history),
-        "best_epoch": best["epoch"],
+        "best_epoch": 0 if best is None else best["epoch"],
         "stopped": stopped,
         "seconds": round(seconds, 3),
-        "training": {name: value for name, value in best.items() if name not in ("epoch", "validation")},
-        "validation": best["validation"],
+        "training": None if best is None else {name: best[name] for name in best if name not in NOT_MEANS},
+        "validation": {"bound": float(fitted.state.best_bound)} if best is None else best["validation"],
     }
 
 
-def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The epoch whose weights are kept: the best on held-out rows, or the newest where none are held out."""
-    if history[-1]["validation"] is None:
-        return history[-1]
-    bounds = [line["validation"]["bound"] for line in history]
-    return history[max(range(len(bounds)), key=lambda epoch: -math.inf if bounds[epoch] is None else bounds[epoch])]
+def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The epoch whose weights are kept; None where no epoch gained on where training began."""
+    return next((line for line in reversed(history) if line["kept"]), None)
 
 
 def _outcome(document: Mapping[str, Any], epochs: int) -> str:
@@ -152,12 +161,13 @@ def _outcome(document: Mapping[str, Any], epochs: int) -> str:
     at = f"after epoch {done} of {epochs}"
     ends = {
         "epochs": f"trained {done} epochs",
-        "early": f"stopped early {at}: the held-out bound rose no more",
+        "early": f"stopped early {at}: the bound on rows left out rose no more",
         "interrupted": f"interrupted {at}; what is trained is kept, and --resume continues it",
     }
     measured = document["validation"] or document["training"]
     where = "on held-out rows" if document["validation"] else "in training"
-    kept = f"kept the weights of epoch {best}, bound {measured['bound']:.2f} nats per datum {where}"
+    weights = f"the weights of epoch {best}" if best else "what training began at, on which no epoch gained"
+    kept = f"kept {weights}, bound {measured['bound']:.2f} nats per datum {where}"
     return f"{ends[document['stopped']]}; {kept}: {document['run']}"
 
 

@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 
 from reparam import runs
 from reparam.data import Schema
 from reparam.errors import DataError, ParameterError, RunError
-from reparam.estimator.columns import likelihood_part
+from reparam.estimator.beginning import state_like
+from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import Configuration
-from reparam.estimator.fitting import Fitted, with_inputs
-from reparam.model import Statistics
-from reparam.starts import Start
-from reparam.training import TrainState, initial_state
+from reparam.estimator.fitting import Fitted
 from reparam.training.tensors import from_tensors, to_tensors
 from reparam.version import __version__
 
@@ -43,6 +38,7 @@ def save(fitted: Fitted, path: str | Path, *, overwrite: bool, source: Mapping[s
         "likelihood": fitted.likelihood if isinstance(fitted.likelihood, str) else None,
         "likelihood_reason": fitted.likelihood_reason,
         "start": fitted.start,
+        "latent_path": list(fitted.latent_path),
     }
     described = {"schema": fitted.schema.to_json(), "sha256": fitted.sha256, **source}
     tensors = to_tensors(fitted.model), to_tensors(fitted.state)
@@ -62,9 +58,11 @@ def load(path: str | Path, **parts: Any) -> VAE:
     """
     from reparam.estimator.vae import VAE
 
+    keep_compiled()
     run = runs.read_run(path)
     configuration, schema, likelihood = _described(path, run, parts)
-    skeleton = _skeleton(configuration, schema, likelihood, run)
+    linear = run.config["start"] != "random"
+    skeleton = state_like(configuration, schema, likelihood, run.state, linear=linear)
     state = from_tensors(skeleton, run.state, f"{path}/{runs.STATE}")
     if len(run.metrics) != int(state.epoch):
         raise RunError(
@@ -75,7 +73,8 @@ def load(path: str | Path, **parts: Any) -> VAE:
     state = eqx.tree_at(lambda s: s.best_model, state, model)
     history = tuple(dict(line) for line in run.metrics)
     reason, start = str(run.config["likelihood_reason"]), str(run.config["start"])
-    fitted = Fitted(configuration, schema, likelihood, reason, start, state, history, str(run.data["sha256"]))
+    told = history, str(run.data["sha256"]), tuple(run.config["latent_path"])
+    fitted = Fitted(configuration, schema, likelihood, reason, start, state, *told)
     vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
     vae.source_ = {name: value for name, value in run.data.items() if name != "schema"}
     return vae
@@ -90,12 +89,13 @@ def _described(path: str | Path, run: runs.Run, parts: Mapping[str, Any]) -> tup
         parameters, needed = dict(run.config["parameters"]), tuple(run.config["handed_over"])
         _check_handed_over(path, needed, parts)
         parameters["hidden"] = tuple(parameters["hidden"])
+        parameters["condition"] = tuple(parameters["condition"])
         known = {field.name for field in fields(Configuration)}
         if set(parameters) != known:
             raise ParameterError(f"parameters {sorted(set(parameters) ^ known)} are missing or unknown")
         configuration = Configuration(**{**parameters, **parts})
         likelihood = parts.get("likelihood", run.config["likelihood"])
-        _ = run.config["likelihood_reason"], run.config["start"]
+        _ = run.config["likelihood_reason"], run.config["start"], run.config["latent_path"]
     except (KeyError, TypeError, ParameterError, DataError) as error:
         if isinstance(error, HandOverError):
             raise
@@ -116,24 +116,3 @@ def _check_handed_over(path: str | Path, needed: tuple[str, ...], parts: Mapping
         )
     if superfluous:
         raise HandOverError(f"{path}: {', '.join(superfluous)} was saved by name and cannot be handed over.")
-
-
-def _skeleton(configuration: Configuration, schema: Schema, likelihood: Any, run: runs.Run) -> TrainState:
-    """The state of a run as shapes alone; saved tensors alone know how many rows have a q of their own."""
-    train, held_out = (len(np.asarray(run.state.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
-    data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
-    data = with_inputs(data, configuration, schema, likelihood)
-    linear = _any_start(schema.size, configuration.latent_dim) if configuration.start == "linear" else None
-
-    def state(key: jax.Array) -> TrainState:
-        model = configuration.model(data, key, likelihood_part(likelihood, schema), linear)
-        return initial_state(model, key, configuration.recipe(1), rows=train, held_out_rows=held_out)
-
-    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0))
-    return shapes
-
-
-def _any_start(size: int, latent_dim: int) -> Start:
-    """A start whose shapes alone count."""
-    wide, latents = np.zeros((size, latent_dim)), np.ones(latent_dim)
-    return Start(np.zeros(size), wide, np.ones(size), wide, np.zeros(latent_dim), latents)

@@ -22,6 +22,7 @@ class Recipe:
         schedule: what the learning rate is multiplied by.
         averaging: of the weights.
         redraw: draw zeros and ones of grey values at every visit.
+        passes: how often an epoch visits every row; more than once where rows are few.
     """
 
     batch_size: int = 128
@@ -30,6 +31,7 @@ class Recipe:
     schedule: Schedule = CONSTANT
     averaging: Averaging = NEWEST
     redraw: bool = False
+    passes: int = 1
 
     @property
     def visit(self) -> Visit:

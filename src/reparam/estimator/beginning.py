@@ -1,0 +1,191 @@
+"""Where training begins: the linear answer where one is known, and copies for the folds that judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+
+from reparam.data import Schema, moments
+from reparam.errors import ParameterError
+from reparam.estimator.columns import encoder_inputs, given_places, inputs_of, likelihood_part
+from reparam.estimator.configuration import Configuration
+from reparam.estimator.likelihood import noise_shape
+from reparam.inference import Inference
+from reparam.model import Model, Statistics, assemble
+from reparam.probability.likelihoods import Likelihood
+from reparam.starts import Start, StartOf, linear_start, stacked
+from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
+from reparam.starts.networks import begin_at
+from reparam.training import TrainState, initial_state
+from reparam.training.state import copied_state
+
+PSEUDO_INPUT_ROWS = 4096
+
+
+def first_state(
+    configuration: Configuration,
+    schema: Schema,
+    likelihood: str | Likelihood,
+    rows: NDArray[Any],
+    *,
+    held_out_rows: int,
+    found: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[str, TrainState]:
+    """Where training begins, told in words, and the state before the first epoch.
+
+    Args:
+        configuration: the settings.
+        schema: what the model sees of the rows.
+        likelihood: which is to explain them.
+        rows: training rows as they came, shape (N, P).
+        held_out_rows: how many are held out, for those may own a q.
+        found: mean and deviation of each column of the training rows, in stored units.
+
+    Raises:
+        ParameterError: ``start="linear"`` where no linear answer is known.
+    """
+    part = likelihood_part(likelihood, schema)
+    data = with_inputs(_statistics(configuration, schema, rows, found), configuration, schema, part)
+    key, folds = configuration.key("training"), configuration.folds(len(rows))
+    name, start_of = _linear_answer(configuration, schema, part, rows)
+    recipe = configuration.recipe(len(rows))
+    if folds is None:
+        start = None if start_of is None else start_of(thinned(rows, schema))
+        model = configuration.model(data, configuration.key("model"), part, start)
+        return name, initial_state(model, key, recipe, rows=len(rows), held_out_rows=held_out_rows)
+    starts = None
+    if start_of is not None:
+        seen = folds.weights(len(rows)) > 0
+        starts = stacked([start_of(thinned(rows[each], schema)) for each in seen])
+    parts, inference = configuration.parts(part), configuration.inference_part()
+    copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
+    return name, copied_state(copies, key, recipe, folds.held_out.shape)
+
+
+def state_like(
+    configuration: Configuration,
+    schema: Schema,
+    likelihood: str | Likelihood,
+    tensors: Mapping[str, Any],
+    *,
+    linear: bool,
+) -> TrainState:
+    """A saved state as shapes alone; its tensors alone know how many rows own a q, and how many copies there are."""
+    local, held_out = (len(np.asarray(tensors.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
+    data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
+    part = likelihood_part(likelihood, schema)
+    data = with_inputs(data, configuration, schema, part)
+    start = _any_start(schema.size, configuration.latents) if linear else None
+    recipe, judged = configuration.recipe(1), tensors.get("judged.first")
+
+    def state(key: Array) -> TrainState:
+        model = configuration.model(data, key, part, start)
+        if judged is None:
+            return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
+        parts = len(judged)
+        copies = _repeated(model, parts + 1 if parts > 1 else 1)
+        return copied_state(copies, key, recipe, np.shape(judged))
+
+    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0))
+    return shapes
+
+
+@eqx.filter_jit
+def _copies(
+    data: Statistics,
+    key: PRNGKeyArray,
+    starts: Start | None,
+    count: int,
+    *,
+    parts: dict[str, Any],
+    inference: Inference,
+) -> Model:
+    """Copies of one fresh model, each at a start of its own; compiled, for it is thousands of small steps."""
+    model = assemble(data, key, **parts)
+    if starts is None:
+        return _repeated(inference.prepare(model), count)
+
+    def begun(start: Start) -> Model:
+        return inference.prepare(begin_at(model, start))
+
+    trained = jax.vmap(lambda start: eqx.filter(begun(start), eqx.is_inexact_array))(starts)
+    first = begun(jax.tree.map(lambda leaf: leaf[0], starts))
+    several: Model = eqx.combine(trained, eqx.filter(first, eqx.is_inexact_array, inverse=True))
+    return several
+
+
+def _repeated(model: Model, count: int) -> Model:
+    """So many copies of a model along a leading axis of its weights."""
+    copies: Model = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)) if eqx.is_inexact_array(leaf) else leaf, model
+    )
+    return copies
+
+
+def _linear_answer(
+    configuration: Configuration, schema: Schema, part: Likelihood, rows: NDArray[Any]
+) -> tuple[str, StartOf | None]:
+    """What training begins at, in words, and how it is found for rows of the model's values; None for random weights.
+
+    Raises:
+        ParameterError: no linear answer is known, and one was asked for.
+    """
+    if configuration.start == "random":
+        return "random", None
+    fixed = isinstance(getattr(part, "log_scale", None), float)
+    found = None
+    if noise_shape(part) == () and part.name == "gaussian":
+        found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
+    elif not fixed:
+        found = linear_start(thinned(rows, schema), configuration.latents, part.name, configuration.seed)
+    if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
+        return found
+    if configuration.start == "auto":
+        return "random", None
+    raise ParameterError(
+        f"start='linear' needs a likelihood whose linear model has a known answer: gaussian with a learned noise, "
+        f"bernoulli, poisson or negative_binomial. Got {part.name!r}: choose start='random'."
+    )
+
+
+def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
+    """Rows as the model's values in double precision; of many, some thousands evenly spaced; a gap has the mean."""
+    some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
+    x = np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
+    return np.where(np.isnan(x), moments(x)[0], x) if schema.missing else x
+
+
+def with_inputs(data: Statistics, configuration: Configuration, schema: Schema, part: Likelihood) -> Statistics:
+    """The statistics with what the encoder takes of a row, and decoder and prior of what is given."""
+    keys = jax.random.split(jax.random.fold_in(configuration.key("model"), 1))
+    places = given_places(schema, configuration.condition)
+    given = inputs_of(schema, part, places, keys[1]) if places else None
+    return data._replace(inputs=encoder_inputs(schema, part, keys[0]), given=given)
+
+
+def _statistics(
+    configuration: Configuration,
+    schema: Schema,
+    rows: NDArray[Any],
+    found: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Statistics:
+    """What the training rows say, as the model sees them; only some of them are turned into its values."""
+    mean, std = found
+    scale = np.asarray(schema.scale, np.float64)
+    order = np.random.default_rng(configuration.seed).permutation(len(rows))[:PSEUDO_INPUT_ROWS]
+    chosen = schema.on_device.apply(schema.stored(rows[order]))
+    centre = (mean - np.asarray(schema.shift)) / scale
+    return Statistics(jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float))
+
+
+def _any_start(size: int, latent_dim: int) -> Start:
+    """A start whose shapes alone count."""
+    wide, latents = np.zeros((size, latent_dim)), np.ones(latent_dim)
+    return Start(np.zeros(size), wide, np.ones(size), wide, np.zeros(latent_dim), latents)
