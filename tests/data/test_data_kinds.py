@@ -36,6 +36,7 @@ CASES = {  # cells, kind, levels
     "zeros and ones": (RNG.integers(0, 2, N), "binary", ("0", "1")),
     "two whole numbers": (RNG.choice([1, 9], N), "binary", ("1", "9")),
     "a few whole numbers": (RNG.integers(3, 9, N), "ordinal", tuple("345678")),
+    "whole numbers of which one stands out": ([*range(30, 51)] * 20 + [40] * 200, "ordinal", None),
     "whole numbers with a point": ([f"{n % 4}.0" for n in range(N)], "ordinal", tuple("0123")),
     "yes and no": (RNG.choice(["yes", "no"], N), "binary", ("no", "yes")),
     "true and false": (RNG.choice(["True", "False"], N), "binary", ("False", "True")),
@@ -60,6 +61,8 @@ CASES = {  # cells, kind, levels
 def test_the_kind_of_a_column(case: str) -> None:
     cells, kind, levels = CASES[case]
     column = judged(list(cells))
+    if kind == "ordinal" and levels is None:
+        levels = tuple(map(str, sorted(set(cells))))
     assert (column.kind, column.levels) == (kind, levels)
     assert column.reason
     assert "\n" not in column.reason

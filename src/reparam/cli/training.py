@@ -66,7 +66,7 @@ def resume(place: Path, data: str, parameters: Mapping[str, Any], reading: Mappi
     fitted = vae.fitted_
     configuration = Configuration(**{**vars(fitted.configuration), **parameters})
     source = replace(stored, data=data)
-    dataset = replace(source.load(), schema=fitted.schema)
+    dataset = source.load_as(fitted.schema)
     return Job(fitting.resume(fitted, configuration, dataset), dataset, source, place)
 
 

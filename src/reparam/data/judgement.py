@@ -133,7 +133,7 @@ def _empty_rows(rows: NDArray[Any], where: Callable[[int], str]) -> list[str]:
 def _seen_once(columns: Sequence[Column], rows: NDArray[Any], where: Callable[[int], str]) -> list[str]:
     told: list[tuple[Column, int, int]] = []
     for column, values in zip(columns, rows.T, strict=True):
-        if column.levels is None or column.kind == "binary" or len(column.levels) > len(values):
+        if column.levels is None or column.kind == "binary" or column.whole:
             continue
         codes = values[~np.isnan(values)].astype(np.int64)
         for code in np.flatnonzero(np.bincount(codes, minlength=len(column.levels)) == 1):
