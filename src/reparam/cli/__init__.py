@@ -20,6 +20,7 @@ from reparam.cli.evaluate import evaluate
 from reparam.cli.explore import explore
 from reparam.cli.gap import gap
 from reparam.cli.gradients import gradients
+from reparam.cli.impute import impute
 from reparam.cli.inspect import inspect
 from reparam.cli.plot import plot
 from reparam.cli.reconstruct import reconstruct
@@ -38,6 +39,7 @@ COMMANDS = (
     sample,
     reconstruct,
     score,
+    impute,
     gap,
     gradients,
     plot,

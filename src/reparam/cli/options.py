@@ -22,6 +22,26 @@ Draw = Annotated[bool, typer.Option("--draw", help="Use a draw z from q(z|x), in
 Labels = Annotated[
     str | None, typer.Option(help="The column (or array of a .npz) that holds labels; never trained on.")
 ]
+NoHeader = Annotated[
+    bool | None, typer.Option("--no-header", help="The first row of a CSV is data; by default its cells tell.")
+]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="A cell that means: not known, besides an empty one, ? and NA. Repeatable."),
+]
+Delimiter = Annotated[str | None, typer.Option(help="What separates the cells of a CSV; by default they tell.")]
+Quote = Annotated[str | None, typer.Option(help="What quotes the cells of a CSV, by default a double quote.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="NAME=KIND", help="A column's kind or likelihood: age=gaussian. Repeatable."),
+]
+Drop = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave a column out. Repeatable.")]
+Index = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The column that names the rows; kept in what is written.")
+]
+Unknown = Annotated[
+    str, typer.Option(metavar="refuse|missing", help="A level that the model never saw: an error, or a missing cell.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[
     int | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from reparam.cli.options import Data, Json, Labels
+from reparam.cli.options import Columns, Data, Delimiter, Drop, Index, Json, Labels, Missing, NoHeader, Quote
 from reparam.errors import ParameterError
 
 
@@ -31,6 +31,13 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     as_json: Json = False,
     labels: Labels = None,
+    index: Index = None,
+    column: Columns = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    no_header: NoHeader = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
     latent_dim: Annotated[
         str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
     ] = None,
@@ -89,13 +96,14 @@ def train(
     """Train a model on DATA and keep it in RUN. Ctrl-C ends training after the epoch, and keeps what is trained."""
     from reparam.cli import training
     from reparam.cli.settings import parameters, read_config
+    from reparam.cli.sources import READING
 
     if resume and overwrite:
         raise ParameterError("--resume continues a run and --overwrite replaces it: choose one of them.")
     kinds = {name: kind for name, kind in get_type_hints(train).items() if name not in NOT_SETTINGS}
     flags = {name: context.params[name] for name in kinds if context.params[name] is not None}
     settings = {**({} if config is None else read_config(config, kinds)), **flags}
-    reading: dict[str, Any] = {name: settings.pop(name) for name in ("labels",) if name in settings}
+    reading: dict[str, Any] = {name: settings.pop(name) for name in READING if name in settings}
     if resume:
         job = training.resume(out, data, parameters(settings), reading)
     else:

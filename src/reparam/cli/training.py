@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reparam.cli.judgement import judged_lines
 from reparam.cli.options import answer, tell
 from reparam.cli.progress import Show, progress
-from reparam.cli.sources import Source
+from reparam.cli.sources import Source, reading_of
 from reparam.data import Dataset
 from reparam.errors import ParameterError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
@@ -43,7 +44,7 @@ def begin(place: Path, data: str, parameters: Mapping[str, Any], reading: Mappin
     """Check everything, then read the data and build an untrained model; nothing is written."""
     check_place(place, overwrite=overwrite)
     configuration = Configuration(**{"early_stopping": True, **parameters})
-    source = Source(data, **reading)
+    source = Source(data, reading_of(reading))
     dataset = source.load()
     configuration, trials = choose_latents(configuration, dataset, tell)
     fitted = replace(fitting.begin(configuration, dataset), latent_path=tuple(trial.to_json() for trial in trials))
@@ -54,17 +55,19 @@ def resume(place: Path, data: str, parameters: Mapping[str, Any], reading: Mappi
     """Open a run and its data again, to go on where it stopped."""
     vae = load(place)
     stored = Source.from_json(vae.source_)
-    for name, value in reading.items():
-        if value != getattr(stored, name):
+    asked = reading_of(reading).to_json()
+    for name, value in asked.items():
+        before = stored.reading.to_json().get(name)
+        if value != before:
             raise ParameterError(
-                f"{place} was trained with {name} = {getattr(stored, name)!r}, which --resume cannot change to "
-                f"{value!r}. Leave it out, or train another run."
+                f"{place} was trained with {name} = {before!r}, which --resume cannot change to {value!r}. Leave it "
+                "out, or train another run."
             )
-    before = vae.fitted_
-    configuration = Configuration(**{**vars(before.configuration), **parameters})
+    fitted = vae.fitted_
+    configuration = Configuration(**{**vars(fitted.configuration), **parameters})
     source = replace(stored, data=data)
-    dataset = replace(source.load(), schema=before.schema)
-    return Job(fitting.resume(before, configuration, dataset), dataset, source, place)
+    dataset = replace(source.load(), schema=fitted.schema)
+    return Job(fitting.resume(fitted, configuration, dataset), dataset, source, place)
 
 
 def run(job: Job, *, as_json: bool) -> None:
@@ -112,6 +115,8 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     shape = " × ".join(map(str, schema.event_shape))
     held_out = f", {validation_rows:,} held out" if validation_rows else ""
     tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
+    for line in judged_lines(job.dataset):
+        tell(line)
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")

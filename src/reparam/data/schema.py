@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.columns import LEFT_OUT, MODELLED, Column
 from reparam.data.statistics import blocks
 from reparam.errors import RunError
 
@@ -18,6 +19,7 @@ Affine = float | tuple[float, ...]
 
 STORED_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
 FLOATS = ("float32", "float64")
+TABLES = ("table", "beside")  # fields that a schema of one kind of number does not write
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Schema:
         scale: one positive number, or P of them, in stored units.
         units: the name of the units, such as `"x/255"`.
         unit: what a stored value is divided by to be in units, one positive number or P of them.
+        missing: whether rows hold NaN, a cell that was not seen.
+        table: the P columns of a table of several kinds, whose rows are float64 with NaN for a missing cell; `None`
+            where all values are numbers of one kind (NaN is missing there too, where it is allowed).
+        beside: the columns of that table that the model leaves out, or `None`.
 
     >>> schema = Schema("digits", (8, 8), "uint8", None, 0.0, 16.0, "x/16")
     >>> schema.size
@@ -51,11 +57,22 @@ class Schema:
     scale: Affine = 1.0
     units: str = "x"
     unit: Affine = 1.0
+    missing: bool = False
+    table: tuple[Column, ...] | None = None
+    beside: tuple[Column, ...] | None = None
 
     @property
     def size(self) -> int:
         """P, the number of values in one datum: the product of `event_shape`."""
         return math.prod(self.event_shape)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of all columns as they stand in the data, those that are left out among them."""
+        if self.table is None:
+            return self.columns
+        every = sorted((*self.table, *(self.beside or ())), key=lambda column: column.place)
+        return tuple(column.name for column in every)
 
     @property
     def log_volumes(self) -> NDArray[np.float64]:
@@ -65,8 +82,15 @@ class Schema:
 
     @property
     def log_volume(self) -> float:
-        """The same of a datum, nats: their sum."""
+        """The same of a whole datum, nats: their sum."""
         return float(np.sum(self.log_volumes))
+
+    def log_volume_of(self, rows: NDArray[Any]) -> NDArray[np.float64] | float:
+        """The same of what was seen of each row, nats: shape (N,), or one number where nothing is missing."""
+        if not self.missing:
+            return self.log_volume
+        seen = [np.where(np.isnan(block), 0.0, self.log_volumes).sum(axis=1) for block in blocks(rows)]
+        return np.concatenate(seen)
 
     @property
     def is_compact(self) -> bool:
@@ -74,8 +98,9 @@ class Schema:
         return self.dtype not in FLOATS and isinstance(self.scale, float | int)
 
     def of(self, rows: NDArray[Any]) -> Schema:
-        """The schema of further rows in the same stored units, whatever type they are stored in."""
-        return replace(self, dtype=str(rows.dtype))
+        """The schema of further rows in the same stored units, whatever type they are stored in, with gaps or not."""
+        missing = rows.dtype.kind == "f" and any(np.isnan(block).any() for block in blocks(rows))
+        return replace(self, dtype=str(rows.dtype), missing=missing)
 
     def standardized(self, shift: Affine, scale: Affine) -> Schema:
         """The same rows and units, shown to the model by another shift and scale."""
@@ -123,8 +148,12 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """A document of plain values that `from_json` reads back."""
-        document = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in TABLES}
+        document = {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        given = {name: getattr(self, name) for name in TABLES}
+        return document | {
+            name: [c.to_json() for c in columns] for name, columns in given.items() if columns is not None
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Schema:
@@ -135,9 +164,42 @@ class Schema:
         """
         _check_document(document)
         frozen: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in document.items()
+            if key not in TABLES
         }
-        return cls(**frozen)
+        for key in TABLES:
+            if document.get(key) is not None:
+                frozen[key] = tuple(Column.from_json(column) for column in document[key])
+        schema = cls(**frozen)
+        if schema.table is not None and tuple(column.name for column in schema.table) != schema.columns:
+            raise RunError("the field 'table' of the schema must hold the columns that its field 'columns' names.")
+        return schema
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a table was found to be.
+
+    Args:
+        columns: every column, in the table's order.
+        remarks: what a user should know of columns and rows together, a sentence each.
+        plain: why its rows are numbers of one kind, which one likelihood explains; empty where they are not.
+    """
+
+    columns: tuple[Column, ...]
+    remarks: tuple[str, ...] = ()
+    plain: str = ""
+
+    @property
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns that make a row."""
+        return self.columns if self.plain else tuple(column for column in self.columns if column.is_modelled)
+
+    @property
+    def left_out(self) -> tuple[Column, ...]:
+        """The others."""
+        return () if self.plain else tuple(column for column in self.columns if not column.is_modelled)
 
 
 @dataclass(frozen=True)
@@ -148,15 +210,20 @@ class Dataset:
         rows: stored values, shape (N, P), C-contiguous, in `schema.dtype`.
         schema: the meaning of a row.
         labels: shape (N,), or `None`.
+        index: what names the rows, shape (N,), or `None`.
+        judgement: what the table was found to be that they come from, or `None`.
     """
 
     rows: NDArray[Any]
     schema: Schema
     labels: NDArray[Any] | None = None
+    index: NDArray[Any] | None = None
+    judgement: Judgement | None = None
 
     def take(self, numbers: NDArray[Any] | slice) -> Dataset:
-        """The rows of these numbers, with their labels."""
-        return Dataset(self.rows[numbers], self.schema, None if self.labels is None else self.labels[numbers])
+        """The rows of these numbers, with their labels and names."""
+        labels, index = (None if values is None else values[numbers] for values in (self.labels, self.index))
+        return replace(self, rows=self.rows[numbers], labels=labels, index=index)
 
 
 def _like(affine: Any, values: Array) -> Any:
@@ -184,6 +251,10 @@ def _is_names(value: object) -> bool:
     return _all(lambda item: isinstance(item, str), value) and len(set(value)) == len(value)  # type: ignore[call-overload, arg-type]
 
 
+def _is_columns(value: object, kinds: tuple[str, ...]) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and item.get("kind") in kinds for item in value)
+
+
 FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "name": ("text", lambda value: isinstance(value, str)),
     "event_shape": ("a list of positive whole numbers", lambda value: _all(_is_count, value)),
@@ -196,6 +267,9 @@ FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     ),
     "units": ("text", lambda value: isinstance(value, str)),
     "unit": ("a positive number or a list of them", lambda value: _is_positive(value) or _all(_is_positive, value)),
+    "missing": ("true or false", lambda value: isinstance(value, bool)),
+    "table": ("a list of columns that are modelled", lambda value: value is None or _is_columns(value, MODELLED)),
+    "beside": ("a list of columns that are left out", lambda value: value is None or _is_columns(value, LEFT_OUT)),
 }
 
 
@@ -204,15 +278,15 @@ def _check_document(document: Mapping[str, Any]) -> None:
     if not isinstance(document, Mapping):
         raise RunError(f"the schema must be a JSON object. Got {type(document).__name__} instead.")
     names = [field.name for field in fields(Schema)]
-    for name in sorted(set(names) ^ set(document), key=str):
+    for name in sorted((set(names) ^ set(document)) - set(TABLES), key=str):
         fault = "is missing" if name in names else "is unknown"
         raise RunError(f"the field {name!r} of the schema {fault}. Required: {', '.join(names)}.")
     for name, (requirement, holds) in FIELDS.items():
-        if not holds(document[name]):
+        if not holds(document.get(name)):
             raise RunError(f"the field {name!r} of the schema must be {requirement}. Got {document[name]!r} instead.")
     size = math.prod(document["event_shape"])
-    for name in ("columns", "shift", "scale", "unit"):
-        value = document[name]
+    for name in ("columns", "shift", "scale", "unit", "table"):
+        value = document.get(name)
         if isinstance(value, list) and len(value) != size:
             raise RunError(
                 f"the field {name!r} of the schema must hold {size} values, as event_shape "

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema
 from reparam.errors import ParameterError
+from reparam.estimator.columns import inputs_of, likelihood_part
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import noise_shape
 from reparam.inference import Inference
 from reparam.model import Model, Statistics, assemble
-from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
-from reparam.specification import build
+from reparam.networks import Inputs
+from reparam.probability.likelihoods import Likelihood
 from reparam.starts import Start, StartOf, linear_start, stacked
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
 from reparam.starts.networks import begin_at
@@ -51,19 +52,19 @@ def first_state(
     Raises:
         ParameterError: ``start="linear"`` where no linear answer is known.
     """
-    data = _statistics(configuration, schema, rows, found)
+    data = _statistics(configuration, schema, likelihood, rows, found)
     key, folds = configuration.key("training"), configuration.folds(len(rows))
     name, start_of = _linear_answer(configuration, schema, likelihood, rows)
-    recipe = configuration.recipe(len(rows))
+    recipe, part = configuration.recipe(len(rows)), likelihood_part(likelihood, schema)
     if folds is None:
         start = None if start_of is None else start_of(thinned(rows, schema))
-        model = configuration.model(data, configuration.key("model"), likelihood, start)
+        model = configuration.model(data, configuration.key("model"), part, start)
         return name, initial_state(model, key, recipe, rows=len(rows), held_out_rows=held_out_rows)
     starts = None
     if start_of is not None:
         seen = folds.weights(len(rows)) > 0
         starts = stacked([start_of(thinned(rows[each], schema)) for each in seen])
-    parts, inference = configuration.parts(likelihood), configuration.inference_part()
+    parts, inference = configuration.parts(part), configuration.inference_part()
     copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
     return name, copied_state(copies, key, recipe, folds.held_out.shape)
 
@@ -78,12 +79,14 @@ def state_like(
 ) -> TrainState:
     """A saved state as shapes alone; its tensors alone know how many rows own a q, and how many copies there are."""
     local, held_out = (len(np.asarray(tensors.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
-    data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
+    inputs = _inputs(configuration, schema, likelihood)
+    data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)), inputs)
+    part = likelihood_part(likelihood, schema)
     start = _any_start(schema.size, configuration.latents) if linear else None
     recipe, judged = configuration.recipe(1), tensors.get("judged.first")
 
     def state(key: Array) -> TrainState:
-        model = configuration.model(data, key, likelihood, start)
+        model = configuration.model(data, key, part, start)
         if judged is None:
             return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
         parts = len(judged)
@@ -136,7 +139,7 @@ def _linear_answer(
     """
     if configuration.start == "random":
         return "random", None
-    part = build("likelihood", LIKELIHOODS, likelihood, schema.size)
+    part = likelihood_part(likelihood, schema)
     fixed = isinstance(getattr(part, "log_scale", None), float)
     found = None
     if noise_shape(part) == () and part.name == "gaussian":
@@ -154,14 +157,16 @@ def _linear_answer(
 
 
 def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
-    """Rows as the model's values in double precision; of many, some thousands evenly spaced."""
+    """Rows as the model's values in double precision, gaps at the mean; of many, some thousands evenly spaced."""
     some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
-    return np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
+    x = np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
+    return np.where(np.isnan(x), np.nanmean(x, axis=0), x) if schema.missing else x
 
 
 def _statistics(
     configuration: Configuration,
     schema: Schema,
+    likelihood: str | Likelihood,
     rows: NDArray[Any],
     found: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Statistics:
@@ -171,7 +176,14 @@ def _statistics(
     order = np.random.default_rng(configuration.seed).permutation(len(rows))[:PSEUDO_INPUT_ROWS]
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
-    return Statistics(jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float))
+    known = jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float)
+    return Statistics(*known, _inputs(configuration, schema, likelihood))
+
+
+def _inputs(configuration: Configuration, schema: Schema, likelihood: str | Likelihood) -> Inputs | None:
+    """What the encoder takes of a row."""
+    key = jax.random.fold_in(configuration.key("model"), 1)
+    return inputs_of(schema, likelihood_part(likelihood, schema), key)
 
 
 def _any_start(size: int, latent_dim: int) -> Start:

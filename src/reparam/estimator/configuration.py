@@ -34,7 +34,19 @@ STEPS_PER_EPOCH = 50
 MOST_EPOCHS = 60
 MAY_BE_AUTO = ("latent_dim", "epochs")
 STANDARDIZATIONS = ("auto", "none")
-PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
+PURPOSES = (
+    "model",
+    "training",
+    "binarization",
+    "codes",
+    "draw",
+    "sample",
+    "score",
+    "evaluate",
+    "inference",
+    "gap",
+    "impute",
+)
 """What noise is drawn for: no two results share any. Appended to, never reordered: runs that are kept rely on it."""
 
 

@@ -121,7 +121,8 @@ def _bounds(configuration: Configuration, data: Dataset) -> NDArray[np.float64]:
         for reached, _ in fitting.train(fitted, data):
             fitted = reached
     judged = np.asarray(fitted.state.judged.best, np.float64)  # type: ignore[union-attr]  # folds did judge
-    return judged - fitted.schema.log_volume
+    volumes = fitted.schema.log_volume_of(fitted.stored(data.rows)[0])
+    return judged - float(np.mean(volumes))
 
 
 def _quietly_begun(configuration: Configuration, data: Dataset) -> Fitted:

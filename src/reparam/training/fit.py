@@ -45,6 +45,11 @@ class Rows(NamedTuple):
     stored: Array
     schema: Schema
 
+    @property
+    def log_volume(self) -> float:
+        """What ln p of a row, as the model sees it, exceeds ln p in units by, nats: the mean over rows."""
+        return float(np.mean(self.schema.log_volume_of(np.asarray(self.stored))))
+
 
 @dataclass(frozen=True)
 class Task:
@@ -117,11 +122,19 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     total_steps = jnp.asarray(task.settings.epochs * task.steps_per_epoch)
     rate = jnp.asarray(task.settings.learning_rate, float)
     stored, schema = task.rows
-    seen = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
+    shares = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
     after, sums = train_epoch(
-        state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe, seen=seen
+        state,
+        stored,
+        key,
+        rate,
+        total_steps,
+        objective=task.objective,
+        schema=schema,
+        recipe=task.recipe,
+        shares=shares,
     )
-    metrics = reduce_sums(sums).in_units(schema.log_volume)
+    metrics = reduce_sums(sums).in_units(task.rows.log_volume)
     whole = bool(is_finite(after.model))
     if not (math.isfinite(metrics.bound) and whole):
         raise TrainingError(
@@ -169,7 +182,7 @@ def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, Trai
         schema=schema,
         recipe=task.recipe,
     )
-    metrics = reduce_sums(sums).in_units(schema.log_volume)
+    metrics = reduce_sums(sums).in_units(task.held_out.log_volume)
     after: TrainState = eqx.tree_at(lambda s: s.held_out, state, followed, is_leaf=lambda leaf: leaf is None)
     return metrics.bound > float(state.best_bound), metrics, after
 
@@ -199,7 +212,7 @@ def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metr
     stored, schema = task.rows
     key, held_out = validation_key(state), jnp.asarray(folds.held_out)
     bounds, sums = judge_copies(state.candidate, stored, held_out, key, schema=schema, recipe=task.recipe)
-    return bounds, reduce_sums(sums).in_units(schema.log_volume)
+    return bounds, reduce_sums(sums).in_units(task.rows.log_volume)
 
 
 def _with_judged(state: TrainState, judged: Judged) -> TrainState:

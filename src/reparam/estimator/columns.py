@@ -1,0 +1,90 @@
+"""What a table's columns decide: its likelihood, what its encoder takes, and how numbers are shown to the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data import Column, Schema
+from reparam.errors import ParameterError
+from reparam.networks import Inputs
+from reparam.probability.likelihoods import LIKELIHOODS, Likelihood, table_of
+from reparam.probability.likelihoods.counts import Counts
+from reparam.probability.supports import REALS
+from reparam.specification import build
+
+TABLE = "table"
+
+
+def choose_for_table(likelihood: str, table: tuple[Column, ...]) -> tuple[str, str]:
+    """The likelihood of a table, and why: ``auto`` takes that of each column.
+
+    Raises:
+        ParameterError: one likelihood is named for all columns, and some hold codes of levels.
+
+    >>> choose_for_table("auto", (Column("age", "count", "poisson"), Column("sex", "binary", "bernoulli", ("f", "m"))))
+    ('table', '1 column poisson, 1 bernoulli')
+    """
+    coded = [column.name for column in table if column.is_coded]
+    if likelihood != "auto":
+        if coded:
+            raise ParameterError(
+                f"likelihood {likelihood!r} is to explain every column, but {coded[0]!r} holds levels. "
+                "Leave it at 'auto', and say of a column how it is to be explained."
+            )
+        return likelihood, "chosen by the user"
+    if {column.likelihood for column in table} == {"gaussian"}:
+        return "gaussian:per_dimension", "every column holds numbers"
+    counted = Counter(column.likelihood for column in table).most_common()
+    (name, count), *others = counted
+    first = f"{count} column{'s' if count > 1 else ''} {name}"
+    return TABLE, ", ".join([first, *(f"{count} {name}" for name, count in others)])
+
+
+def likelihood_part(likelihood: str | Likelihood, schema: Schema) -> Likelihood:
+    """The likelihood of a name, of a table by its columns."""
+    if likelihood == TABLE and schema.table is not None:
+        return table_of([(column.likelihood, len(column.levels or ())) for column in schema.table])
+    part: Likelihood = build("likelihood", LIKELIHOODS, likelihood, schema.size)
+    return part
+
+
+def inputs_of(schema: Schema, likelihood: Likelihood, key: jax.Array) -> Inputs | None:
+    """What the encoder takes of a row; None where it is the values themselves.
+
+    Args:
+        schema: of the rows that are trained on: a column that misses cells there has an indicator.
+        likelihood: of the rows.
+        key: learned vectors of columns with many levels.
+    """
+    size = schema.size
+    if schema.table is None:
+        return Inputs(tuple(range(size)), (), {}, tuple(range(size)), key) if schema.missing else None
+    levels = {place: len(column.levels or ()) for place, column in enumerate(schema.table) if column.kind in TOLD_APART}
+    counts = tuple(place for place in range(size) if isinstance(likelihood.part_at(place), Counts))
+    gaps = tuple(place for place, column in enumerate(schema.table) if column.missing)
+    numbers = tuple(place for place in range(size) if place not in counts and place not in levels)
+    return Inputs(numbers, counts, levels, gaps, key) if counts or levels or gaps else None
+
+
+TOLD_APART = ("categorical", "ordinal")
+"""The kinds of columns whose codes are no numbers to an encoder; yes or no is 1 or 0 as it stands."""
+
+
+def standardized_table(schema: Schema, likelihood: Likelihood, mean: NDArray[Any], std: NDArray[Any]) -> Schema:
+    """The schema with each column of real numbers shifted and scaled by its own mean and deviation, others as they are.
+
+    Args:
+        schema: of a table.
+        likelihood: of the table.
+        mean: of each column of the training rows in stored units, shape (P,).
+        std: likewise; of a constant column 0.
+    """
+    real = np.array([likelihood.part_at(place).support is REALS for place in range(schema.size)])
+    varying = std > 1e-30 + 1e-12 * np.abs(mean)
+    shift, scale = np.where(real, mean, 0.0), np.where(real & varying, std, 1.0)
+    return schema.standardized(tuple(shift.tolist()), tuple(scale.tolist()))
