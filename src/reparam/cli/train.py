@@ -57,7 +57,7 @@ def train(
     warmup: Annotated[str | None, setting("Of that weight: none, linear:10, cyclic:10, …", "none")] = None,
     inference: Annotated[str | None, setting("How q is found.", "amortized")] = None,
     hidden: Annotated[
-        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "64,64")
+        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
     start: Annotated[

@@ -68,7 +68,7 @@ class Configuration:
     beta: float | None = None
     warmup: str = "none"
     inference: str | Inference = "amortized"
-    hidden: Sequence[int] = (64, 64)
+    hidden: Sequence[int] = (128, 128)
     activation: str = "gelu"
     encoder: Network | None = None
     decoder: Network | None = None
