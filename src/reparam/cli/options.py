@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from reparam.version import __version__
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by 'reparam train'.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A path, file.npz:array, or a name such as digits.")]
@@ -34,12 +38,50 @@ Samples = Annotated[
 Temperatures = Annotated[
     int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
 ]
+RENAMED = {"random_state": "seed", "n_samples": "count"}
+PYTHON_WORDS = {
+    "early_stopping=False": "--validation-fraction 0",
+    "early_stopping = False": "--validation-fraction 0",
+    "early_stopping = True": "a --validation-fraction that is not 0",
+    "(clip_norm)": "(--clip-norm)",
+    "Fit anew (warm_start=False)": "Train without --resume",
+    "fit anew (warm_start=False)": "train without --resume",
+}
 SECONDS_BETWEEN_LINES = 5.0
 
 
+class Kept(int):
+    """The exit code of a command that was interrupted, has kept what it had, and has said so."""
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and end, if that was asked for."""
+    if asked:
+        print(f"reparam {__version__}")
+        raise typer.Exit
+
+
+def as_options(text: str) -> str:
+    """An error of the estimator in the words of the command line: its parameters are options here.
+
+    >>> as_options("The 'batch_size' parameter of VAE must be an int. Hold out none (early_stopping=False).")
+    "The '--batch-size' option must be an int. Hold out none (--validation-fraction 0)."
+    """
+    text = re.sub(r"'(\w+)' parameter of VAE\b(\.\w+)?", lambda found: f"'{_option(found[1])}' option", text)
+    for python, option in PYTHON_WORDS.items():
+        text = text.replace(python, option)
+    return text
+
+
+def _option(name: str) -> str:
+    return "--" + RENAMED.get(name, name).replace("_", "-")
+
+
 def tell(text: str) -> None:
-    """Say something on standard error, where progress goes."""
-    print(text, file=sys.stderr, flush=True)
+    """Say something on standard error; if that is closed or full nobody hears it, and the work goes on."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)
 
 
 def rows_done(what: str) -> Callable[[int, int], None]:
@@ -59,7 +101,8 @@ def answer(document: Mapping[str, Any]) -> None:
     """Print what a command found as a JSON document on standard output; what is not finite is null."""
     from reparam.evaluation.results import plain
 
-    print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(plain(document), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
 def check_output(path: Path) -> None:
