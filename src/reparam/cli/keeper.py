@@ -64,6 +64,7 @@ class Keeper:
 
     def __init__(self, place: Place, source: Mapping[str, Any], every: Every, begun: Fitted):
         self.place, self.source, self.every, self.newest = place, source, every, begun
+        self._kept: Fitted | None = None
         self._saved, self._saved_at, self._complained = len(begun.history), time.monotonic(), False
         self._one_at_a_time = threading.Lock()
 
@@ -98,6 +99,6 @@ class Keeper:
         """Write the run as it stands, unless nothing was trained."""
         with self._one_at_a_time:
             fitted = self.newest
-            if fitted.history:
+            if fitted.history and fitted is not self._kept:
                 self.place.write(keeping.as_run(fitted, self.source))
-                self._saved, self._saved_at = len(fitted.history), time.monotonic()
+                self._kept, self._saved, self._saved_at = fitted, len(fitted.history), time.monotonic()
