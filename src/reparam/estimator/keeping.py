@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 
 from reparam import runs
 from reparam.data import Schema
-from reparam.documents import STRICT, Name, checked
+from reparam.documents import STRICT, Name, Whole, checked
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
 from reparam.estimator.configuration import FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
@@ -125,8 +126,9 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     history = checkpoint.metrics(config)
     model = from_tensors(skeleton.best_model, checkpoint.tensors(runs.MODEL, config), places[0])
     state = from_tensors(skeleton, checkpoint.tensors(runs.STATE, config), places[1])
-    state = eqx.tree_at(lambda s: s.best_model, state, model)
     _check_position(state, history, path)
+    _check_finite(model, places[0])
+    state = eqx.tree_at(lambda s: s.best_model, state, model)
     told = config.likelihood_reason, config.start
     fitted = Fitted(configuration, schema, likelihood, *told, state, history, source.sha256)
     vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
@@ -140,10 +142,15 @@ def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path
             f"{path}/{runs.METRICS}: holds {len(history)} lines, but training stands after epoch "
             f"{int(state.epoch)}. The run is damaged."
         )
-    whole = eqx.tree_at(lambda s: s.best_bound, state, jnp.zeros(()))  # none yet is −∞
-    name = not_finite(whole)
-    if name is not None or bool(jnp.isnan(state.best_bound)):
-        raise RunError(f"{path}: tensor {name or 'best_bound'!r} holds NaN or infinity. The run is damaged.")
+    if int(state.stale_epochs) < 0 or not float(state.best_bound) < math.inf:
+        raise RunError(f"{path}/{runs.STATE}: the best bound, or the epochs since, cannot be. The run is damaged.")
+    _check_finite(eqx.tree_at(lambda s: s.best_bound, state, jnp.zeros(())), f"{path}/{runs.STATE}")  # none yet is −∞
+
+
+def _check_finite(tree: Any, where: str) -> None:
+    name = not_finite(tree)
+    if name is not None:
+        raise RunError(f"{where}: tensor {name!r} holds NaN or infinity. The run is damaged.")
 
 
 def _configured(path: str | Path, config: runs.Config, parts: Mapping[str, Any]) -> tuple[Configuration, Any]:
@@ -163,17 +170,19 @@ def _configured(path: str | Path, config: runs.Config, parts: Mapping[str, Any])
 
 def _plain(annotation: Any) -> Any:
     """Of the types of a setting those that JSON has; an object, saved as null, is handed over."""
+    if annotation is Any:  # an optimiser's name
+        return Name | None
     if get_origin(annotation) is Sequence:
         return tuple[int, ...]
     kinds = {str: Name, int: int, float: float, bool: bool}
     found = [plain for kind, plain in kinds.items() if kind in (annotation, *get_args(annotation))]
-    return reduce(or_, found or [Name, int], None)
+    return reduce(or_, found, None)
 
 
 HINTS = get_type_hints(Configuration)
 Parameters: Any = make_dataclass(
     "Parameters",
-    [(name, _plain(HINTS[name])) for name in FIELDS],
+    [(name, Whole if name == "random_state" else _plain(HINTS[name])) for name in FIELDS],
     namespace={"__pydantic_config__": STRICT, "__module__": __name__},
 )
 """The settings of a run as its config.json has them, by the types of :class:`Configuration`."""
