@@ -73,6 +73,8 @@ def _told(fault: Mapping[str, Any], what: str) -> str:
         return f"the field {place!r} of {what} is missing."
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"the field {place!r} of {what} is unknown."
+    if fault["type"] == "json_invalid":
+        return f"{what}: holds text that is no Unicode. The run is damaged."
     if not place:
         return f"{what} must be a JSON object: {fault['msg']}. Got {_shortened(fault['input'])} instead."
     first = str(fault["loc"][0])

@@ -45,7 +45,8 @@ def lookup(kind: str, registry: Mapping[str, Part], specification: str) -> tuple
     """
     if not isinstance(specification, str):
         raise ParameterError(
-            f"The {kind!r} parameter must be a name such as {next(iter(registry))!r}. Got {shown(specification)} instead."
+            f"The {kind!r} parameter must be a name such as {next(iter(registry))!r}. "
+            f"Got {shown(specification)} instead."
         )
     name, arguments = parse(specification)
     if name not in registry:
@@ -68,7 +69,7 @@ def build(kind: str, registry: Mapping[str, Any], part: Any, *first: Any, **name
     base = _common_base(registry)
     if not isinstance(part, base):
         names = f"a name such as {next(iter(registry))!r}, or an object of the class {base.__name__}"
-        raise ParameterError(f"The {kind!r} parameter must be {names}. Got {part!r} instead.")
+        raise ParameterError(f"The {kind!r} parameter must be {names}. Got {shown(part)} instead.")
     return part
 
 

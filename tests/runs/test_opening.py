@@ -7,18 +7,19 @@ import json
 import shutil
 import struct
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fuzzing import CASES, json_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from sklearn.datasets import load_digits
 
 import reparam
+from fuzzing import CASES, json_values
 from reparam.errors import ParameterError, ReparamWarning, RunError
 from reparam.estimator import keeping
 
@@ -74,7 +75,7 @@ TEXTS = {
     "null": ("null", "a JSON object is required"),
     "empty": ("", "is not JSON"),
     "bytes": ("\udcff", "cannot be read"),
-    "surrogate": ('{"format": 2, "version": "\\ud800"}', "'version'"),
+    "surrogate": ('{"format": 2, "version": "\\ud800"}', "no Unicode"),
 }
 
 
@@ -102,7 +103,7 @@ PARAMETERS = [
     ("posterior", 3), ("posterior", ["diagonal"]), ("posterior", "\ud800"), ("posterior", "low_rank:99"),
     ("activation", []), ("activation", {}), ("learning_rate", "0.1"), ("epochs", 10**30), ("random_state", "x"),
     ("random_state", -1), ("random_state", None), ("early_stopping", 1), ("optimizer", 5), ("beta", "1"),
-    ("likelihood", "categorical:1000000000"), ("prior", "vamp:1000000000"), ("average", 1), ("unknown", 1),
+    ("likelihood", "nowhere"), ("prior", "vamp:1000000000"), ("average", 1), ("unknown", 1),
 ]  # fmt: skip
 
 
@@ -172,21 +173,23 @@ def test_no_document_whatever_it_says_does_more_than_be_refused(tmp_path_factory
         content[at] ^= data.draw(st.integers(1, 255))
         (run / name).write_bytes(content[: data.draw(st.sampled_from([len(content), at]))])
     if data.draw(st.booleans()):
-        try:
+        with suppress(KeyError, TypeError, AttributeError, ValueError, OSError):
             resummed(run)
-        except (KeyError, TypeError, AttributeError, ValueError, OSError):
-            pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReparamWarning)
+        told = ""
         try:
             reparam.load(run)
         except (RunError, ParameterError) as error:
-            str(error).encode()
-            assert len(str(error)) < 3000
+            told = str(error)
+    told.encode()
+    assert len(told) < 3000
     shutil.rmtree(run)
 
 
 def _paths(document: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The way to every value of a document."""
-    steps = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    steps = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     return [path for step, value in steps for path in ((*before, step), *_paths(value, (*before, step)))]

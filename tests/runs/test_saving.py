@@ -111,7 +111,8 @@ def test_a_run_that_was_put_there_meanwhile_is_left_alone(tmp_path, meddling):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device (os error 28)")]
+    "error",
+    [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device (os error 28)")],
 )
 def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, monkeypatch, error):
     def full(*_, **__):

@@ -111,7 +111,8 @@ def _run(arguments: list[str]) -> int:
 
 def _is_told(error: Exception) -> bool:
     """Whether the error is about input: its own text suffices."""
-    return isinstance(error, ReparamError | OSError | MemoryError) or _is_usage(error) or _of_device(error) is not None
+    told = isinstance(error, ReparamError | OSError | MemoryError)
+    return told or _is_usage(error) or _of_device(error) is not None
 
 
 def _is_usage(error: Exception) -> bool:
@@ -127,6 +128,8 @@ def _text(error: Any) -> str:
         return "memory does not suffice. Use fewer rows, or a smaller batch size or model."
     if isinstance(error, ReparamError):
         return as_options(str(error))
+    if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
+        return f"standard output cannot be written: {error.strerror}."
     if isinstance(error, OSError):
         return str(error)
     return _of_device(error) or (
@@ -138,10 +141,20 @@ def _of_device(error: Exception) -> str | None:
     """What JAX says of a device that is not there, or of its memory, as a user needs it."""
     if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
         return "memory does not suffice. Use fewer rows, or a smaller batch size or model."
-    if isinstance(error, RuntimeError) and "nable to initialize backend" in str(error):
-        asked = os.environ.get("JAX_PLATFORMS", "")
+    asked = os.environ.get("JAX_PLATFORMS")
+    if asked and not isinstance(error, ReparamError | OSError) and not _has_device():
         return f"JAX finds no device for JAX_PLATFORMS={asked!r}. Unset it, or set it to 'cpu'."
     return None
+
+
+def _has_device() -> bool:
+    """Whether JAX starts; where it does not, it raises now this and now that."""
+    import jax
+
+    try:
+        return bool(jax.devices())
+    except Exception:
+        return False
 
 
 def _complain(text: str, *, as_json: bool = False) -> None:

@@ -14,7 +14,7 @@ def encode(
 
     Columns mean_0, … and std_0, … (in an .npy the means, then the standard deviations); with --draw z_0, …
     """
-    check_output(out)
+    check_output(out, data)
     from reparam.data import conform, write
     from reparam.estimator import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -33,10 +34,11 @@ Seed = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
+    typer.Option(max=10**7, help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
 ]
 Temperatures = Annotated[
-    int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
+    int,
+    typer.Option(min=0, max=10**6, metavar="TEMPERATURES", help="Annealed importance sampling; 0 leaves it out."),
 ]
 RENAMED = {"random_state": "seed", "n_samples": "count"}
 PYTHON_WORDS = {
@@ -105,20 +107,52 @@ def answer(document: Mapping[str, Any]) -> None:
     print(json.dumps(plain(document), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, *inputs: str) -> None:
     """Refuse a file that cannot be written, before anything is computed.
 
+    Args:
+        path: the file.
+        inputs: what is read, which is not to be replaced.
+
     Raises:
-        ParameterError: the ending is unknown.
-        DataError: the folder is missing.
+        ParameterError: the ending is unknown, or the file is one of the inputs.
+        DataError: the folder is missing, or nothing may be written there.
     """
     from reparam.data import WRITERS
-    from reparam.errors import DataError, ParameterError
+    from reparam.errors import ParameterError
 
     if path.suffix.lower() not in WRITERS:
         raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(WRITERS)}.")
-    if not path.expanduser().parent.is_dir():
-        raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
+    place = path.expanduser()
+    check_folder(place)
+    for data in inputs:
+        if any(same_file(place, Path(name).expanduser()) for name in (data, data.rpartition(":")[0])):
+            raise ParameterError(f"-o {path} is the file that is read: it would be replaced. Choose another name.")
+
+
+def check_folder(place: Path) -> None:
+    """Refuse a file whose folder is missing, or in which nothing may be written.
+
+    Raises:
+        DataError: so it is.
+    """
+    from reparam.errors import DataError
+
+    folder = place.parent
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {str(folder)!r} to write {place.name!r} in. Make it first.")
+    if place.is_dir():
+        raise DataError(f"{place} is a folder; a file name is required.")
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"nothing may be written in {str(folder)!r}. Choose another place.")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file that is there."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def picture_path(out: Path | None, default: Path) -> Path:
@@ -128,14 +162,13 @@ def picture_path(out: Path | None, default: Path) -> Path:
         ParameterError: the ending is not .png.
         DataError: the folder of ``out`` is missing.
     """
-    from reparam.errors import DataError, ParameterError
+    from reparam.errors import ParameterError
 
     if out is None:
         return default
     if out.suffix != ".png":
         raise ParameterError(f"-o must end in .png, for it is a picture. Got {str(out)!r}.")
-    if not out.expanduser().parent.is_dir():
-        raise DataError(f"there is no folder {str(out.parent)!r} to write {out.name!r} in. Make it first.")
+    check_folder(out.expanduser())
     return out.expanduser()
 
 

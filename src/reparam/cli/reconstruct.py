@@ -12,7 +12,7 @@ def reconstruct(
 
     Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x).
     """
-    check_output(out)
+    check_output(out, data)
     from reparam.data import conform, write_rows
     from reparam.estimator import load
 

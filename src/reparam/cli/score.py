@@ -12,7 +12,7 @@ def score(
 
     The K-sample bound on ln p(x), in nats: the rows with the lowest are the strangest.
     """
-    check_output(out)
+    check_output(out, data)
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.estimator import load

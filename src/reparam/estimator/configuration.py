@@ -20,13 +20,15 @@ from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
-from reparam.specification import build, positive_int, real_number, requirement
+from reparam.specification import MOST_INT, build, positive_int, real_number, requirement
 from reparam.starts import Start
 from reparam.starts.networks import begin_at
 from reparam.training import Recipe, Settings
 from reparam.training.binarization import BINARIZATIONS
 from reparam.training.pace import AVERAGES, SCHEDULES, Averaging, Optimizer, Schedule
 
+MOST = {"latent_dim": 65_536, "batch_size": 2**24, "bound_samples": 10**7, "hidden": 64, "width": 2**20}
+"""Beyond these a compiled program takes hours to build, or an array has more entries than its indices can count."""
 STARTS = ("random", "linear")
 STANDARDIZATIONS = ("auto", "none")
 PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
@@ -74,7 +76,7 @@ class Configuration:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before any data are read."""
         for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
-            positive_int(name, getattr(self, name), "VAE")
+            positive_int(name, getattr(self, name), "VAE", most=MOST.get(name, MOST_INT))
         real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
         if self.beta is not None:
             real_number("beta", self.beta, "VAE", least=0.0)
@@ -104,6 +106,8 @@ class Configuration:
     @property
     def seed(self) -> int:
         """The one seed of everything."""
+        if isinstance(self.random_state, bool) or not isinstance(self.random_state, Integral):
+            raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", self.random_state))
         return int(self.random_state)
 
     def key(self, purpose: str, seed: int | None = None) -> jax.Array:
@@ -173,7 +177,7 @@ def root_key(seed: int) -> jax.Array:
     Raises:
         ParameterError: the seed is negative.
     """
-    if seed < 0:
+    if not 0 <= seed < 2**256:
         raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", seed))
     key = jax.random.key(seed & 0xFFFFFFFF)
     while seed := seed >> 32:
@@ -184,8 +188,10 @@ def root_key(seed: int) -> jax.Array:
 def _check_widths(hidden: Any) -> None:
     if not isinstance(hidden, Sequence | np.ndarray) or isinstance(hidden, str):
         raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf)", hidden))
+    if len(hidden) > MOST["hidden"]:
+        raise ParameterError(requirement("hidden", "VAE", f"at most {MOST['hidden']} widths", hidden))
     for width in hidden:
-        positive_int("hidden", width, "VAE")
+        positive_int("hidden", width, "VAE", most=MOST["width"])
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, spl
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, linear_answer, standardization
+from reparam.estimator.memory import check_memory
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model, Statistics
@@ -78,6 +79,7 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
     if isinstance(likelihood, str):
         likelihood, reason = choose_likelihood(likelihood, summary, binarize=configuration.binarize)
     train, _ = split_rows(configuration, len(data.rows))
+    check_memory(configuration, data.schema.size, likelihood, len(train))
     mean, std = moments(data.rows[train])
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":

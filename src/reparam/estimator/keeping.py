@@ -22,9 +22,8 @@ from reparam.documents import STRICT, Name, Whole, checked
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
 from reparam.estimator.configuration import FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
-from reparam.model import Statistics
-from reparam.starts import Start
-from reparam.training import TrainState, initial_state
+from reparam.estimator.memory import skeleton
+from reparam.training import TrainState
 from reparam.training.tensors import compare_shapes, from_tensors, not_finite, to_tensors
 from reparam.version import __version__
 
@@ -119,13 +118,15 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     schema = Schema.from_json(data["schema"])
     configuration, likelihood = _configured(path, config, parts)
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
-    skeleton = _skeleton(configuration, schema, likelihood, shapes[1])
+    train, held_out = (shapes[1][q].shape[:1] if q in shapes[1] else () for q in ("local.raw", "held_out.raw"))
+    counts = {"rows": sum(train), "held_out_rows": sum(held_out)}  # these tensors alone know
+    expected = skeleton(configuration, schema.size, likelihood, **counts)
     places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
-    for tree, found, place in zip((skeleton.best_model, skeleton), shapes, places, strict=True):
+    for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):
         compare_shapes(tree, found, place)
     history = checkpoint.metrics(config)
-    model = from_tensors(skeleton.best_model, checkpoint.tensors(runs.MODEL, config), places[0])
-    state = from_tensors(skeleton, checkpoint.tensors(runs.STATE, config), places[1])
+    model = from_tensors(expected.best_model, checkpoint.tensors(runs.MODEL, config), places[0])
+    state = from_tensors(expected, checkpoint.tensors(runs.STATE, config), places[1])
     _check_position(state, history, path)
     _check_finite(model, places[0])
     state = eqx.tree_at(lambda s: s.best_model, state, model)
@@ -201,19 +202,3 @@ def _check_handed_over(path: str | Path, needed: tuple[str, ...], parts: Mapping
         )
     if superfluous:
         raise HandOverError(f"{path}: {', '.join(superfluous)} was saved by name and cannot be handed over.")
-
-
-def _skeleton(configuration: Configuration, schema: Schema, likelihood: Any, found: Mapping[str, Any]) -> TrainState:
-    """The state of a run as shapes alone; saved tensors alone know how many rows have a q of their own."""
-    train, held_out = (found[name].shape[0] if name in found else 0 for name in ("local.raw", "held_out.raw"))
-    size, latents = schema.size, configuration.latent_dim
-    wide, narrow, short = (jax.ShapeDtypeStruct(shape, float) for shape in ((size, latents), (size,), (latents,)))
-
-    def state(key: jax.Array, wide: jax.Array, narrow: jax.Array, short: jax.Array) -> TrainState:
-        data = Statistics(narrow, narrow, narrow[None])
-        linear = Start(narrow, wide, narrow, wide, short, short) if configuration.start == "linear" else None
-        model = configuration.model(data, key, likelihood, linear)
-        return initial_state(model, key, configuration.recipe(1), rows=train, held_out_rows=held_out)
-
-    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0), wide, narrow, short)
-    return shapes

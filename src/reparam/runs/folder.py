@@ -25,6 +25,7 @@ from safetensors.numpy import load_file, save_file
 from reparam.documents import checked, parsed
 from reparam.errors import RunError
 from reparam.runs.documents import Config, Line
+from reparam.specification import shown
 from reparam.storage import begun, sync
 
 CONFIG, DATA, MODEL, STATE, METRICS = (
@@ -82,7 +83,7 @@ class Checkpoint:
         document = _object(path)
         known = document.get("format")
         if isinstance(known, int) and known > 2:
-            raise RunError(f"{path}: format {known!r} is unknown: a newer version of reparam wrote it.")
+            raise RunError(f"{path}: format {shown(known)} is unknown: a newer version of reparam wrote it.")
         return checked(Config, document, str(path))
 
     def data(self) -> dict[str, Any]:

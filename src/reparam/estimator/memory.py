@@ -1,0 +1,93 @@
+"""What a model will need, from the shapes of its arrays alone, held against the memory that is there."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from reparam.errors import ParameterError
+from reparam.estimator.configuration import Configuration
+from reparam.model import Statistics
+from reparam.starts import Start
+from reparam.training import TrainState, initial_state
+
+KEPT_PER_ACTIVATION = 3  # a layer's values, their activations, and their gradient
+GIB = 2**30
+
+
+def skeleton(
+    configuration: Configuration, size: int, likelihood: Any, *, rows: int = 0, held_out_rows: int = 0
+) -> TrainState:
+    """The state of a training as shapes alone: nothing is drawn, and nothing allocated."""
+    latents = configuration.latent_dim
+    wide, narrow, short = (jax.ShapeDtypeStruct(shape, float) for shape in ((size, latents), (size,), (latents,)))
+
+    def state(key: jax.Array, wide: jax.Array, narrow: jax.Array, short: jax.Array) -> TrainState:
+        data = Statistics(narrow, narrow, narrow[None])
+        linear = Start(narrow, wide, narrow, wide, short, short) if configuration.start == "linear" else None
+        model = configuration.model(data, key, likelihood, linear)
+        return initial_state(model, key, configuration.recipe(1), rows=rows, held_out_rows=held_out_rows)
+
+    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0), wide, narrow, short)
+    return shapes
+
+
+def check_memory(configuration: Configuration, size: int, likelihood: Any, rows: int) -> None:
+    """Refuse a model whose training cannot fit, before anything of it is allocated.
+
+    Raises:
+        ParameterError: the estimate exceeds the memory that is free.
+    """
+    there = free_memory()
+    state = skeleton(configuration, size, likelihood, rows=rows)
+    weights = _bytes(state) + _bytes(state.model)  # and a gradient
+    objective = configuration.objective_part()
+    draws = getattr(objective, "draws", getattr(objective, "samples", 1))
+    raw = state.model.posterior.raw_size + draws * state.model.likelihood.raw_size
+    widths = size + (1 + draws) * sum(map(int, configuration.hidden)) + raw
+    batch = min(configuration.batch_size, max(rows, 1))
+    values = KEPT_PER_ACTIVATION * jnp.zeros(()).dtype.itemsize * batch * widths
+    if there is not None and weights + values > there:
+        needed, wanted, free = (f"{number / GIB:,.1f} GiB" for number in (weights, values, there))
+        raise ParameterError(
+            f"the model needs about {needed} for weights and their optimiser, and {wanted} for a batch of {batch:,}; "
+            f"{free} are free. Choose a smaller latent_dim, hidden, batch_size or number of draws."
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that a program may still take, or None where nobody says; of an accelerator its own."""
+    found = [limit for limit in (_of_device(), _of_system(), _of_container()) if limit is not None]
+    return min(found, default=None)
+
+
+def _bytes(tree: Any) -> int:
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.ShapeDtypeStruct)]
+    return sum(math.prod(array.shape) * getattr(array.dtype, "itemsize", 4) for array in arrays)
+
+
+def _of_device() -> int | None:
+    statistics = jax.devices()[0].memory_stats() or {}
+    limit = statistics.get("bytes_limit")
+    return None if limit is None else int(limit) - int(statistics.get("bytes_in_use", 0))
+
+
+def _of_system() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def _of_container() -> int | None:
+    try:
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text() for name in ("max", "current"))
+        return int(limit) - int(used)
+    except (OSError, ValueError):  # no limit is the word "max"
+        return None
