@@ -55,7 +55,7 @@ def test_an_optimizer_by_name_or_as_an_object_is_optaxs():
     one = task(rate=0.1)
     state = begun(one)
     everything = Recipe(ROWS)
-    moved, _ = train_epoch(
+    moved, _, _ = train_epoch(
         state,
         jnp.asarray(X),
         jax.random.key(1),

@@ -46,6 +46,7 @@ PYTHON_WORDS = {
     "early_stopping = False": "--validation-fraction 0",
     "early_stopping = True": "a --validation-fraction that is not 0",
     "(clip_norm)": "(--clip-norm)",
+    "on_nonfinite='skip'": "--on-nonfinite skip",
     "Fit anew (warm_start=False)": "Train without --resume",
     "fit anew (warm_start=False)": "train without --resume",
 }

@@ -27,6 +27,8 @@ MEANINGS = {
     "fixed": "zeros and ones drawn once of each grey value",
     "dynamic": "zeros and ones drawn anew at every visit",
     "threshold": "one above 1/2",
+    "stop": "training ends before a step that leads out of the finite numbers, and says what does",
+    "skip": "the step is left out and counted",
 }
 
 
@@ -56,7 +58,7 @@ def parts(
 
 def registries() -> dict[str, Mapping[str, Any]]:
     """By the setting that takes its names, every registry."""
-    from reparam.estimator.configuration import STANDARDIZATIONS, STARTS
+    from reparam.estimator.configuration import ON_NONFINITE, STANDARDIZATIONS, STARTS
     from reparam.inference import INFERENCE
     from reparam.networks import ACTIVATIONS
     from reparam.objectives import ESTIMATORS, OBJECTIVES
@@ -81,6 +83,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "start": {name: MEANINGS.get(name, "") for name in STARTS},
         "standardize": {name: MEANINGS.get(name, "") for name in STANDARDIZATIONS},
         "binarize": {name: MEANINGS.get(name, "") for name in BINARIZATIONS},
+        "on_nonfinite": {name: MEANINGS[name] for name in ON_NONFINITE},
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
         "average": AVERAGES,

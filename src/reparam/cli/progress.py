@@ -58,6 +58,7 @@ def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> d
         "KL": f"{training.kl:.2f}",
         **({} if training.active_units is None else {"active units": str(training.active_units)}),
         **({"without density": str(training.without_density)} if training.without_density else {}),
+        **({"skipped": f"{training.skipped} steps"} if training.skipped else {}),
         "examples/s": "…" if first else f"{rows / record.seconds:,.0f}",
         "left": "…" if first else clock((epochs - record.epoch) * record.seconds),
     }

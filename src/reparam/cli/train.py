@@ -90,6 +90,9 @@ def train(
     ] = None,
     clip_norm: Annotated[float | None, setting("What longer gradients are shortened to; 0 leaves them.", "0.0")] = None,
     average: Annotated[str | None, setting("Of the weights: none, ema:0.999, last:10 (epochs).", "none")] = None,
+    on_nonfinite: Annotated[
+        str | None, setting("A step out of the finite numbers: stop before it, or skip and count it.", "stop")
+    ] = None,
     validation_fraction: Annotated[
         float | None, setting("Of the rows held out, to stop early by; 0 trains on every row.", "0.1")
     ] = None,

@@ -16,7 +16,7 @@ from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source
 from reparam.data import Dataset
 from reparam.ending import ending_in_order
-from reparam.errors import ParameterError
+from reparam.errors import ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
 from reparam.runs import Place, check_room, reserve
 
@@ -79,7 +79,11 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
         _introduce(job, *counts)
     keeper = Keeper(job.place, job.source.to_json(job.dataset), every, job.fitted)
     with ending_in_order(keeper.save) as signals:
-        stopped = _train(job, keeper, progress(epochs, counts[0], log_every, quiet=quiet), signals)
+        try:
+            stopped = _train(job, keeper, progress(epochs, counts[0], log_every, quiet=quiet), signals)
+        except TrainingError:
+            keeper.save()  # the weights of the last whole epoch, which are finite
+            raise
         if not keeper.newest.history:
             raise KeyboardInterrupt
         keeper.save()

@@ -31,6 +31,7 @@ MOST = {"latent_dim": 65_536, "batch_size": 2**24, "bound_samples": 10**7, "hidd
 """Beyond these a compiled program takes hours to build, or an array has more entries than its indices can count."""
 STARTS = ("random", "linear")
 STANDARDIZATIONS = ("auto", "none")
+ON_NONFINITE = ("stop", "skip")
 PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
 """What noise is drawn for: no two results share any. Appended to, never reordered: runs that are kept rely on it."""
 
@@ -67,6 +68,7 @@ class Configuration:
     schedule: str | Schedule = "constant"
     clip_norm: float = 0.0
     average: str | Averaging = "none"
+    on_nonfinite: str = "stop"
     early_stopping: bool = False
     validation_fraction: float = 0.1
     patience: int = 10
@@ -82,7 +84,8 @@ class Configuration:
             real_number("beta", self.beta, "VAE", least=0.0)
         if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
             raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
-        for name, known in (("start", STARTS), ("standardize", STANDARDIZATIONS), ("binarize", BINARIZATIONS)):
+        choices = {"start": STARTS, "standardize": STANDARDIZATIONS, "binarize": BINARIZATIONS}
+        for name, known in {**choices, "on_nonfinite": ON_NONFINITE}.items():
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
@@ -139,6 +142,7 @@ class Configuration:
             schedule=build("schedule", SCHEDULES, self.schedule),
             averaging=build("average", AVERAGES, self.average),
             redraw=self.binarize == "dynamic",
+            skip=self.on_nonfinite == "skip",
         )
 
     def settings(self) -> Settings:

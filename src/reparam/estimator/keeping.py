@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 TRIES = 5
-BEFORE: dict[str, Any] = {}
+BEFORE: dict[str, Any] = {"on_nonfinite": "stop"}
 """What settings that came later than a format were before there was a word for them: runs of then open for ever."""
 
 
@@ -49,8 +49,9 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
     """A fitted model as the documents and tensors of a run folder; ``source`` says where the rows came from.
 
     Raises:
-        RunError: a name cannot be written as UTF-8.
+        RunError: a name cannot be written as UTF-8, or a weight is no number.
     """
+    _check_finite(fitted.model, "the weights are not written")
     config = {
         "format": runs.FORMAT,
         "version": __version__,

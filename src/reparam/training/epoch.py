@@ -29,6 +29,7 @@ class Position(NamedTuple):
     moments: Any
     average: Any  # None where nothing is averaged
     local: Local | None
+    stopped: Array  # () whether a step before left the finite numbers, and was not taken
 
 
 @eqx.filter_jit
@@ -42,14 +43,16 @@ def train_epoch(
     objective: Objective,
     schema: Schema,
     recipe: Recipe,
-) -> tuple[TrainState, Sums]:
+) -> tuple[TrainState, Sums, Array]:
     """Visit every row once, in an order drawn from ``key``, one step of the optimiser per batch.
+
+    A step that would leave the finite numbers is not taken, and none after it unless such steps are skipped; which
+    steps were taken is the third that is returned, (batches,).
 
     Rows stay on the device as they are stored and become the model's values batch by batch. The last batch is filled
     up with rows of weight zero, so that one shape is compiled.
     """
-    order_key, noise_key = jax.random.split(key)
-    batches, weights = padded_batches(random_order(order_key, rows.shape[0]), recipe.batch_size)
+    batches, weights, keys = visits(key, rows.shape[0], recipe.batch_size)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
     visit, transformation = recipe.visit, recipe.optimizer.transformation
 
@@ -60,7 +63,7 @@ def train_epoch(
         sums = batch_sums(terms, q, model.prior_distribution(), batch.weight)
         return -(batch.weight @ terms.surrogate) / sums.rows, sums
 
-    def step(at: Position, this: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Position, Sums]:
+    def step(at: Position, this: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Position, tuple[Sums, Array]]:
         indices, weight, number, key = this
         clock = Clock(number, len(batches), total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
@@ -73,14 +76,19 @@ def train_epoch(
         rate = learning_rate * recipe.schedule.factor(clock)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
         average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(clock))
-        return Position(trained, moments, average, local), sums
+        taken = is_finite((sums.bound, trained, moments)) & ~at.stopped
+        new, old = (trained, moments, average), (at.trained, at.moments, at.average)
+        kept = jax.tree.map(lambda one, other: jnp.where(taken, one, other), new, old)
+        sums = jax.tree.map(lambda one: jnp.where(taken, one, 0.0), sums)
+        stopped = at.stopped | (~taken & (not recipe.skip))
+        return Position(kept[0], kept[1], kept[2], local, stopped), (sums, taken)
 
     numbers = state.epoch * len(batches) + jnp.arange(len(batches))
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
-    start = Position(trained, state.moments, average, state.local)
-    end, sums = jax.lax.scan(step, start, (batches, weights, numbers, jax.random.split(noise_key, len(batches))))
+    start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
+    end, (sums, taken) = jax.lax.scan(step, start, (batches, weights, numbers, keys))
     models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
-    return _with(state, models[0], end.moments, models[1], end.local), sums
+    return _with(state, models[0], end.moments, models[1], end.local), sums, taken
 
 
 @eqx.filter_jit
@@ -130,11 +138,17 @@ def calibrate(
     return calibrated
 
 
-@eqx.filter_jit
-def is_finite(model: Model) -> Array:
-    """Whether every weight is a finite number."""
-    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+def is_finite(tree: Any) -> Array:
+    """Whether every number of a PyTree is finite."""
+    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def visits(key: PRNGKeyArray, count: int, batch_size: int) -> tuple[Array, Array, PRNGKeyArray]:
+    """What an epoch visits, drawn from its key: row numbers and weights of each batch, (batches, B), and its key."""
+    order_key, noise_key = jax.random.split(key)
+    batches, weights = padded_batches(random_order(order_key, count), batch_size)
+    return batches, weights, jax.random.split(noise_key, len(batches))
 
 
 def random_order(key: PRNGKeyArray, count: int) -> Array:

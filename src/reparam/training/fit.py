@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from reparam.data import Schema
 from reparam.errors import TrainingError
 from reparam.model import Model
 from reparam.objectives import Objective
-from reparam.training.epoch import calibrate, evaluate_epoch, is_finite, train_epoch
+from reparam.training.epoch import calibrate, evaluate_epoch, train_epoch
+from reparam.training.faults import fault
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.recipe import Recipe, Settings
 from reparam.training.state import TrainState, advance, epoch_keys, validation_key
@@ -107,17 +109,23 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     total_steps = jnp.asarray(task.settings.epochs * task.steps_per_epoch)
     rate = jnp.asarray(task.settings.learning_rate, float)
     stored, schema = task.rows
-    after, sums = train_epoch(
+    after, sums, taken = train_epoch(
         state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe
     )
-    metrics = reduce_sums(sums).in_units(schema.log_volume)
-    whole = bool(is_finite(after.model))
-    if not (math.isfinite(metrics.bound) and whole):
+    missed = np.flatnonzero(~np.asarray(taken))
+    if len(missed) and (not task.recipe.skip or len(missed) == len(taken)):
+        told = fault(after, task.rows, key, int(missed[0]), objective=task.objective, recipe=task.recipe)
         raise TrainingError(
-            f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}"
-            f"{'' if whole else ' and a weight is not finite'}. Lower the learning rate (now "
-            f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far "
-            "beyond ±10 train badly."
+            f"training diverged in epoch {int(state.epoch) + 1}, step {missed[0] + 1} of {len(taken)}: {told}. Lower "
+            f"the learning rate (now {task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the "
+            "data: values far beyond ±10 train badly. on_nonfinite='skip' leaves such steps out."
+        )
+    metrics = replace(reduce_sums(sums).in_units(schema.log_volume), skipped=len(missed))
+    if not math.isfinite(metrics.bound):
+        raise TrainingError(
+            f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}, for "
+            f"{metrics.without_density} rows have no density. Lower the learning rate (now "
+            f"{task.settings.learning_rate:g}), or choose another posterior."
         )
     return after, metrics
 

@@ -22,6 +22,7 @@ class Recipe:
         schedule: what the learning rate is multiplied by.
         averaging: of the weights.
         redraw: draw zeros and ones of grey values at every visit.
+        skip: leave out steps that would leave the finite numbers, instead of stopping at the first.
     """
 
     batch_size: int = 128
@@ -30,6 +31,7 @@ class Recipe:
     schedule: Schedule = CONSTANT
     averaging: Averaging = NEWEST
     redraw: bool = False
+    skip: bool = False
 
     @property
     def visit(self) -> Visit:

@@ -1,0 +1,78 @@
+"""What of a step left the finite numbers: its term, rows and column, or its layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+
+from reparam.data import Schema
+from reparam.objectives import Objective
+from reparam.training.epoch import visits
+from reparam.training.recipe import Recipe
+from reparam.training.state import TrainState
+from reparam.training.tensors import not_finite
+from reparam.training.visits import Batch
+
+ROWS_SHOWN = 5
+
+
+def fault(
+    state: TrainState,
+    rows: tuple[Array, Schema],
+    key: PRNGKeyArray,
+    step: int,
+    *,
+    objective: Objective,
+    recipe: Recipe,
+) -> str:
+    """Take the step that was not taken again, with the weights before it, and tell what is not finite.
+
+    Args:
+        state: with the weights before the step.
+        rows: training rows as they are stored, (N, P), and their schema.
+        key: the epoch's.
+        step: its number in the epoch, from 0.
+        objective: what is maximised.
+        recipe: how.
+    """
+    stored, schema = rows
+    batches, weights, keys = visits(key, len(stored), recipe.batch_size)
+    _, _, noise = jax.random.split(keys[step], 3)
+    batch = Batch(batches[step], schema.apply(stored[batches[step]]), weights[step])
+    trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
+    now = objective.at(state.epoch * len(batches) + step, len(batches))
+
+    def loss(trained: Any) -> tuple[Array, Any]:
+        model = eqx.combine(trained, fixed)
+        q = model.posterior.distribution(recipe.visit.raw(model, state.local, batch, noise))
+        terms = now(model, batch.x, noise, q=q, weight=batch.weight)
+        return -(batch.weight @ terms.surrogate), terms
+
+    gradient, terms = jax.grad(loss, has_aux=True)(trained)
+    seen = np.asarray(batch.weight) > 0
+    numbers, values = np.asarray(batch.indices)[seen], np.asarray(batch.x)[seen]
+    for name in ("reconstruction", "kl", "bound", "surrogate"):
+        wrong = ~np.isfinite(np.asarray(getattr(terms, name)))[seen]
+        if wrong.any():
+            return f"the {name} of {_rows(numbers[wrong])} is not finite{_column(values[wrong], schema)}"
+    layer = not_finite(gradient)
+    if layer is not None:
+        return f"the gradient of {layer} is not finite{_column(values, schema)}"
+    return f"a weight is not finite after the step{_column(values, schema)}"
+
+
+def _rows(numbers: NDArray[Any]) -> str:
+    shown = ", ".join(map(str, numbers[:ROWS_SHOWN])) + (", …" if len(numbers) > ROWS_SHOWN else "")
+    return f"training row {shown}" if len(numbers) == 1 else f"{len(numbers):,} training rows ({shown})"
+
+
+def _column(values: NDArray[Any], schema: Schema) -> str:
+    """Where the largest value of these rows stands, as the model sees it."""
+    row, column = np.unravel_index(np.argmax(np.abs(values)), values.shape)
+    name = f"column {column}" if schema.columns is None else f"column {schema.columns[int(column)]!r}"
+    return f"; the largest value there is {values[row, column]:.3g}, in {name}"
