@@ -269,7 +269,7 @@ def test_a_linear_start_is_the_closed_form_in_the_datas_own_units(factor, shift)
 )
 def test_a_linear_start_is_kept_and_opened_again(likelihood, rows, tmp_path):
     vae = small(start="linear", likelihood=likelihood, epochs=2).fit(rows)
-    random = small(likelihood=likelihood, epochs=2).fit(rows)
+    random = small(start="random", likelihood=likelihood, epochs=2).fit(rows)
     assert vae.history_[0]["bound"] > random.history_[0]["bound"] + 1.0
     loaded = reparam.load(vae.save(tmp_path / "run"))
     assert np.array_equal(loaded.transform(rows), vae.transform(rows))
@@ -339,7 +339,11 @@ def test_grey_values_are_binarised(binarize):
 
 
 def test_auto_looks_at_the_data_and_says_why():
-    for data, likelihood in ((X, "gaussian"), (X > 0.5, "bernoulli"), (DIGITS[:100].astype(int), "negative_binomial")):
+    for data, likelihood in (
+        (X, "gaussian:per_dimension"),
+        (X > 0.5, "bernoulli"),
+        (DIGITS[:100].astype(int), "negative_binomial"),
+    ):
         vae = small(epochs=1).fit(data)
         assert vae.likelihood_ == likelihood
         assert len(vae.likelihood_reason_) > 10
@@ -349,14 +353,14 @@ def test_pixels_come_back_as_pixels():
     pixels = np.round(X * 255).astype(np.uint8)
     vae = small(epochs=20).fit(pixels)
     assert vae.schema_.units == "x/255"
-    assert 30 < vae.reconstruct(pixels).max() < 300
+    assert abs(vae.reconstruct(pixels).mean() - pixels.mean()) < 5
 
 
 def test_densities_count_the_constants():
     """A Gaussian of one column that the model cannot explain away: at best the entropy of the data themselves."""
     rng = np.random.default_rng(0)
     noise = rng.normal(3.0, 2.0, size=(4000, 1))
-    vae = small(latent_dim=1, hidden=(), epochs=60, learning_rate=0.01, batch_size=500).fit(noise)
+    vae = small(latent_dim=1, hidden=(), epochs=60, learning_rate=0.01, batch_size=500, start="random").fit(noise)
     expected = -0.5 * np.log(2 * np.pi * np.e * noise.var())
     assert abs(vae.score(noise) - expected) < 0.02
 
@@ -464,5 +468,5 @@ def test_damaged_runs_are_refused_by_name(fitted, tmp_path):
 def test_a_run_of_another_shape_is_refused(fitted, tmp_path):
     one, other = fitted.save(tmp_path / "one"), small(latent_dim=2).fit(X).save(tmp_path / "other")
     (one / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
-    with pytest.raises(RunError, match="tensor 'encoder.layers.1.weight' must have shape"):
+    with pytest.raises(RunError, match="tensor 'encoder.linear.weight' must have shape"):
         reparam.load(one)

@@ -3,8 +3,7 @@ r"""The model: p(x, z) = p(x|z) p(z), and the encoder's q(z|x)."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -52,8 +51,7 @@ class Model(eqx.Module):
         return self.prior.distribution(self.encode)
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """What a fresh model takes from the data, as the model sees them.
 
     Args:

@@ -29,7 +29,7 @@ def decode(run: RunPath, codes: Codes, *, out: Output, as_json: Json = False) ->
     from reparam.estimator import load
 
     vae = load(run)
-    rows = vae.inverse_transform(_latents(_read(codes), vae.latent_dim))
+    rows = vae.inverse_transform(_latents(_read(codes), vae.fitted_.configuration.latents))
     write_rows(out, rows, vae.schema_)
     tell_written(out, f"{len(rows):,} decoded rows", {"rows": len(rows)}, as_json=as_json)
 

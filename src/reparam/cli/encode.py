@@ -25,5 +25,5 @@ def encode(
     else:
         codes = dict(zip(("mean", "std"), vae.posterior_moments(dataset, report=report), strict=True))
     write(out, codes)
-    document = {"rows": len(dataset.rows), "latent_dim": vae.latent_dim, "arrays": list(codes)}
+    document = {"rows": len(dataset.rows), "latent_dim": vae.fitted_.configuration.latents, "arrays": list(codes)}
     tell_written(out, f"{len(dataset.rows):,} codes ({' and '.join(codes)})", document, as_json=as_json)

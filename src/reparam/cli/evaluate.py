@@ -68,7 +68,7 @@ def evaluate(
         answer({"run": str(run), "data": shown, **found.to_json(), **further})
         return
     typer.echo(f"{shown}; nats per datum, densities of {found.units}")
-    lines = [*_told(found, vae.latent_dim), *(() if annealed is None else _told_annealed(annealed))]
+    lines = [*_told(found, vae.fitted_.configuration.latents), *(() if annealed is None else _told_annealed(annealed))]
     typer.echo("\n".join(f"  {name:22} {value:>10}  {remark}".rstrip() for name, value, remark in lines))
     if picture is not None:
         typer.echo(picture)

@@ -34,6 +34,8 @@ PRIOR_DRAWS = 20_000
 def draw_run(vae: VAE, data: str | None, labels: str | None) -> dict[str, Figure]:
     """Every picture of a run, by name; without the run's own data those that need them are left out, with a warning."""
     figures = {"training": plots.training_curves(vae.history_, title=f"Training on {vae.schema_.name}")}
+    if vae.latent_path_:
+        figures["latent_dim"] = plots.latent_path(vae.latent_path_, title=f"How many latents for {vae.schema_.name}?")
     if is_image(vae.schema_.event_shape):
         figures |= _from_the_model(vae)
     try:
@@ -88,7 +90,7 @@ def _from_the_model(vae: VAE) -> dict[str, Figure]:
     shape, limits = vae.schema_.event_shape, grey_limits(vae.schema_)
     samples = vae.sample(SAMPLES).reshape(SAMPLES, *shape)
     figures = {"samples": plots.image_grid(samples, title="Samples from the model: means of p(x|z)", limits=limits)}
-    if vae.latent_dim == 2:
+    if vae.fitted_.configuration.latents == 2:
         x, y = prior_quantiles(vae, GRID)
         images = vae.inverse_transform(plane(x, y)).reshape(-1, *shape)
         title = "What the latent plane decodes to, at the prior's quantiles"
@@ -139,7 +141,11 @@ def _latents(vae: VAE, dataset: Dataset) -> Figure:
     means, _ = vae.posterior_moments(chosen)
     order = np.argsort(-np.var(means, axis=0), kind="stable")[:2]
     shown = np.sort(order)
-    which = "" if vae.latent_dim <= 2 else f", the 2 most active of {vae.latent_dim} latents"
+    which = (
+        ""
+        if vae.fitted_.configuration.latents <= 2
+        else f", the 2 most active of {vae.fitted_.configuration.latents} latents"
+    )
     title = f"Posterior means of {len(means):,} rows of {vae.schema_.name}{which}"
     return plots.latent_space(means[:, shown], chosen.labels, names=[f"latent {index}" for index in shown], title=title)
 

@@ -23,7 +23,7 @@ def progress(epochs: int, rows: int, log_every: int | None = None, *, quiet: boo
 
     Args:
         epochs: how many are done at most.
-        rows: training rows, visited once an epoch.
+        rows: training rows that an epoch visits, each as often as it does.
         log_every: a plain line for every so many epochs; by default ten lines, and a table on a terminal.
         quiet: show nothing.
     """

@@ -10,7 +10,11 @@ from types import NoneType
 from typing import Any, get_args
 
 from reparam.errors import ParameterError, UnknownNameError
+from reparam.specification import requirement
 from reparam.storage import whole_file
+
+AUTO = "auto"
+MAY_BE_AUTO = ("latent_dim", "epochs")
 
 
 def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def write_config(path: Path, settings: Mapping[str, Any]) -> None:
 def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
     allowed = (*kinds, int) if float in kinds else tuple(kinds)
-    if name == "hidden" and isinstance(value, list):
+    if (name == "hidden" and isinstance(value, list)) or (name in MAY_BE_AUTO and type(value) is int):
         return
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         required = " or ".join(kind.__name__ for kind in kinds)
@@ -66,6 +70,9 @@ def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: _canonical(value) if isinstance(value, str) else value for name, value in settings.items()}
     if "hidden" in given:
         given["hidden"] = widths(settings["hidden"])
+    for name in MAY_BE_AUTO:
+        if isinstance(given.get(name), str):
+            given[name] = whole_or_auto(name, given[name])
     if "seed" in given:
         given["random_state"] = given.pop("seed")
     if "validation_fraction" in given:
@@ -73,6 +80,23 @@ def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
         if not given["early_stopping"]:
             del given["validation_fraction"]
     return given
+
+
+def whole_or_auto(name: str, value: str) -> int | str:
+    """A count, or ``auto``, which leaves it to the data.
+
+    Raises:
+        ParameterError: it is neither.
+
+    >>> whole_or_auto("latent_dim", "8"), whole_or_auto("epochs", "auto")
+    (8, 'auto')
+    """
+    if value == AUTO:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise ParameterError(requirement(name, "VAE", "an int in [1, inf), or auto", value)) from None
 
 
 def widths(hidden: str | list[int]) -> tuple[int, ...]:

@@ -50,7 +50,9 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors alone.")] = False,
     as_json: Json = False,
     labels: Labels = None,
-    latent_dim: Annotated[int | None, setting("K, the number of latents.", "2")] = None,
+    latent_dim: Annotated[
+        str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
+    ] = None,
     posterior: Annotated[str | None, setting("Family of q(z|x): diagonal, full, …", "diagonal")] = None,
     scale: Annotated[
         str | None, setting("Coordinates of σ: log-variance, log-std, softplus, …", "log_variance")
@@ -67,12 +69,12 @@ def train(
     warmup: Annotated[str | None, setting("Of that weight: none, linear:10, cyclic:10, …", "none")] = None,
     inference: Annotated[str | None, setting("How q is found.", "amortized")] = None,
     hidden: Annotated[
-        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "400")
+        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "64,64")
     ] = None,
-    activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "relu")] = None,
+    activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
     start: Annotated[
         str | None,
-        setting("Where weights begin: random, or linear, at the answer of PCA or factor analysis.", "random"),
+        setting("Where weights begin: linear, at the answer of PCA or factor analysis; random; auto.", "auto"),
     ] = None,
     standardize: Annotated[
         str | None,
@@ -81,14 +83,20 @@ def train(
     binarize: Annotated[
         str | None, setting("Grey values in [0, 1] as zeros and ones: none, fixed, dynamic, threshold.", "none")
     ] = None,
-    epochs: Annotated[int | None, setting("Passes over the data, at most.", "50")] = None,
+    epochs: Annotated[
+        str | None,
+        setting("Passes over the data; auto stops when rows left out gain no more.", "auto", metavar="INTEGER|auto"),
+    ] = None,
     batch_size: Annotated[int | None, setting("Rows per step.", "128")] = None,
-    learning_rate: Annotated[float | None, setting("Step size of the optimiser.", "0.001")] = None,
+    learning_rate: Annotated[float | None, setting("Step size of the optimiser.", "0.003")] = None,
     optimizer: Annotated[str | None, setting("adam, adam:1e-4 (its ε), adamw:0.01, sgd:0.9, …", "adam")] = None,
     schedule: Annotated[
-        str | None, setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant")
+        str | None,
+        setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant:50"),
     ] = None,
-    clip_norm: Annotated[float | None, setting("What longer gradients are shortened to; 0 leaves them.", "0.0")] = None,
+    clip_norm: Annotated[
+        float | None, setting("What longer gradients are shortened to; 0 leaves them.", "10.0")
+    ] = None,
     average: Annotated[str | None, setting("Of the weights: none, ema:0.999, last:10 (epochs).", "none")] = None,
     on_nonfinite: Annotated[
         str | None, setting("A step out of the finite numbers: stop before it, or skip and count it.", "stop")

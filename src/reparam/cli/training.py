@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +17,10 @@ from reparam.data import Dataset
 from reparam.ending import ending_in_order
 from reparam.errors import ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
+from reparam.estimator.latents import choose_latents
 from reparam.runs import Place, check_room, reserve
+
+NOT_MEANS = ("epoch", "validation", "kept")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ def begin(
     with reserve(path, overwrite=overwrite) as place:
         source = Source(data, **reading)
         dataset = source.load()
-        yield Job(fitting.begin(configuration, dataset), dataset, source, place)
+        configuration, trials = choose_latents(configuration, dataset, tell)
+        path_of_latents = tuple(trial.to_json() for trial in trials)
+        yield Job(replace(fitting.begin(configuration, dataset), latent_path=path_of_latents), dataset, source, place)
 
 
 @contextmanager
@@ -71,16 +75,18 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
     Raises:
         KeyboardInterrupt: training was broken into before its first epoch was done; nothing is written.
     """
-    begun, epochs = time.monotonic(), job.fitted.configuration.epochs
+    configuration = job.fitted.configuration
+    begun, epochs = time.monotonic(), configuration.most_epochs
     check_room(job.place, keeping.size_of(job.fitted))
-    train, held_out = fitting.split_rows(job.fitted.configuration, len(job.dataset.rows))
+    train, held_out = fitting.split_rows(configuration, len(job.dataset.rows))
     counts = len(train), 0 if held_out is None else len(held_out)
     if not quiet:
         _introduce(job, *counts)
     keeper = Keeper(job.place, job.source.to_json(job.dataset), every, job.fitted)
+    shown = progress(epochs, counts[0] * configuration.recipe(counts[0]).passes, log_every, quiet=quiet)
     with ending_in_order(keeper.save) as signals:
         try:
-            stopped = _train(job, keeper, progress(epochs, counts[0], log_every, quiet=quiet), signals)
+            stopped = _train(job, keeper, shown, signals)
         except TrainingError:
             keeper.save()  # the weights of the last whole epoch, which are finite
             raise
@@ -104,7 +110,7 @@ def _train(job: Job, keeper: Keeper, shown: AbstractContextManager[Show], signal
             if signals:
                 return "interrupted"
     newest = keeper.newest
-    return "epochs" if int(newest.state.epoch) >= newest.configuration.epochs else "early"
+    return "epochs" if int(newest.state.epoch) >= newest.configuration.most_epochs else "early"
 
 
 def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
@@ -115,6 +121,10 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")
+    for trial in fitted.latent_path:
+        if trial["chosen"]:
+            told = f"{trial['behind']:.3f} ± {trial['standard_error']:.3f} nats behind the best that was tried"
+            tell(f"latents: {trial['latent_dim']}, the fewest within one standard error ({told})")
     if fitted.history:
         tell(f"resuming {job.place.shown} after epoch {len(fitted.history)}")
 
@@ -130,21 +140,21 @@ def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: s
         "validation_rows": counts[1],
         "likelihood": fitted.likelihood,
         "likelihood_reason": fitted.likelihood_reason,
+        "start": fitted.start,
+        "latent_dim": fitted.configuration.latents,
+        "latent_path": list(fitted.latent_path),
         "epochs": len(fitted.history),
-        "best_epoch": best["epoch"],
+        "best_epoch": 0 if best is None else best["epoch"],
         "stopped": stopped,
         "seconds": round(seconds, 3),
-        "training": {name: value for name, value in best.items() if name not in ("epoch", "validation")},
-        "validation": best["validation"],
+        "training": None if best is None else {name: best[name] for name in best if name not in NOT_MEANS},
+        "validation": {"bound": float(fitted.state.best_bound)} if best is None else best["validation"],
     }
 
 
-def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The epoch whose weights are kept: the best on held-out rows, or the newest where none are held out."""
-    if history[-1]["validation"] is None:
-        return history[-1]
-    bounds = [line["validation"]["bound"] for line in history]
-    return history[max(range(len(bounds)), key=lambda epoch: -math.inf if bounds[epoch] is None else bounds[epoch])]
+def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The epoch whose weights are kept; None where no epoch gained on where training began."""
+    return next((line for line in reversed(history) if line["kept"]), None)
 
 
 def _outcome(document: Mapping[str, Any], epochs: int) -> str:
@@ -153,10 +163,11 @@ def _outcome(document: Mapping[str, Any], epochs: int) -> str:
     at = f"after epoch {done} of {epochs}"
     ends = {
         "epochs": f"trained {done} epochs",
-        "early": f"stopped early {at}: the held-out bound rose no more",
+        "early": f"stopped early {at}: the bound on rows left out rose no more",
         "interrupted": f"interrupted {at}; what is trained is kept, and --resume continues it",
     }
     measured = document["validation"] or document["training"]
     where = "on held-out rows" if document["validation"] else "in training"
-    kept = f"kept the weights of epoch {best}, bound {measured['bound']:.2f} nats per datum {where}"
+    weights = f"the weights of epoch {best}" if best else "what training began at, on which no epoch gained"
+    kept = f"kept {weights}, bound {measured['bound']:.2f} nats per datum {where}"
     return f"{ends[document['stopped']]}; {kept}: {document['run']}"

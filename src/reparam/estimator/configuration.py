@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from reparam.errors import ParameterError, UnknownNameError
-from reparam.inference import INFERENCE, Inference
+from reparam.inference import INFERENCE, Inference, MeanField
 from reparam.model import Model, Network, Statistics, assemble
 from reparam.objectives import Objective, build_objective
 from reparam.probability.likelihoods import Likelihood
-from reparam.probability.posteriors import Posterior
+from reparam.probability.posteriors import POSTERIORS, Flow, Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
 from reparam.specification import MOST_INT, build, positive_int, real_number, requirement
@@ -25,11 +25,16 @@ from reparam.starts import Start
 from reparam.starts.networks import begin_at
 from reparam.training import Recipe, Settings
 from reparam.training.binarization import BINARIZATIONS
+from reparam.training.folds import Folds, folds
 from reparam.training.pace import AVERAGES, SCHEDULES, Averaging, Optimizer, Schedule
 
 MOST = {"latent_dim": 65_536, "batch_size": 2**24, "bound_samples": 10**7, "hidden": 64, "width": 2**20}
 """Beyond these a compiled program takes hours to build, or an array has more entries than its indices can count."""
-STARTS = ("random", "linear")
+STARTS = ("auto", "linear", "random")
+AUTO = "auto"
+STEPS_PER_EPOCH = 50
+MOST_EPOCHS = 60
+MAY_BE_AUTO = ("latent_dim", "epochs")
 STANDARDIZATIONS = ("auto", "none")
 ON_NONFINITE = ("stop", "skip")
 PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
@@ -44,7 +49,7 @@ class Configuration:
         ParameterError: a setting lies outside its domain, or two disagree.
     """
 
-    latent_dim: int = 2
+    latent_dim: int | str = 2
     posterior: str | Posterior = "diagonal"
     scale: str | Scale = "log_variance"
     prior: str | Prior = "standard_normal"
@@ -54,19 +59,19 @@ class Configuration:
     beta: float | None = None
     warmup: str = "none"
     inference: str | Inference = "amortized"
-    hidden: Sequence[int] = (400,)
-    activation: str = "relu"
+    hidden: Sequence[int] = (64, 64)
+    activation: str = "gelu"
     encoder: Network | None = None
     decoder: Network | None = None
-    start: str = "random"
+    start: str = "auto"
     standardize: str = "auto"
     binarize: str = "none"
-    epochs: int = 50
+    epochs: int | str = "auto"
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     optimizer: Any = "adam"
-    schedule: str | Schedule = "constant"
-    clip_norm: float = 0.0
+    schedule: str | Schedule = "constant:50"
+    clip_norm: float = 10.0
     average: str | Averaging = "none"
     on_nonfinite: str = "stop"
     early_stopping: bool = False
@@ -78,7 +83,8 @@ class Configuration:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before any data are read."""
         for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
-            positive_int(name, getattr(self, name), "VAE", most=MOST.get(name, MOST_INT))
+            if not (name in MAY_BE_AUTO and getattr(self, name) == AUTO):
+                positive_int(name, getattr(self, name), "VAE", most=MOST.get(name, MOST_INT))
         real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
         if self.beta is not None:
             real_number("beta", self.beta, "VAE", least=0.0)
@@ -101,8 +107,8 @@ class Configuration:
         data = Statistics(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2)))
 
         def model(key: jax.Array) -> Model:
-            chosen = {name: getattr(self, name) for name in ("latent_dim", "posterior", "scale", "prior", "activation")}
-            return self.inference_part().prepare(assemble(data, key, **chosen, likelihood=likelihood, hidden=()))
+            parts = {**self.parts(likelihood), "hidden": (), "encoder": None, "decoder": None}
+            return self.inference_part().prepare(assemble(data, key, **parts))
 
         eqx.filter_eval_shape(model, jax.random.key(0))
 
@@ -133,10 +139,36 @@ class Configuration:
         part: Inference = build("inference", INFERENCE, self.inference)
         return part
 
+    @property
+    def latents(self) -> int:
+        """K; where the data are to choose it, 1 stands for it until they have."""
+        return 1 if isinstance(self.latent_dim, str) else self.latent_dim
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs, at most."""
+        return MOST_EPOCHS if isinstance(self.epochs, str) else self.epochs
+
+    @property
+    def builds_upon_starts(self) -> bool:
+        """Whether the networks and q can carry a linear answer."""
+        named = build("posterior", POSTERIORS, self.posterior, self.latents, scale=self.scale, key=self.key("model"))
+        own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
+        return not own and not isinstance(named, Flow)
+
+    def folds(self, rows: int) -> Folds | None:
+        """By which training is told to stop: None where epochs are counted, or the bound is not what is maximised."""
+        shared = not isinstance(self.inference_part(), MeanField)
+        judged = self.epochs == AUTO and shared and self.objective_part().is_bound
+        return folds(rows, self.seed) if judged else None
+
     def recipe(self, rows: int) -> Recipe:
-        """How an epoch over so many rows is trained."""
+        """How an epoch over so many rows is trained; an automatic one has equal batches, and some steps at least."""
+        batches = -(-rows // self.batch_size)
+        automatic = self.epochs == AUTO
         return Recipe(
-            batch_size=min(self.batch_size, rows),
+            batch_size=-(-rows // batches) if automatic else min(self.batch_size, rows),
+            passes=max(1, round(STEPS_PER_EPOCH / batches)) if automatic else 1,
             inference=self.inference_part(),
             optimizer=Optimizer(self.optimizer, self.clip_norm),
             schedule=build("schedule", SCHEDULES, self.schedule),
@@ -147,16 +179,21 @@ class Configuration:
 
     def settings(self) -> Settings:
         """How long and how fast."""
-        return Settings(self.epochs, self.learning_rate, self.patience if self.early_stopping else 0)
+        waits = self.early_stopping or self.folds(2) is not None
+        return Settings(self.most_epochs, self.learning_rate, self.patience if waits else 0)
 
     def model(
         self, data: Statistics, key: jax.Array, likelihood: str | Likelihood, linear: Start | None = None
     ) -> Model:
         """The untrained model, its ``auto`` likelihood chosen; it begins at the linear answer where there is one."""
-        names = ("latent_dim", "posterior", "scale", "prior", "activation", "encoder", "decoder")
-        parts = {name: getattr(self, name) for name in names}
-        model = assemble(data, key, **parts, hidden=tuple(self.hidden), likelihood=likelihood)
+        model = assemble(data, key, **self.parts(likelihood))
         return self.inference_part().prepare(model if linear is None else begin_at(model, linear))
+
+    def parts(self, likelihood: str | Likelihood) -> dict[str, Any]:
+        """The arguments of :func:`reparam.model.assemble` that are no data."""
+        names = ("posterior", "scale", "prior", "activation", "encoder", "decoder")
+        chosen = {name: getattr(self, name) for name in names}
+        return {**chosen, "latent_dim": self.latents, "hidden": tuple(self.hidden), "likelihood": likelihood}
 
     def to_json(self) -> dict[str, Any]:
         """Every setting as a plain value; what is an object, and so has no name, as None."""

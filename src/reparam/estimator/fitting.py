@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
+from reparam.estimator.beginning import first_state
+from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import Configuration
-from reparam.estimator.likelihood import choose_likelihood, linear_answer, standardization
+from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
-from reparam.model import Model, Statistics
+from reparam.model import Model
 from reparam.probability.likelihoods import Likelihood
-from reparam.training import Record, Rows, Task, TrainState, fit, initial_state
+from reparam.training import Record, Rows, Task, TrainState, fit
 from reparam.training.binarization import above_half, drawn
 from reparam.training.collapse import collapse_warning
 
-PSEUDO_INPUT_ROWS = 4096
 CONTINUED = ("epochs", "patience", "learning_rate", "batch_size", "bound_samples")
 """The settings that a training which goes on may change."""
 
@@ -36,7 +37,8 @@ class Fitted:
     """A trained model with all that its use needs: settings, units, weights, position, history.
 
     ``start`` says where the weights began: ``random``, or which linear model's answer it was. ``sha256`` is that of the
-    rows it was trained on, by which training that goes on knows them.
+    rows it was trained on, by which training that goes on knows them. ``latent_path`` tells, where the data chose the
+    number of latents, of every number that was tried.
     """
 
     configuration: Configuration
@@ -47,6 +49,7 @@ class Fitted:
     state: TrainState
     history: tuple[dict[str, Any], ...]
     sha256: str
+    latent_path: tuple[dict[str, Any], ...] = ()
 
     @property
     def model(self) -> Model:
@@ -70,6 +73,7 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
         DataError: there are too few rows, or values that the likelihood gives no probability.
         ParameterError: a part does not fit the data.
     """
+    keep_compiled()
     if len(data.rows) < 2:
         raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
     summary = inspect(data)
@@ -78,19 +82,14 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
     likelihood, reason = configuration.likelihood, "chosen by the user"
     if isinstance(likelihood, str):
         likelihood, reason = choose_likelihood(likelihood, summary, binarize=configuration.binarize)
-    train, _ = split_rows(configuration, len(data.rows))
+    train, held_out = split_rows(configuration, len(data.rows))
     check_memory(configuration, data.schema.size, likelihood, len(train))
     mean, std = moments(data.rows[train])
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, mean, std)
-    statistics = _statistics(configuration, schema, data.rows, train, (mean, std))
-    start, linear = "random", None
-    if configuration.start == "linear":
-        latents, seed = configuration.latent_dim, configuration.seed
-        start, linear = linear_answer(schema, data.rows[train], likelihood, latents, seed)
-    model = configuration.model(statistics, configuration.key("model"), likelihood, linear)
-    state = _first_state(configuration, model, data)
+    counts = {"held_out_rows": 0 if held_out is None else len(held_out)}
+    start, state = first_state(configuration, schema, likelihood, data.rows[train], found=(mean, std), **counts)
     started = Fitted(configuration, schema, likelihood, reason, start, state, (), sha256(data))
     check_support(started, data.rows)
     return started
@@ -172,12 +171,13 @@ def binarized(rows: NDArray[Any], schema: Schema, configuration: Configuration) 
 
 
 def history_line(record: Record) -> dict[str, Any]:
-    """An epoch as values that JSON knows: what is not finite is None."""
+    """An epoch as values that JSON knows: what is not finite is None. ``kept``: its weights were the best yet."""
     line = {
         "epoch": record.epoch,
         **record.training.to_json(),
         "coefficients": dict(record.coefficients),
         "validation": None if record.validation is None else record.validation.to_json(),
+        "kept": int(record.state.stale_epochs) == 0,
     }
     return dict(plain(line))
 
@@ -186,9 +186,10 @@ def _task(fitted: Fitted, data: Dataset) -> Task:
     configuration = fitted.configuration
     train, held_out = split_rows(configuration, len(data.rows))
     redrawn = configuration.binarize == "dynamic"
+    validation = None if held_out is None else _on_device(*fitted.stored(data.rows[held_out]))
     return Task(
         rows=_on_device(*(fitted.grey if redrawn else fitted.stored)(data.rows[train])),
-        held_out=None if held_out is None else _on_device(*fitted.stored(data.rows[held_out])),
+        held_out=configuration.folds(len(train)) or validation,
         objective=configuration.objective_part(),
         recipe=configuration.recipe(len(train)),
         settings=configuration.settings(),
@@ -197,27 +198,6 @@ def _task(fitted: Fitted, data: Dataset) -> Task:
 
 def _on_device(rows: NDArray[Any], schema: Schema) -> Rows:
     return Rows(jnp.asarray(rows), schema)
-
-
-def _statistics(
-    configuration: Configuration,
-    schema: Schema,
-    rows: NDArray[Any],
-    train: NDArray[Any],
-    found: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> Statistics:
-    """What the training rows say, as the model sees them; only some of them are turned into its values."""
-    mean, std = found
-    scale = np.asarray(schema.scale, np.float64)
-    order = np.random.default_rng(configuration.seed).permutation(train)[:PSEUDO_INPUT_ROWS]
-    chosen = schema.on_device.apply(schema.stored(rows[order]))
-    return Statistics((mean - np.asarray(schema.shift)) / scale, std / scale, jnp.asarray(chosen, float))
-
-
-def _first_state(configuration: Configuration, model: Model, data: Dataset) -> TrainState:
-    train, held_out = split_rows(configuration, len(data.rows))
-    counts = {"rows": len(train), "held_out_rows": 0 if held_out is None else len(held_out)}
-    return initial_state(model, configuration.key("training"), configuration.recipe(len(train)), **counts)
 
 
 def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
@@ -236,7 +216,7 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
 def _warn_of_collapse(fitted: Fitted, record: Record) -> bool:
     """Whether all latents are dead, and a warning if so."""
     before = [line["kl"] for line in fitted.history[:-1]]
-    text = collapse_warning(record.training, before, last=record.epoch == fitted.configuration.epochs)
+    text = collapse_warning(record.training, before, last=record.epoch == fitted.configuration.most_epochs)
     if text is not None:
         warnings.warn(f"epoch {record.epoch}: {text}", ReparamWarning, stacklevel=4)
     return text is not None

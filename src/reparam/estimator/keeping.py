@@ -20,9 +20,10 @@ from reparam import runs
 from reparam.data import Schema
 from reparam.documents import STRICT, Name, Whole, checked
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
+from reparam.estimator.beginning import state_like
+from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
-from reparam.estimator.memory import skeleton
 from reparam.training import TrainState
 from reparam.training.tensors import compare_shapes, from_tensors, not_finite, to_tensors
 from reparam.version import __version__
@@ -60,6 +61,7 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
         "likelihood": fitted.likelihood if isinstance(fitted.likelihood, str) else None,
         "likelihood_reason": fitted.likelihood_reason,
         "start": fitted.start,
+        "latent_path": list(fitted.latent_path),
     }
     described = {"schema": fitted.schema.to_json(), "sha256": fitted.sha256, **source}
     try:
@@ -89,6 +91,7 @@ def load(path: str | Path, **parts: Any) -> VAE:
         RunError: the folder is missing, damaged, or of another format.
         ParameterError: a part has to be handed over and was not, or was and had a name.
     """
+    keep_compiled()
     for tries_left in reversed(range(TRIES)):
         before, faults = runs.mark(path), []
         for checkpoint in runs.checkpoints(path):
@@ -119,20 +122,19 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     schema = Schema.from_json(data["schema"])
     configuration, likelihood = _configured(path, config, parts)
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
-    train, held_out = (shapes[1][q].shape[:1] if q in shapes[1] else () for q in ("local.raw", "held_out.raw"))
-    counts = {"rows": sum(train), "held_out_rows": sum(held_out)}  # these tensors alone know
-    expected = skeleton(configuration, schema.size, likelihood, **counts)
+    owned = {name: found.shape for name, found in shapes[1].items()}
+    expected = state_like(configuration, schema.size, likelihood, owned, linear=config.start != "random")
     places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
     for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):
         compare_shapes(tree, found, place)
-    history = checkpoint.metrics(config)
+    history = with_kept(checkpoint.metrics(config))
     model = from_tensors(expected.best_model, checkpoint.tensors(runs.MODEL, config), places[0])
     state = from_tensors(expected, checkpoint.tensors(runs.STATE, config), places[1])
     _check_position(state, history, path)
     _check_finite(model, places[0])
     state = eqx.tree_at(lambda s: s.best_model, state, model)
-    told = config.likelihood_reason, config.start
-    fitted = Fitted(configuration, schema, likelihood, *told, state, history, source.sha256)
+    told, path_of_latents = (config.likelihood_reason, config.start), tuple(config.latent_path)
+    fitted = Fitted(configuration, schema, likelihood, *told, state, history, source.sha256, path_of_latents)
     vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
     vae.source_ = {name: value for name, value in data.items() if name != "schema"}
     return vae
@@ -146,7 +148,21 @@ def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path
         )
     if int(state.stale_epochs) < 0 or not float(state.best_bound) < math.inf:
         raise RunError(f"{path}/{runs.STATE}: the best bound, or the epochs since, cannot be. The run is damaged.")
-    _check_finite(eqx.tree_at(lambda s: s.best_bound, state, jnp.zeros(())), f"{path}/{runs.STATE}")  # none yet is −∞
+    bounds = lambda s: (s.best_bound, s.judged)  # noqa: E731 - they may be −∞
+    there = eqx.tree_at(bounds, state, (jnp.zeros(()), None), is_leaf=lambda leaf: leaf is None)
+    _check_finite(there, f"{path}/{runs.STATE}")
+
+
+def with_kept(history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Each line with whether its weights were the best yet, which runs of format 1 do not say."""
+    best, lines = -math.inf, []
+    for line in history:
+        held_out = line["validation"]
+        bound = math.inf if held_out is None else held_out["bound"]
+        better = held_out is None or (bound is not None and bound > best)
+        best = bound if better and held_out is not None else best
+        lines.append({"kept": better, **line})
+    return tuple(lines)
 
 
 def _check_finite(tree: Any, where: str) -> None:

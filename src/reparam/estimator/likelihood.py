@@ -1,18 +1,13 @@
-"""What the data decide: which likelihood suits them, what a model sees of them, and where it may begin."""
+"""What the data decide: which likelihood suits them, and what a model sees of them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data import Schema, Summary
-from reparam.errors import ParameterError
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
 from reparam.specification import build
-from reparam.starts import Start, linear_start
-from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
 
 SMALLEST_SPREAD = 1e-30  # of a constant column, whose sums in double precision may leave a rounding error
 
@@ -33,7 +28,10 @@ def choose_likelihood(likelihood: str, summary: Summary, *, binarize: str = "non
     if summary.counts and np.dtype(summary.dtype).kind in "iu" and not summary.image:
         return "negative_binomial", "every value is a whole number of at least 0"
     grey = "; a Bernoulli would need values of 0 and 1 only" if summary.unit_interval else ""
-    return "gaussian", f"values from {summary.model_minimum:g} to {summary.model_maximum:g}{grey}"
+    values = f"values from {summary.model_minimum:g} to {summary.model_maximum:g}{grey}"
+    if summary.image:
+        return "gaussian", values
+    return "gaussian:per_dimension", f"{values}, a noise for each column"
 
 
 def standardization(
@@ -59,35 +57,6 @@ def standardization(
         common = float(np.sqrt(np.mean(varying**2))) if len(varying) else 1.0
         return schema.standardized(tuple(mean.tolist()), (common,) * schema.size)
     return schema.standardized(tuple(mean.tolist()), tuple(spread.tolist()))
-
-
-def linear_answer(
-    schema: Schema, rows: NDArray[Any], likelihood: str | Likelihood, latent_dim: int, seed: int
-) -> tuple[str, Start | None]:
-    """The linear model that training may begin at, in the model's units, and how it was found.
-
-    Args:
-        schema: what a model sees of the rows.
-        rows: training rows as stored, shape (N, P); of many, some thousands are looked at.
-        likelihood: which is to explain them.
-        latent_dim: K.
-        seed: of the folds that choose among linear models.
-
-    Raises:
-        ParameterError: no linear answer is known for the likelihood.
-    """
-    part = build("likelihood", LIKELIHOODS, likelihood, schema.size)
-    some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
-    x = np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
-    if noise_shape(part) == () and part.name == "gaussian":
-        return "probabilistic PCA", probabilistic_pca(x, latent_dim).start
-    found = linear_start(x, latent_dim, part.name, seed)
-    if found is None or isinstance(getattr(part, "log_scale", None), float):
-        raise ParameterError(
-            f"start='linear' needs a likelihood whose linear model has a known answer: gaussian with a learned noise, "
-            f"bernoulli, poisson or negative_binomial. Got {part.name!r}: choose start='random'."
-        )
-    return found
 
 
 def noise_shape(likelihood: Likelihood) -> tuple[int, ...] | None:

@@ -6,35 +6,15 @@ import math
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from reparam.errors import ParameterError
+from reparam.estimator.beginning import state_like
 from reparam.estimator.configuration import Configuration
-from reparam.model import Statistics
-from reparam.starts import Start
-from reparam.training import TrainState, initial_state
 
 KEPT_PER_ACTIVATION = 3  # a layer's values, their activations, and their gradient
 GIB = 2**30
-
-
-def skeleton(
-    configuration: Configuration, size: int, likelihood: Any, *, rows: int = 0, held_out_rows: int = 0
-) -> TrainState:
-    """The state of a training as shapes alone: nothing is drawn, and nothing allocated."""
-    latents = configuration.latent_dim
-    wide, narrow, short = (jax.ShapeDtypeStruct(shape, float) for shape in ((size, latents), (size,), (latents,)))
-
-    def state(key: jax.Array, wide: jax.Array, narrow: jax.Array, short: jax.Array) -> TrainState:
-        data = Statistics(narrow, narrow, narrow[None])
-        linear = Start(narrow, wide, narrow, wide, short, short) if configuration.start == "linear" else None
-        model = configuration.model(data, key, likelihood, linear)
-        return initial_state(model, key, configuration.recipe(1), rows=rows, held_out_rows=held_out_rows)
-
-    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0), wide, narrow, short)
-    return shapes
 
 
 def check_memory(configuration: Configuration, size: int, likelihood: Any, rows: int) -> None:
@@ -44,14 +24,17 @@ def check_memory(configuration: Configuration, size: int, likelihood: Any, rows:
         ParameterError: the estimate exceeds the memory that is free.
     """
     there = free_memory()
-    state = skeleton(configuration, size, likelihood, rows=rows)
+    folds = configuration.folds(rows)
+    owned = {"local.raw": (rows,)} if folds is None else {"judged.first": folds.held_out.shape}
+    state = state_like(configuration, size, likelihood, owned, linear=configuration.start == "linear")
     weights = _bytes(state) + _bytes(state.model)  # and a gradient
     objective = configuration.objective_part()
     draws = getattr(objective, "draws", getattr(objective, "samples", 1))
-    raw = state.model.posterior.raw_size + draws * state.model.likelihood.raw_size
+    raw = state.best_model.posterior.raw_size + draws * state.best_model.likelihood.raw_size
+    copies = 1 if folds is None else folds.copies
     widths = size + (1 + draws) * sum(map(int, configuration.hidden)) + raw
     batch = min(configuration.batch_size, max(rows, 1))
-    values = KEPT_PER_ACTIVATION * jnp.zeros(()).dtype.itemsize * batch * widths
+    values = KEPT_PER_ACTIVATION * jnp.zeros(()).dtype.itemsize * batch * widths * copies
     if there is not None and weights + values > there:
         needed, wanted, free = (f"{number / GIB:,.1f} GiB" for number in (weights, values, there))
         raise ParameterError(

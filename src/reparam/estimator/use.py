@@ -62,7 +62,7 @@ class FittedUse(TransformerMixin):
         """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data."""
         check_is_fitted(self, "fitted_")
         codes = check_array(X, dtype=np.float32)
-        latents = self.fitted_.configuration.latent_dim
+        latents = self.fitted_.configuration.latents
         if codes.shape[1] != latents:
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
         return self._decoded(codes)

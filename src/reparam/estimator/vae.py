@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, from_array
 from reparam.estimator import fitting, keeping
-from reparam.estimator.configuration import FIELDS, Configuration
+from reparam.estimator.configuration import AUTO, FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
+from reparam.estimator.latents import choose_latents
 from reparam.estimator.use import FittedUse
 from reparam.inference import Inference
 from reparam.markup import display_vae
@@ -36,7 +38,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
     ``posterior=reparam.LowRank(8, 2)``. What has no name is not saved, and is handed over again at ``reparam.load``.
 
     Args:
-        latent_dim: K, the number of latents.
+        latent_dim: K, the number of latents; ``auto`` tries several and keeps the fewest that are within one standard
+            error of the best, which ``latent_path_`` tells.
         posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``.
         scale: coordinates of its standard deviation: ``log_variance``, ``log_std``, ``softplus``, …
         prior: p(z): ``standard_normal``, ``gaussian_mixture:10``, ``vamp:50``, ``flow``.
@@ -53,14 +56,16 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
-        start: ``random`` weights, or ``linear``: the answer in closed form of probabilistic PCA (one noise), of factor
-            analysis (a noise for each feature) or of its like for bits and counts, to which the networks, MLPs then,
-            are corrections that are zero at first.
+        start: ``linear``, the answer in closed form of probabilistic PCA (one noise), of factor analysis (a noise for
+            each feature) or of its like for bits and counts, to which the networks, MLPs then, are corrections that
+            are zero at first; ``random`` weights; or ``auto``, linear where such an answer is known and can be carried.
         standardize: ``auto`` shows the model columns of a learned noise shifted and scaled, by one scale where they
             have one noise; what is reported stays in the data's own units. ``none`` shows it the units themselves.
         binarize: grey values in [0, 1] as zeros and ones: ``fixed``, ``dynamic`` (drawn anew at every visit),
             ``threshold``, or ``none``.
-        epochs: passes over the data, at most.
+        epochs: passes over the data, at most; with ``auto`` an epoch is as many passes as make about fifty steps, folds
+            of the rows tell when to stop, and all rows are trained on. Where the objective is no bound, or each row
+            owns its q, nothing can tell, and sixty such epochs are trained.
         batch_size: rows per step.
         learning_rate: step size of the optimiser.
         optimizer: ``adam``, ``adam:1e-4`` for another ε, ``adamw:0.01`` (weight decay), ``sgd:0.9``, …, or an
@@ -72,7 +77,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         on_nonfinite: what is done about a step that leads out of the finite numbers: ``stop`` before it, and say which
             term, rows, column or layer it was; or ``skip`` it, and count it in ``history_``.
         early_stopping: hold out ``validation_fraction`` of the rows, stop when their bound has not risen for
-            ``patience`` epochs, and keep the best weights. Otherwise every row is trained on.
+            ``patience`` epochs, and keep the best weights. Otherwise every row is trained on. Where folds tell when to
+            stop, rows that are held out decide nothing.
         validation_fraction: in (0, 1).
         patience: epochs.
         bound_samples: K of the K-sample bound in ``score_samples``.
@@ -91,7 +97,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
 
     def __init__(
         self,
-        latent_dim: int = Configuration.latent_dim,
+        latent_dim: int | str = Configuration.latent_dim,
         *,
         posterior: str | Posterior = Configuration.posterior,
         scale: str | Scale = Configuration.scale,
@@ -109,7 +115,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         start: str = Configuration.start,
         standardize: str = Configuration.standardize,
         binarize: str = Configuration.binarize,
-        epochs: int = Configuration.epochs,
+        epochs: int | str = Configuration.epochs,
         batch_size: int = Configuration.batch_size,
         learning_rate: float = Configuration.learning_rate,
         optimizer: Any = Configuration.optimizer,
@@ -177,11 +183,16 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         if not self.warm_start:
             before = None
         configuration = self.configuration(before)
-        fitted = fitting.begin(configuration, data) if before is None else fitting.resume(before, configuration, data)
+        if before is None:
+            configuration, trials = choose_latents(configuration, data, print if self.verbose else None)
+            path = tuple(trial.to_json() for trial in trials)
+            fitted = replace(fitting.begin(configuration, data), latent_path=path)
+        else:
+            fitted = fitting.resume(before, configuration, data)
         for reached, record in fitting.train(fitted, data):
             fitted = reached
             if self.verbose and record.epoch % self.verbose == 0:
-                print(told(record, configuration.epochs))
+                print(told(record, configuration.most_epochs))
         return self.adopt(fitted)
 
     def adopt(self, fitted: Fitted) -> Self:
@@ -190,7 +201,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.n_features_in_ = fitted.schema.size
         if fitted.schema.columns is not None:
             self.feature_names_in_ = np.asarray(fitted.schema.columns, dtype=object)
-        self._n_features_out = fitted.configuration.latent_dim
+        self._n_features_out = fitted.configuration.latents
         return self
 
     def configuration(self, before: Fitted | None = None) -> Configuration:
@@ -200,6 +211,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
             ParameterError: a setting lies outside its domain, or two disagree.
         """
         settings = {name: getattr(self, name) for name in FIELDS}
+        if before is not None and self.latent_dim == AUTO:
+            settings["latent_dim"] = before.configuration.latent_dim
         if not isinstance(self.random_state, Integral):
             drawn = int(check_random_state(self.random_state).randint(2**31)) if before is None else None
             settings["random_state"] = drawn if before is None else before.configuration.seed
@@ -234,6 +247,11 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
     def likelihood_reason_(self) -> str:
         """Why."""
         return self._fitted().likelihood_reason
+
+    @property
+    def latent_path_(self) -> list[dict[str, Any]]:
+        """With ``latent_dim="auto"`` every K that was tried: the fields of ``reparam.estimator.latents.Trial``."""
+        return list(self._fitted().latent_path)
 
     @property
     def n_iter_(self) -> int:

@@ -97,7 +97,7 @@ class Session:
     @property
     def latents(self) -> int:
         """K."""
-        return int(self.vae.latent_dim)
+        return self.vae.fitted_.configuration.latents
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -75,6 +75,11 @@ class Objective(eqx.Module):
         """The objective as it stands at a step of training, counted from 0: only a warm-up changes with it."""
         return self
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether what is maximised is the bound itself, so that the bound can tell when to stop."""
+        return all(coefficient == 1.0 for coefficient in self.coefficients().values())
+
     def coefficients(self) -> dict[str, float]:
         """What the surrogate's terms are multiplied by, by name; in the bound all of it is 1."""
         return {name: _shortest(getattr(self, name)) for name in self.cold_coefficients}

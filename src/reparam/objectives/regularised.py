@@ -42,6 +42,11 @@ class Regularised(Objective):
             estimator, f"objective {name!r}", {e: reason for e in ESTIMATORS if e != "pathwise"}
         )
 
+    @property
+    def is_bound(self) -> bool:
+        """Never."""
+        return False
+
     def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
         """The ELBO's, with another surrogate."""
         terms = ELBO(self.samples).terms(model, x, key, q, weight)

@@ -78,6 +78,11 @@ class Warmup(Objective):
         )
         return varied
 
+    @property
+    def is_bound(self) -> bool:
+        """Once it is warm."""
+        return self.objective.is_bound
+
     def coefficients(self) -> dict[str, float]:
         """The coefficients once they are warm."""
         return self.objective.coefficients()

@@ -6,6 +6,7 @@ Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig(path)`` 
 from reparam.plots.evaluation import bound_by_samples
 from reparam.plots.gap import inference_gaps
 from reparam.plots.gradients import gradient_quality
+from reparam.plots.latents import latent_path
 from reparam.plots.run import (
     agreement,
     decoded_grid,
@@ -26,6 +27,7 @@ __all__ = [
     "gradient_quality",
     "image_grid",
     "inference_gaps",
+    "latent_path",
     "latent_space",
     "marginals",
     "mosaic",

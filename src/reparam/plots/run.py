@@ -224,8 +224,9 @@ def _curves(axes: Axes, history: History, name: str, title: str, *, best: bool =
     held_out = np.asarray(told, np.float64)  # None, which is what was not finite, becomes NaN
     if told:
         axes.plot(epochs, held_out, color=ORANGE, label="held out")
-    if best and np.isfinite(held_out).any():
-        top = int(np.nanargmax(held_out))
+    best_yet = [place for place, line in enumerate(history) if line["kept"] and line["validation"]]
+    if best and best_yet:
+        top = best_yet[-1]
         axes.plot(epochs[top], held_out[top], "o", color=ORANGE, label=f"kept, {_number(held_out[top])}")
     axes.set_ylim(*_range([[line[name] for line in history], held_out[np.isfinite(held_out)].tolist()]))
     dress(axes, title)

@@ -36,6 +36,7 @@ class Config:
     likelihood: Text | None
     likelihood_reason: Text
     start: Text
+    latent_path: Annotated[tuple[dict[Name, bool | Number], ...], MaxLen(1000)] = ()
     files: dict[Name, Sum] = field(default_factory=dict)
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 Matrix = NDArray[np.float64]
 
@@ -188,16 +189,17 @@ def search_noise(covariance: Matrix, latent_dim: int, *, lowest: Matrix, prior: 
     highest = np.maximum(variances, 2.0 * lowest)
     start = np.clip((1.0 - latent_dim / (2.0 * len(variances))) * _unexplained(covariance), 2.0 * lowest, highest)
     bounds = list(zip(np.log(lowest), np.log(highest), strict=True))
-    found = minimize(objective, np.log(start), jac=True, method="L-BFGS-B", bounds=bounds)
+    with threadpool_limits(1):  # threads of linear algebra that wait for each other cost ten times what they save
+        found = minimize(objective, np.log(start), jac=True, method="L-BFGS-B", bounds=bounds)
     noise: Matrix = np.exp(found.x)
     return noise
 
 
-def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, LinearGaussian]:
-    """The linear-Gaussian model that explains held-out rows best, and its name: five folds choose among the fits.
+def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, Fit]:
+    """The way to fit a linear-Gaussian model that explains held-out rows best, and its name: five folds choose.
 
-    Candidates are probabilistic PCA and factor analysis with priors of growing strength; the winner is fitted to all
-    rows. With more than ``FEATURES_FOR_FACTORS`` features only the first, which needs one decomposition, is fitted.
+    Candidates are probabilistic PCA and factor analysis with priors of growing strength; with more than
+    ``FEATURES_FOR_FACTORS`` features only the first, which needs one decomposition.
 
     Args:
         x: rows, shape (N, P).
@@ -215,14 +217,15 @@ def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, L
         candidates |= {f"factor analysis, prior {prior:g}": partial(factor_analysis, prior=prior) for prior in PRIORS}
     folds = np.random.default_rng(seed).permutation(len(x)) % FOLDS
 
+    if len(candidates) == 1:
+        return next(iter(candidates.items()))
+
     def held_out(fit: Fit) -> float:
         scores = [fit(x[folds != fold], latent_dim).log_density(x[folds == fold]) for fold in range(min(FOLDS, len(x)))]
         return float(np.mean(np.concatenate(scores)))
 
-    best = (
-        max(candidates, key=lambda name: held_out(candidates[name])) if len(candidates) > 1 else next(iter(candidates))
-    )
-    return best, candidates[best](x, latent_dim)
+    best = max(candidates, key=lambda name: held_out(candidates[name]))
+    return best, candidates[best]
 
 
 def best_loadings(covariance: Matrix, noise: Matrix, latent_dim: int) -> tuple[Matrix, Matrix]:

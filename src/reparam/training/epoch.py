@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from reparam.data import Schema
 from reparam.model import Model
-from reparam.objectives import Objective
+from reparam.objectives import IWAE, Objective
 from reparam.training.binarization import drawn
 from reparam.training.metrics import Sums, batch_sums
 from reparam.training.pace import Clock, averaged
@@ -20,6 +21,7 @@ from reparam.training.state import TrainState
 from reparam.training.visits import Batch, Local
 
 CALIBRATION_ROWS = 4096
+JUDGING_DRAWS = 32
 
 
 class Position(NamedTuple):
@@ -43,16 +45,31 @@ def train_epoch(
     objective: Objective,
     schema: Schema,
     recipe: Recipe,
+    seen: Array | None = None,
 ) -> tuple[TrainState, Sums, Array]:
-    """Visit every row once, in an order drawn from ``key``, one step of the optimiser per batch.
+    """Visit every row ``recipe.passes`` times, each time in an order drawn from ``key``, one step per batch.
 
-    A step that would leave the finite numbers is not taken, and none after it unless such steps are skipped; which
-    steps were taken is the third that is returned, (batches,).
+    A step that would leave the finite numbers is not taken, and none after it unless such steps are skipped.
 
     Rows stay on the device as they are stored and become the model's values batch by batch. The last batch is filled
     up with rows of weight zero, so that one shape is compiled.
+
+    Args:
+        state: where to begin; with ``seen``, its weights and moments have a leading axis of copies.
+        rows: as they are stored, shape (N, P).
+        key: orders and noise.
+        learning_rate: before the schedule.
+        total_steps: of the whole training.
+        objective: what is maximised.
+        schema: what rows mean.
+        recipe: how rows are visited, and how weights move.
+        seen: 1 where a copy is trained on a row and 0 where it is not, shape (M, N); None for one model of all rows.
+
+    Returns:
+        The state after; sums for each batch, of copies those of the last; and which steps were taken, (steps,), or by
+        which copies, (M, steps).
     """
-    batches, weights, keys = visits(key, rows.shape[0], recipe.batch_size)
+    batches, weights, keys = visits(key, rows.shape[0], recipe)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
     visit, transformation = recipe.visit, recipe.optimizer.transformation
 
@@ -61,10 +78,13 @@ def train_epoch(
         q = model.posterior.distribution(visit.raw(model, local, batch, key))
         terms = now(model, batch.x, key, q=q, weight=batch.weight)
         sums = batch_sums(terms, q, model.prior_distribution(), batch.weight)
-        return -(batch.weight @ terms.surrogate) / sums.rows, sums
+        return -(batch.weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
 
-    def step(at: Position, this: tuple[Array, Array, Array, PRNGKeyArray]) -> tuple[Position, tuple[Sums, Array]]:
+    def step(
+        at: Position, this: tuple[Array, Array, Array, PRNGKeyArray], seen: Array | None
+    ) -> tuple[Position, tuple[Sums, Array]]:
         indices, weight, number, key = this
+        weight = weight if seen is None else weight * seen[indices]
         clock = Clock(number, len(batches), total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
         x = schema.apply(rows[indices])  # (B, P)
@@ -86,7 +106,15 @@ def train_epoch(
     numbers = state.epoch * len(batches) + jnp.arange(len(batches))
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
-    end, (sums, taken) = jax.lax.scan(step, start, (batches, weights, numbers, keys))
+    along = batches, weights, numbers, keys
+    if seen is None:
+        end, (sums, taken) = jax.lax.scan(partial(step, seen=None), start, along)
+    else:
+        copies = len(seen)
+        start = start._replace(stopped=jnp.zeros(copies, bool))
+        each = jax.vmap(lambda start, seen: jax.lax.scan(partial(step, seen=seen), start, along))
+        end, (sums, taken) = each(start, seen)
+        sums = jax.tree.map(lambda copies: copies[-1], sums)
     models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
     return _with(state, models[0], end.moments, models[1], end.local), sums, taken
 
@@ -124,12 +152,76 @@ def evaluate_epoch(
 
 
 @eqx.filter_jit
+def judge_copies(
+    copies: Model, rows: Array, held_out: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
+) -> tuple[Array, Sums]:
+    """The K-sample bound of each row under the copy that never saw it, K = ``JUDGING_DRAWS``; one key, one noise.
+
+    Args:
+        copies: their weights along a leading axis, those that leave rows out first.
+        rows: as they are stored, shape (N, P).
+        held_out: which rows each of them leaves out, shape (F, H), filled up with N.
+        key: the noise.
+        schema: what rows mean.
+        recipe: how q is found.
+
+    Returns:
+        Bounds (F, H), nats of the model's values, of no meaning where there is no row; and sums for each batch.
+    """
+    trained, fixed = eqx.partition(copies, eqx.is_inexact_array)
+    count, (parts, longest) = rows.shape[0], held_out.shape
+    batches, filled = padded_batches(jnp.arange(longest), min(recipe.batch_size, longest))
+    keys = jax.random.split(key, len(batches))
+
+    def judged(trained: Any, numbers: Array) -> tuple[Array, Sums]:
+        model = eqx.combine(trained, fixed)
+
+        def step(_: None, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[None, tuple[Array, Sums]]:
+            places, weight, key = this
+            indices = numbers[places]
+            weight = weight * (indices < count)
+            draw_key, key = jax.random.split(key)
+            x = schema.apply(rows[jnp.minimum(indices, count - 1)])
+            batch = Batch(indices, drawn(x, draw_key) if recipe.redraw else x, weight)
+            q = model.posterior.distribution(recipe.visit.raw(model, None, batch, key))
+            terms = IWAE(JUDGING_DRAWS)(model, batch.x, key, q=q, weight=weight)
+            return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(), weight))
+
+        _, (bounds, sums) = jax.lax.scan(step, None, (batches, filled, keys))
+        return bounds.reshape(-1)[:longest], sums
+
+    bounds, sums = jax.vmap(judged)(jax.tree.map(lambda leaf: leaf[:parts], trained), held_out)
+    return bounds, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), sums)
+
+
+@eqx.filter_jit
 def calibrate(
     model: Model, local: Local | None, rows: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
 ) -> Model:
     """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows."""
+    return _calibrated(model, local, rows, jnp.arange(rows.shape[0]), key, schema, recipe)
+
+
+@eqx.filter_jit
+def calibrate_copies(
+    copies: Model, rows: Array, numbers: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
+) -> Model:
+    """The same for copies, each by rows of its own, numbers (M, C)."""
+    trained, fixed = eqx.partition(copies, eqx.is_inexact_array)
+
+    def one(trained: Any, numbers: Array) -> Any:
+        model = _calibrated(eqx.combine(trained, fixed), None, rows, numbers, key, schema, recipe)
+        return eqx.filter(model, eqx.is_inexact_array)
+
+    several: Model = eqx.combine(jax.vmap(one)(trained, numbers), fixed)
+    return several
+
+
+def _calibrated(  # noqa: PLR0917
+    model: Model, local: Local | None, rows: Array, numbers: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe
+) -> Model:
     rows_key, draw_key, noise_key = jax.random.split(key, 3)
-    chosen = random_order(rows_key, rows.shape[0])[:CALIBRATION_ROWS]
+    chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
     x = schema.apply(rows[chosen])
     batch = Batch(chosen, drawn(x, draw_key) if recipe.redraw else x, jnp.ones(len(chosen), x.dtype))
     z = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise_key)).sample(noise_key)
@@ -144,10 +236,10 @@ def is_finite(tree: Any) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
-def visits(key: PRNGKeyArray, count: int, batch_size: int) -> tuple[Array, Array, PRNGKeyArray]:
-    """What an epoch visits, drawn from its key: row numbers and weights of each batch, (batches, B), and its key."""
+def visits(key: PRNGKeyArray, count: int, recipe: Recipe) -> tuple[Array, Array, PRNGKeyArray]:
+    """What an epoch visits, drawn from its key: row numbers and weights of each batch, (steps, B), and its key."""
     order_key, noise_key = jax.random.split(key)
-    batches, weights = padded_batches(random_order(order_key, count), batch_size)
+    batches, weights = repeated_batches(order_key, count, recipe)
     return batches, weights, jax.random.split(noise_key, len(batches))
 
 
@@ -164,6 +256,15 @@ def padded_batches(order: Array, batch_size: int) -> tuple[Array, Array]:
     indices = order[positions % count]
     weights = (positions < count).astype(float)
     return indices.reshape(batches, batch_size), weights.reshape(batches, batch_size)
+
+
+def repeated_batches(key: PRNGKeyArray, count: int, recipe: Recipe) -> tuple[Array, Array]:
+    """Batches of every row, in an order of its own for each pass, one pass after the other: both (steps, B)."""
+    if recipe.passes == 1:
+        return padded_batches(random_order(key, count), recipe.batch_size)
+    orders = jax.vmap(partial(random_order, count=count))(jax.random.split(key, recipe.passes))
+    indices, weights = jax.vmap(partial(padded_batches, batch_size=recipe.batch_size))(orders)
+    return indices.reshape(-1, recipe.batch_size), weights.reshape(-1, recipe.batch_size)
 
 
 def _with(state: TrainState, model: Model, moments: Any, average: Model | None, local: Local | None) -> TrainState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,46 +11,48 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data import Schema
+from reparam.model import Model
 from reparam.objectives import Objective
 from reparam.training.epoch import visits
 from reparam.training.recipe import Recipe
-from reparam.training.state import TrainState
 from reparam.training.tensors import not_finite
-from reparam.training.visits import Batch
+from reparam.training.visits import Batch, Local
 
 ROWS_SHOWN = 5
 
 
-def fault(
-    state: TrainState,
-    rows: tuple[Array, Schema],
-    key: PRNGKeyArray,
-    step: int,
-    *,
-    objective: Objective,
-    recipe: Recipe,
-) -> str:
+class Visited(NamedTuple):
+    """A step: its number in the epoch, whose key it is, how and what for; of a copy the weight of each row, (N,)."""
+
+    step: int
+    key: PRNGKeyArray
+    recipe: Recipe
+    objective: Objective
+    seen: Array | None = None
+
+
+def fault(model: Model, local: Local | None, stored: Array, schema: Schema, visit: Visited) -> str:
     """Take the step that was not taken again, with the weights before it, and tell what is not finite.
 
     Args:
-        state: with the weights before the step.
-        rows: training rows as they are stored, (N, P), and their schema.
-        key: the epoch's.
-        step: its number in the epoch, from 0.
-        objective: what is maximised.
-        recipe: how.
+        model: with the weights before the step.
+        local: what rows own.
+        stored: training rows as they are stored, (N, P).
+        schema: what they mean.
+        visit: the step.
     """
-    stored, schema = rows
-    batches, weights, keys = visits(key, len(stored), recipe.batch_size)
-    _, _, noise = jax.random.split(keys[step], 3)
-    batch = Batch(batches[step], schema.apply(stored[batches[step]]), weights[step])
-    trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
-    now = objective.at(state.epoch * len(batches) + step, len(batches))
+    recipe = visit.recipe
+    batches, weights, keys = visits(visit.key, len(stored), recipe)
+    _, _, noise = jax.random.split(keys[visit.step], 3)
+    indices, weight = batches[visit.step], weights[visit.step]
+    weight = weight if visit.seen is None else weight * visit.seen[indices]
+    batch = Batch(indices, schema.apply(stored[indices]), weight)
+    trained, fixed = eqx.partition(model, eqx.is_inexact_array)
 
     def loss(trained: Any) -> tuple[Array, Any]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(recipe.visit.raw(model, state.local, batch, noise))
-        terms = now(model, batch.x, noise, q=q, weight=batch.weight)
+        q = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise))
+        terms = visit.objective(model, batch.x, noise, q=q, weight=batch.weight)
         return -(batch.weight @ terms.surrogate), terms
 
     gradient, terms = jax.grad(loss, has_aux=True)(trained)

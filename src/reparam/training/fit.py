@@ -17,11 +17,12 @@ from reparam.data import Schema
 from reparam.errors import TrainingError
 from reparam.model import Model
 from reparam.objectives import Objective
-from reparam.training.epoch import calibrate, evaluate_epoch, train_epoch
-from reparam.training.faults import fault
+from reparam.training.epoch import calibrate, calibrate_copies, evaluate_epoch, judge_copies, train_epoch
+from reparam.training.faults import Visited, fault
+from reparam.training.folds import Folds, is_gain
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.recipe import Recipe, Settings
-from reparam.training.state import TrainState, advance, epoch_keys, validation_key
+from reparam.training.state import Judged, TrainState, advance, epoch_keys, one_copy, validation_key
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,28 @@ class Task:
 
     Args:
         rows: training rows.
-        held_out: validation rows, or None; the bound on them decides which weights are best.
+        held_out: validation rows, or folds of the training rows, or None; the bound on them decides which weights are
+            best.
         objective: what is maximised.
         recipe: how rows are visited, and how weights move.
         settings: epochs, learning rate, patience.
     """
 
     rows: Rows
-    held_out: Rows | None
+    held_out: Rows | Folds | None
     objective: Objective
     recipe: Recipe
     settings: Settings
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches the training rows make."""
-        return -(-len(self.rows.stored) // self.recipe.batch_size)
+        """How many batches the training rows make, as often as an epoch visits them."""
+        return self.recipe.passes * -(-len(self.rows.stored) // self.recipe.batch_size)
+
+    @property
+    def folds(self) -> Folds | None:
+        """What each copy leaves out, where copies are trained."""
+        return self.held_out if isinstance(self.held_out, Folds) else None
 
     def is_over(self, state: TrainState) -> bool:
         """Whether the epochs are done, or the validation bound rises no more."""
@@ -88,14 +95,16 @@ def fit(state: TrainState, task: Task) -> Iterator[Record]:
     Raises:
         TrainingError: the bound or a weight is no longer finite, or the validation bound never was.
     """
+    if task.folds is not None and int(state.epoch) == 0:
+        state = _judged_start(state, task, task.folds)
     while not task.is_over(state):
         started = time.perf_counter()
         train_key, calibration_key = epoch_keys(state)
         state, training = _train(state, task, train_key)
         state = _calibrated(state, task, calibration_key)
-        state, validation = _validate(state, task)
+        better, validation, state = _validate(state, task)
         last = (int(state.epoch) + 1) * task.steps_per_epoch - 1
-        state = advance(state, None if validation is None else validation.bound)
+        state = advance(state, None if validation is None else validation.bound, better)
         if validation is not None and task.is_over(state) and not math.isfinite(float(state.best_bound)):
             raise TrainingError(
                 f"the bound on held-out rows was not finite in any of {int(state.epoch)} epochs, so no weights can be "
@@ -109,17 +118,14 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     total_steps = jnp.asarray(task.settings.epochs * task.steps_per_epoch)
     rate = jnp.asarray(task.settings.learning_rate, float)
     stored, schema = task.rows
+    seen = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
     after, sums, taken = train_epoch(
-        state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe
+        state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe, seen=seen
     )
-    missed = np.flatnonzero(~np.asarray(taken))
-    if len(missed) and (not task.recipe.skip or len(missed) == len(taken)):
-        told = fault(after, task.rows, key, int(missed[0]), objective=task.objective, recipe=task.recipe)
-        raise TrainingError(
-            f"training diverged in epoch {int(state.epoch) + 1}, step {missed[0] + 1} of {len(taken)}: {told}. Lower "
-            f"the learning rate (now {task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the "
-            "data: values far beyond ±10 train badly. on_nonfinite='skip' leaves such steps out."
-        )
+    steps = np.atleast_2d(np.asarray(taken))  # of the one model, or of each copy
+    missed = np.flatnonzero(~steps.all(axis=0))
+    if len(missed) and (not task.recipe.skip or len(missed) == steps.shape[1]):
+        raise TrainingError(_told_fault(after, task, key, seen, (int(np.argmin(steps[:, missed[0]])), int(missed[0]))))
     metrics = replace(reduce_sums(sums).in_units(schema.log_volume), skipped=len(missed))
     if not math.isfinite(metrics.bound):
         raise TrainingError(
@@ -130,6 +136,20 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     return after, metrics
 
 
+def _told_fault(after: TrainState, task: Task, key: Array, seen: Array | None, where: tuple[int, int]) -> str:
+    """What a copy's step out of the finite numbers was, and how that is mended."""
+    copy, step = where
+    model, weights = (after.model, None) if seen is None else (one_copy(after.model, copy), seen[copy])
+    number = int(after.epoch) * task.steps_per_epoch + step
+    visit = Visited(step, key, task.recipe, task.objective.at(jnp.asarray(number), task.steps_per_epoch), weights)
+    return (
+        f"training diverged in epoch {int(after.epoch) + 1}, step {step + 1} of {task.steps_per_epoch}: "
+        f"{fault(model, after.local, *task.rows, visit)}. Lower the learning rate (now "
+        f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far beyond ±10 "
+        "train badly. on_nonfinite='skip' leaves such steps out."
+    )
+
+
 def _calibrated(state: TrainState, task: Task, key: Array) -> TrainState:
     """The noise of the data refitted to the weights as they are now, so that none is used an epoch late."""
     if not state.model.likelihood.refits:
@@ -137,7 +157,10 @@ def _calibrated(state: TrainState, task: Task, key: Array) -> TrainState:
     stored, schema = task.rows
 
     def refitted(model: Model) -> Model:
-        return calibrate(model, state.local, stored, key, schema=schema, recipe=task.recipe)
+        if task.folds is None:
+            return calibrate(model, state.local, stored, key, schema=schema, recipe=task.recipe)
+        numbers = jnp.asarray(task.folds.numbers(len(stored)))
+        return calibrate_copies(model, stored, numbers, key, schema=schema, recipe=task.recipe)
 
     model, average = refitted(state.model), None if state.average is None else refitted(state.average)
     calibrated: TrainState = eqx.tree_at(
@@ -146,10 +169,12 @@ def _calibrated(state: TrainState, task: Task, key: Array) -> TrainState:
     return calibrated
 
 
-def _validate(state: TrainState, task: Task) -> tuple[TrainState, Metrics | None]:
-    """The bound on held-out rows by the coefficients that training has reached, and the q that those rows own."""
+def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, TrainState]:
+    """Whether these are the best weights yet, the means by which that is judged, and what the judged rows own."""
     if task.held_out is None:
-        return state, None
+        return True, None, state
+    if isinstance(task.held_out, Folds):
+        return _judge(state, task, task.held_out)
     now = task.objective.at((state.epoch + 1) * task.steps_per_epoch - 1, task.steps_per_epoch)
     stored, schema = task.held_out
     followed, sums = evaluate_epoch(
@@ -161,5 +186,39 @@ def _validate(state: TrainState, task: Task) -> tuple[TrainState, Metrics | None
         schema=schema,
         recipe=task.recipe,
     )
+    metrics = reduce_sums(sums).in_units(schema.log_volume)
     after: TrainState = eqx.tree_at(lambda s: s.held_out, state, followed, is_leaf=lambda leaf: leaf is None)
-    return after, reduce_sums(sums).in_units(schema.log_volume)
+    return metrics.bound > float(state.best_bound), metrics, after
+
+
+def _judge(state: TrainState, task: Task, folds: Folds) -> tuple[bool, Metrics, TrainState]:
+    """The same by folds: each row is judged by the copy that never saw it.
+
+    Better is what is best yet, and gains on where training began by more than the gain's own standard error.
+    """
+    bounds, metrics = _judgement(state, task, folds)
+    there = np.asarray(folds.held_out) < len(task.rows.stored)
+    first = state.judged.first  # type: ignore[union-attr]
+    gained = is_gain(*(np.asarray(rows, np.float64)[there] for rows in (bounds, first)))
+    better = gained and metrics.bound > float(state.best_bound)
+    return better, metrics, _with_judged(state, Judged(first, bounds)) if better else state
+
+
+def _judged_start(state: TrainState, task: Task, folds: Folds) -> TrainState:
+    """The state before the first epoch, with the bound of where it begins: training has to gain on that."""
+    bounds, metrics = _judgement(state, task, folds)
+    begun: TrainState = eqx.tree_at(lambda s: s.best_bound, state, jnp.asarray(metrics.bound, state.best_bound.dtype))
+    return _with_judged(begun, Judged(bounds, bounds))
+
+
+def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metrics]:
+    """The bound of each row under the copy that never saw it, and the means over all rows."""
+    stored, schema = task.rows
+    key, held_out = validation_key(state), jnp.asarray(folds.held_out)
+    bounds, sums = judge_copies(state.candidate, stored, held_out, key, schema=schema, recipe=task.recipe)
+    return bounds, reduce_sums(sums).in_units(schema.log_volume)
+
+
+def _with_judged(state: TrainState, judged: Judged) -> TrainState:
+    after: TrainState = eqx.tree_at(lambda s: s.judged, state, judged)
+    return after

@@ -23,6 +23,7 @@ class Recipe:
         averaging: of the weights.
         redraw: draw zeros and ones of grey values at every visit.
         skip: leave out steps that would leave the finite numbers, instead of stopping at the first.
+        passes: how often an epoch visits every row; more than once where rows are few.
     """
 
     batch_size: int = 128
@@ -32,6 +33,7 @@ class Recipe:
     averaging: Averaging = NEWEST
     redraw: bool = False
     skip: bool = False
+    passes: int = 1
 
     @property
     def visit(self) -> Visit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,10 +15,18 @@ from reparam.training.recipe import Recipe
 from reparam.training.visits import Local
 
 
+class Judged(NamedTuple):
+    """The bound of each row under the copy that never saw it, (F, H), nats of the model's values."""
+
+    first: Array  # before the first epoch
+    best: Array  # under the best weights
+
+
 class TrainState(eqx.Module):
     """A position in training; a run that is stopped at an epoch and resumed from here ends with the same bytes.
 
-    Rows own a q only where inference is mean-field: elsewhere ``local``, ``held_out`` and ``best_raw`` are None.
+    Rows own a q only where inference is mean-field: elsewhere ``local``, ``held_out`` and ``best_raw`` are None. Where
+    folds judge, ``model``, ``moments`` and ``average`` are copies along a leading axis, and the last copy is used.
     """
 
     model: Model
@@ -30,6 +38,7 @@ class TrainState(eqx.Module):
     epoch: Array  # () int32, epochs done
     best_model: Model
     best_raw: tuple[Array, Array] | None  # of training and validation rows, q that belongs to the best weights
+    judged: Judged | None  # where folds judge
     best_bound: Array  # () on the validation rows, nats
     stale_epochs: Array  # () int32, epochs since the best
 
@@ -37,6 +46,11 @@ class TrainState(eqx.Module):
     def candidate(self) -> Model:
         """The weights that this epoch offers for use: their average, or the newest."""
         return self.model if self.average is None else self.average
+
+    @property
+    def offered(self) -> Model:
+        """The same, of copies the last."""
+        return self.candidate if self.judged is None else one_copy(self.candidate, -1)
 
 
 def initial_state(
@@ -55,16 +69,40 @@ def initial_state(
         epoch=jnp.zeros((), jnp.int32),
         best_model=model,
         best_raw=None if local is None or held_out is None else (local.raw, held_out.raw),
+        judged=None,
         best_bound=jnp.full((), -jnp.inf),
         stale_epochs=jnp.zeros((), jnp.int32),
     )
 
 
-def advance(state: TrainState, validation_bound: float | None) -> TrainState:
-    """The state after an epoch; without validation rows the newest weights are the best."""
-    better = validation_bound is None or validation_bound > float(state.best_bound)
+def copied_state(copies: Model, key: PRNGKeyArray, recipe: Recipe, held_out: tuple[int, ...]) -> TrainState:
+    """The state before the first epoch of copies, along the leading axis of their weights, that folds (F, H) judge."""
+    trained = eqx.filter(copies, eqx.is_inexact_array)
+    one = initial_state(one_copy(copies, -1), key, recipe)
+    several: TrainState = eqx.tree_at(
+        lambda s: (s.model, s.moments, s.average, s.judged),
+        one,
+        (
+            copies,
+            jax.vmap(recipe.optimizer.transformation.init)(trained),
+            None if one.average is None else copies,
+            Judged(jnp.full(held_out, -jnp.inf), jnp.full(held_out, -jnp.inf)),
+        ),
+        is_leaf=lambda leaf: leaf is None,
+    )
+    return several
+
+
+def one_copy(copies: Model, number: int) -> Model:
+    """One model of several whose weights lie along a leading axis."""
+    model: Model = jax.tree.map(lambda leaf: leaf[number] if eqx.is_inexact_array(leaf) else leaf, copies)
+    return model
+
+
+def advance(state: TrainState, validation_bound: float | None, better: bool) -> TrainState:
+    """The state after an epoch, whose weights are the best from now on if they are ``better``."""
     raw = None if state.local is None or state.held_out is None else (state.local.raw, state.held_out.raw)
-    best = (state.candidate, raw) if better else (state.best_model, state.best_raw)
+    best = (state.offered, raw) if better else (state.best_model, state.best_raw)
     bound = (
         state.best_bound
         if validation_bound is None or not better

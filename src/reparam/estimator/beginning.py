@@ -1,0 +1,182 @@
+"""Where training begins: the linear answer where one is known, and copies for the folds that judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+
+from reparam.data import Schema
+from reparam.errors import ParameterError
+from reparam.estimator.configuration import Configuration
+from reparam.estimator.likelihood import noise_shape
+from reparam.inference import Inference
+from reparam.model import Model, Statistics, assemble
+from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
+from reparam.specification import build
+from reparam.starts import Start, StartOf, linear_start, stacked
+from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
+from reparam.starts.networks import begin_at
+from reparam.training import TrainState, initial_state
+from reparam.training.state import copied_state
+
+PSEUDO_INPUT_ROWS = 4096
+
+
+def first_state(
+    configuration: Configuration,
+    schema: Schema,
+    likelihood: str | Likelihood,
+    rows: NDArray[Any],
+    *,
+    held_out_rows: int,
+    found: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[str, TrainState]:
+    """Where training begins, told in words, and the state before the first epoch.
+
+    Args:
+        configuration: the settings.
+        schema: what the model sees of the rows.
+        likelihood: which is to explain them.
+        rows: training rows as they came, shape (N, P).
+        held_out_rows: how many are held out, for those may own a q.
+        found: mean and deviation of each column of the training rows, in stored units.
+
+    Raises:
+        ParameterError: ``start="linear"`` where no linear answer is known.
+    """
+    data = _statistics(configuration, schema, rows, found)
+    key, folds = configuration.key("training"), configuration.folds(len(rows))
+    name, start_of = _linear_answer(configuration, schema, likelihood, rows)
+    recipe = configuration.recipe(len(rows))
+    if folds is None:
+        start = None if start_of is None else start_of(thinned(rows, schema))
+        model = configuration.model(data, configuration.key("model"), likelihood, start)
+        return name, initial_state(model, key, recipe, rows=len(rows), held_out_rows=held_out_rows)
+    starts = None
+    if start_of is not None:
+        seen = folds.weights(len(rows)) > 0
+        starts = stacked([start_of(thinned(rows[each], schema)) for each in seen])
+    parts, inference = configuration.parts(likelihood), configuration.inference_part()
+    copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
+    return name, copied_state(copies, key, recipe, folds.held_out.shape)
+
+
+def state_like(
+    configuration: Configuration,
+    size: int,
+    likelihood: str | Likelihood,
+    owned: Mapping[str, tuple[int, ...]],
+    *,
+    linear: bool,
+) -> TrainState:
+    """A saved state as shapes alone: nothing is drawn and nothing allocated, however large it says it is.
+
+    Args:
+        configuration: the settings.
+        size: P.
+        likelihood: of x.
+        owned: the shapes of its tensors, which alone know how many rows own a q, and how many copies there are.
+        linear: whether the networks build upon linear paths.
+    """
+    local, held_out = (owned.get(f"{part}.raw", (0,))[0] for part in ("local", "held_out"))
+    latents, judged, recipe = configuration.latents, owned.get("judged.first"), configuration.recipe(1)
+    wide, narrow, short = (jax.ShapeDtypeStruct(shape, float) for shape in ((size, latents), (size,), (latents,)))
+
+    def state(key: Array, wide: Array, narrow: Array, short: Array) -> TrainState:
+        data = Statistics(narrow, narrow, narrow[None])
+        start = Start(narrow, wide, narrow, wide, short, short) if linear else None
+        model = configuration.model(data, key, likelihood, start)
+        if judged is None:
+            return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
+        parts = judged[0]
+        return copied_state(_repeated(model, parts + 1 if parts > 1 else 1), key, recipe, judged)
+
+    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0), wide, narrow, short)
+    return shapes
+
+
+@eqx.filter_jit
+def _copies(
+    data: Statistics,
+    key: PRNGKeyArray,
+    starts: Start | None,
+    count: int,
+    *,
+    parts: dict[str, Any],
+    inference: Inference,
+) -> Model:
+    """Copies of one fresh model, each at a start of its own; compiled, for it is thousands of small steps."""
+    model = assemble(data, key, **parts)
+    if starts is None:
+        return _repeated(inference.prepare(model), count)
+
+    def begun(start: Start) -> Model:
+        return inference.prepare(begin_at(model, start))
+
+    trained = jax.vmap(lambda start: eqx.filter(begun(start), eqx.is_inexact_array))(starts)
+    first = begun(jax.tree.map(lambda leaf: leaf[0], starts))
+    several: Model = eqx.combine(trained, eqx.filter(first, eqx.is_inexact_array, inverse=True))
+    return several
+
+
+def _repeated(model: Model, count: int) -> Model:
+    """So many copies of a model along a leading axis of its weights."""
+    copies: Model = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)) if eqx.is_inexact_array(leaf) else leaf, model
+    )
+    return copies
+
+
+def _linear_answer(
+    configuration: Configuration, schema: Schema, likelihood: str | Likelihood, rows: NDArray[Any]
+) -> tuple[str, StartOf | None]:
+    """What training begins at, in words, and how it is found for rows of the model's values; None for random weights.
+
+    Raises:
+        ParameterError: no linear answer is known, and one was asked for.
+    """
+    if configuration.start == "random":
+        return "random", None
+    part = build("likelihood", LIKELIHOODS, likelihood, schema.size)
+    fixed = isinstance(getattr(part, "log_scale", None), float)
+    found = None
+    if noise_shape(part) == () and part.name == "gaussian":
+        found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
+    elif not fixed:
+        found = linear_start(thinned(rows, schema), configuration.latents, part.name, configuration.seed)
+    if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
+        return found
+    if configuration.start == "auto":
+        return "random", None
+    raise ParameterError(
+        f"start='linear' needs a likelihood whose linear model has a known answer: gaussian with a learned noise, "
+        f"bernoulli, poisson or negative_binomial. Got {part.name!r}: choose start='random'."
+    )
+
+
+def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
+    """Rows as the model's values in double precision; of many, some thousands evenly spaced."""
+    some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
+    return np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
+
+
+def _statistics(
+    configuration: Configuration,
+    schema: Schema,
+    rows: NDArray[Any],
+    found: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Statistics:
+    """What the training rows say, as the model sees them; only some of them are turned into its values."""
+    mean, std = found
+    scale = np.asarray(schema.scale, np.float64)
+    order = np.random.default_rng(configuration.seed).permutation(len(rows))[:PSEUDO_INPUT_ROWS]
+    chosen = schema.on_device.apply(schema.stored(rows[order]))
+    centre = (mean - np.asarray(schema.shift)) / scale
+    return Statistics(jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float))

@@ -1,0 +1,65 @@
+"""Compiled programs, kept in the user's cache folder: a second process with the same shapes compiles nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+SETTINGS = ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
+
+
+def keep_compiled() -> Path | None:
+    """Let JAX keep the programs that it compiles, and give the folder; it may be deleted at any time.
+
+    Whoever has told JAX of a folder, or that there is to be none, is left alone; ``JAX_ENABLE_COMPILATION_CACHE=0``
+    tells it so. Where no folder can be written, nothing is kept.
+    """
+    told = any(name in os.environ for name in SETTINGS)
+    if told or jax.config.values["jax_compilation_cache_dir"] or not jax.config.values["jax_enable_compilation_cache"]:
+        return None
+    folder = cache_folder(os.environ, sys.platform) / f"compiled-{_machine()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compilation_cache.reset_cache()  # JAX looks for a folder at its first program, and never again
+    return folder
+
+
+def cache_folder(environment: Mapping[str, str], system: str) -> Path:
+    """Where a user's caches are, by the custom of the system.
+
+    >>> cache_folder({"XDG_CACHE_HOME": "/caches"}, "linux").as_posix()
+    '/caches/reparam'
+    """
+    home = Path(os.path.expanduser("~"))
+    if system == "darwin":
+        base = home / "Library" / "Caches"
+    elif system == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        base = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "reparam"
+
+
+def _machine() -> str:
+    """What programs are compiled for: a home folder may be shared by machines that differ."""
+    processor = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        pass
+    known = (jax.__version__, platform.machine(), processor, os.environ.get("XLA_FLAGS", ""))
+    return sha256("\n".join(known).encode()).hexdigest()[:16]
