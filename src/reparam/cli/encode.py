@@ -37,6 +37,8 @@ def encode(
     check_output(out)
     from reparam.cli.sources import given_data
     from reparam.data import write
+
+    check_output(out, data)
     from reparam.estimator import load
 
     vae, report = load(run), rows_done("q found")
