@@ -80,7 +80,7 @@ class Column:
         Raises:
             RunError: a field is missing, unknown, or not what it should be; the error names it.
         """
-        column = checked(cls, document, "a column of the schema")
+        column = checked(cls, document, "a column")
         column.check()
         return column
 
