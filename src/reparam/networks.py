@@ -155,6 +155,11 @@ class Inputs(eqx.Module):
         vectors = sum(vectors.shape[1] for vectors in self.vectors)
         return len(self.numbers) + len(self.counts) + len(self.one_hot) + vectors + len(self.gaps)
 
+    @property
+    def columns(self) -> frozenset[int]:
+        """The columns that it takes."""
+        return frozenset((*self.numbers, *self.counts, *(column for column, _ in self.one_hot), *self.embedded))
+
     def __call__(self, x: Array, observed: Array | None) -> Array:
         """(..., P) → (..., F)."""
         seen = jnp.ones(x.shape, bool) if observed is None else observed

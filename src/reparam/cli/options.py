@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -128,12 +128,13 @@ def answer(document: Mapping[str, Any]) -> None:
     print(json.dumps(plain(document), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
-def check_output(path: Path, *inputs: str) -> None:
+def check_output(path: Path, *inputs: str, also: Sequence[str] = ()) -> None:
     """Refuse a file that cannot be written, before anything is computed.
 
     Args:
         path: the file.
         inputs: what is read, which is not to be replaced.
+        also: endings that the command writes beside those of all.
 
     Raises:
         ParameterError: the ending is unknown, or the file is one of the inputs.
@@ -142,8 +143,9 @@ def check_output(path: Path, *inputs: str) -> None:
     from reparam.data import WRITERS
     from reparam.errors import ParameterError
 
-    if path.suffix.lower() not in WRITERS:
-        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(WRITERS)}.")
+    known = (*WRITERS, *also)
+    if path.suffix.lower() not in known:
+        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(known)}.")
     place = path.expanduser()
     check_folder(place)
     for data in inputs:

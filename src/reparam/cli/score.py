@@ -41,6 +41,8 @@ def score(
     parts beside it: what each cell adds, E_q ln p(x_j|z), less the column kl. A cell that is missing adds nothing.
     """
     check_output(out, data)
+    import numpy as np
+
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.data.arrays import column_name
@@ -58,7 +60,9 @@ def score(
         names = [column_name(vae.schema_.columns, place) for place in range(vae.schema_.size)]
         told = {f"{name}_nats" if name in ("score", "kl", "index") else name: place for place, name in enumerate(names)}
         written |= {"kl": found.kl, **{name: found.cells[:, place] for name, place in told.items()}}
-        document["picture"] = str(_draw(out, scores, found.cells, names, dataset.index))
+        document["picture"] = str(
+            _draw(out, scores, np.where(np.isnan(dataset.rows), np.nan, found.cells), names, dataset.index)
+        )
     write(out, written, index=dataset.index, index_name=index or "index")
     tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)
 

@@ -79,6 +79,10 @@ def train(
         str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
+    condition: Annotated[
+        list[str] | None,
+        setting("A column that is given, not explained; sample asks for it. Repeatable.", "none", metavar="COLUMN"),
+    ] = None,
     start: Annotated[
         str | None,
         setting("Where weights begin: linear, at the answer of PCA or factor analysis; random; auto.", "auto"),

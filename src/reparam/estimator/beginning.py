@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
-from reparam.data import Schema
+from reparam.data import Schema, moments
 from reparam.errors import ParameterError
-from reparam.estimator.columns import inputs_of, likelihood_part
+from reparam.estimator.columns import encoder_inputs, given_places, inputs_of, likelihood_part
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import noise_shape
 from reparam.inference import Inference
 from reparam.model import Model, Statistics, assemble
-from reparam.networks import Inputs
 from reparam.probability.likelihoods import Likelihood
 from reparam.starts import Start, StartOf, linear_start, stacked
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
@@ -52,10 +51,11 @@ def first_state(
     Raises:
         ParameterError: ``start="linear"`` where no linear answer is known.
     """
-    data = _statistics(configuration, schema, likelihood, rows, found)
+    part = likelihood_part(likelihood, schema)
+    data = with_inputs(_statistics(configuration, schema, rows, found), configuration, schema, part)
     key, folds = configuration.key("training"), configuration.folds(len(rows))
-    name, start_of = _linear_answer(configuration, schema, likelihood, rows)
-    recipe, part = configuration.recipe(len(rows)), likelihood_part(likelihood, schema)
+    name, start_of = _linear_answer(configuration, schema, part, rows)
+    recipe = configuration.recipe(len(rows))
     if folds is None:
         start = None if start_of is None else start_of(thinned(rows, schema))
         model = configuration.model(data, configuration.key("model"), part, start)
@@ -92,9 +92,10 @@ def state_like(
     wide, narrow, short = (jax.ShapeDtypeStruct(shape, float) for shape in ((size, latents), (size,), (latents,)))
 
     def state(key: Array, wide: Array, narrow: Array, short: Array) -> TrainState:
-        data = Statistics(narrow, narrow, narrow[None], _inputs(configuration, schema, likelihood))
+        part = likelihood_part(likelihood, schema)
+        data = with_inputs(Statistics(narrow, narrow, narrow[None]), configuration, schema, part)
         start = Start(narrow, wide, narrow, wide, short, short) if linear else None
-        model = configuration.model(data, key, likelihood_part(likelihood, schema), start)
+        model = configuration.model(data, key, part, start)
         if judged is None:
             return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
         parts = judged[0]
@@ -137,7 +138,7 @@ def _repeated(model: Model, count: int) -> Model:
 
 
 def _linear_answer(
-    configuration: Configuration, schema: Schema, likelihood: str | Likelihood, rows: NDArray[Any]
+    configuration: Configuration, schema: Schema, part: Likelihood, rows: NDArray[Any]
 ) -> tuple[str, StartOf | None]:
     """What training begins at, in words, and how it is found for rows of the model's values; None for random weights.
 
@@ -146,7 +147,6 @@ def _linear_answer(
     """
     if configuration.start == "random":
         return "random", None
-    part = likelihood_part(likelihood, schema)
     fixed = isinstance(getattr(part, "log_scale", None), float)
     found = None
     if noise_shape(part) == () and part.name == "gaussian":
@@ -164,16 +164,23 @@ def _linear_answer(
 
 
 def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
-    """Rows as the model's values in double precision, gaps at the mean; of many, some thousands evenly spaced."""
+    """Rows as the model's values in double precision; of many, some thousands evenly spaced; a gap has the mean."""
     some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
     x = np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
-    return np.where(np.isnan(x), np.nanmean(x, axis=0), x) if schema.missing else x
+    return np.where(np.isnan(x), moments(x)[0], x) if schema.missing else x
+
+
+def with_inputs(data: Statistics, configuration: Configuration, schema: Schema, part: Likelihood) -> Statistics:
+    """The statistics with what the encoder takes of a row, and decoder and prior of what is given."""
+    keys = jax.random.split(jax.random.fold_in(configuration.key("model"), 1))
+    places = given_places(schema, configuration.condition)
+    given = inputs_of(schema, part, places, keys[1]) if places else None
+    return data._replace(inputs=encoder_inputs(schema, part, keys[0]), given=given)
 
 
 def _statistics(
     configuration: Configuration,
     schema: Schema,
-    likelihood: str | Likelihood,
     rows: NDArray[Any],
     found: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Statistics:
@@ -183,11 +190,4 @@ def _statistics(
     order = np.random.default_rng(configuration.seed).permutation(len(rows))[:PSEUDO_INPUT_ROWS]
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
-    known = jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float)
-    return Statistics(*known, _inputs(configuration, schema, likelihood))
-
-
-def _inputs(configuration: Configuration, schema: Schema, likelihood: str | Likelihood) -> Inputs | None:
-    """What the encoder takes of a row."""
-    key = jax.random.fold_in(configuration.key("model"), 1)
-    return inputs_of(schema, likelihood_part(likelihood, schema), key)
+    return Statistics(jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float))

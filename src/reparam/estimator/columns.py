@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from reparam.data import Column, Schema
-from reparam.errors import ParameterError
+from reparam.data.arrays import column_name
+from reparam.data.coding import encode
+from reparam.errors import ParameterError, UnknownNameError
 from reparam.networks import Inputs
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood, table_of
 from reparam.probability.likelihoods.counts import Counts
@@ -53,25 +58,79 @@ def likelihood_part(likelihood: str | Likelihood, schema: Schema) -> Likelihood:
     return part
 
 
-def inputs_of(schema: Schema, likelihood: Likelihood, key: jax.Array) -> Inputs | None:
-    """What the encoder takes of a row; None where it is the values themselves.
+def encoder_inputs(schema: Schema, likelihood: Likelihood, key: jax.Array) -> Inputs | None:
+    """What the encoder takes of a row; None where it is the values themselves."""
+    inputs = inputs_of(schema, likelihood, range(schema.size), key)
+    return None if len(inputs.numbers) == inputs.size else inputs
+
+
+def inputs_of(schema: Schema, likelihood: Likelihood, places: Iterable[int], key: jax.Array) -> Inputs:
+    """What a network takes of some columns of a row.
 
     Args:
         schema: of the rows that are trained on: a column that misses cells there has an indicator.
         likelihood: of the rows.
+        places: the columns.
         key: learned vectors of columns with many levels.
     """
-    size = schema.size
-    if schema.table is None:
-        return Inputs(tuple(range(size)), (), {}, tuple(range(size)), key) if schema.missing else None
-    levels = {place: len(column.levels or ()) for place, column in enumerate(schema.table) if column.kind in TOLD_APART}
-    counts = tuple(place for place in range(size) if isinstance(likelihood.part_at(place), Counts))
-    gaps = tuple(place for place, column in enumerate(schema.table) if column.missing)
-    numbers = tuple(place for place in range(size) if place not in counts and place not in levels)
-    return Inputs(numbers, counts, levels, gaps, key) if counts or levels or gaps else None
+    columns = {place: None if schema.table is None else schema.table[place] for place in places}
+    levels = {place: len(column.levels or ()) for place, column in columns.items() if column and column.kind in LEVELS}
+    of_table = schema.table is not None
+    counts = tuple(place for place in columns if of_table and isinstance(likelihood.part_at(place), Counts))
+    gaps = tuple(place for place, column in columns.items() if (column.missing if column else schema.missing))
+    numbers = tuple(place for place in columns if place not in counts and place not in levels)
+    return Inputs(numbers, counts, levels, gaps, key)
 
 
-TOLD_APART = ("categorical", "ordinal")
+def given_places(schema: Schema, names: Sequence[str]) -> tuple[int, ...]:
+    """Where the columns stand that a model is given.
+
+    Raises:
+        ParameterError: there is no such column, or no other one is left.
+    """
+    known = [column_name(schema.columns, place) for place in range(schema.size)]
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("column of the condition", name, known)
+    if len({*names}) >= schema.size:
+        raise ParameterError("the condition names every column: one at least is required that is to be explained.")
+    return tuple(place for place, name in enumerate(known) if name in names)
+
+
+def given_rows(schema: Schema, condition: Sequence[str], given: Mapping[str, Any] | None) -> NDArray[np.float64]:
+    """One row, (P,), of what is given; NaN in every other column.
+
+    Raises:
+        ParameterError: a column of the condition is not given, another is, or the value is none of the column.
+    """
+    named, said = sorted(condition), dict(given or {})
+    if sorted(said) != named:
+        shown = ", ".join(named) or "nothing, for it was trained without a condition"
+        raise ParameterError(f"this model is to be given {shown}. Got {', '.join(sorted(said)) or 'nothing'} instead.")
+    row = np.full(schema.size, np.nan)
+    for place in given_places(schema, condition) if condition else ():
+        name = column_name(schema.columns, place)
+        row[place] = _value(schema, place, name, said[name])
+    return row
+
+
+def _value(schema: Schema, place: int, name: str, value: Any) -> float:
+    column = Column(name, "real", "gaussian") if schema.table is None else schema.table[place]
+    numbers, unknown = encode(pa.array([str(value)]), column)
+    if len(unknown) or np.isnan(numbers[0]):
+        levels = f": one of {', '.join(column.levels[:20])}" if column.levels else ""
+        raise ParameterError(f"{name} cannot be {value!r}; it is {column.kind}{levels}.")
+    return float(numbers[0])
+
+
+def without_density(schema: Schema, places: Sequence[int]) -> Schema:
+    """The schema whose units are the model's in columns that are given: no density of theirs is told."""
+    unit, scale = (np.broadcast_to(np.asarray(v, np.float64), (schema.size,)) for v in (schema.unit, schema.scale))
+    units = np.where(np.isin(np.arange(schema.size), places), scale, unit)
+    return replace(schema, unit=tuple(units.tolist())) if len(places) else schema
+
+
+LEVELS = ("categorical", "ordinal")
 """The kinds of columns whose codes are no numbers to an encoder; yes or no is 1 or 0 as it stands."""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
-from reparam.estimator.columns import choose_for_table
+from reparam.estimator.columns import choose_for_table, given_places, without_density
 from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
@@ -95,6 +95,7 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, mean, std)
+    schema = without_density(schema, given_places(schema, configuration.condition))
     counts = {"held_out_rows": 0 if held_out is None else len(held_out)}
     start, state = first_state(configuration, schema, likelihood, data.rows[train], found=(mean, std), **counts)
     started = Fitted(configuration, schema, likelihood, reason, start, state, (), sha256(data))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 TRIES = 5
-BEFORE: dict[str, Any] = {"on_nonfinite": "stop"}
+BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": []}
 """What settings that came later than a format were before there was a word for them: runs of then open for ever."""
 
 
@@ -191,7 +191,7 @@ def _plain(annotation: Any) -> Any:
     if annotation is Any:  # an optimiser's name
         return Name | None
     if get_origin(annotation) is Sequence:
-        return tuple[int, ...]
+        return tuple[Name, ...] if str in get_args(annotation) else tuple[int, ...]
     kinds = {str: Name, int: int, float: float, bool: bool}
     found = [plain for kind, plain in kinds.items() if kind in (annotation, *get_args(annotation))]
     return reduce(or_, found, None)

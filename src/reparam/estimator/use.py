@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from reparam.batch import Batch
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
 from reparam.errors import DataError, ParameterError, ReparamWarning
+from reparam.estimator.columns import given_places, given_rows
 from reparam.estimator.fitting import Fitted, split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
 from reparam.evaluation.imputation import drawn_cells, expected_cells
-from reparam.evaluation.latents import draw_data, posterior_draws
+from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
-from reparam.evaluation.rows import Progress, map_rows
+from reparam.evaluation.rows import Progress
 from reparam.inference import Found
-from reparam.model import Model
 from reparam.specification import positive_int, real_number
 
 
@@ -62,17 +64,18 @@ class FittedUse(TransformerMixin):
         """The raw vectors of q(z|x) of each row, (N, R), as the way of inference finds them."""
         return self._raw(*self._stored(X), report)
 
-    def inverse_transform(self, X: Any) -> Any:
+    def inverse_transform(self, X: Any, given: Mapping[str, Any] | None = None) -> Any:
         """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data.
 
-        Here and below rows come as a DataFrame where ``fit`` was given one.
+        Of a level of a table it is the most probable one. A conditional model is ``given`` its columns' values. Here
+        and below rows come as a DataFrame where ``fit`` was given one.
         """
         check_is_fitted(self, "fitted_")
         codes = check_array(X, dtype=np.float32)
         latents = self.fitted_.configuration.latents
         if codes.shape[1] != latents:
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
-        return self._framed(self._decoded(codes))
+        return self._framed(self._decoded(codes, self._told(given, len(codes))))
 
     def reconstruct(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
@@ -82,11 +85,17 @@ class FittedUse(TransformerMixin):
         Of a DataFrame the same kind of frame, with its index.
         """
         codes = np.asarray(self.transform(X, draw=draw, random_state=random_state, report=report), np.float32)
-        rows = self._decoded(codes)
+        rows = self._decoded(codes, self._given(X) if len(self.fitted_.configuration.condition) else None)
         return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None)
 
     def sample(
-        self, n_samples: int = 1, *, temperature: float = 1.0, draw: bool = False, random_state: int | None = None
+        self,
+        n_samples: int = 1,
+        *,
+        temperature: float = 1.0,
+        draw: bool = False,
+        given: Mapping[str, Any] | None = None,
+        random_state: int | None = None,
     ) -> Any:
         """New rows from the model: z drawn from the prior, then the mean of p(x|z), shape (n_samples, P).
 
@@ -94,16 +103,20 @@ class FittedUse(TransformerMixin):
             n_samples: how many.
             temperature: what the noise ε of z is multiplied by; below 1 the rows are more typical, above 1 stranger.
             draw: draw x from p(x|z) too, instead of its mean.
+            given: of a conditional model the value of each column of its condition.
             random_state: a seed for these draws; by default the one of the estimator.
         """
         check_is_fitted(self, "fitted_")
         count = positive_int("n_samples", n_samples, "VAE.sample")
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
-        z = draw_prior(self.fitted_.model, latent_key, count, temperature)
+        told = self._told(given, count)
+        batch = self._batch(told)
+        z = draw_prior(self.fitted_.model, latent_key, count, temperature, batch)
         if not draw:
-            return self._framed(self._decoded(np.asarray(z)))
-        return self._framed(self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key)))
+            return self._framed(self._decoded(np.asarray(z), told))
+        drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
+        return self._framed(self._as_told(drawn, told))
 
     def score_samples(
         self,
@@ -287,6 +300,7 @@ class FittedUse(TransformerMixin):
     def _filled(self, X: Any, given: NDArray[Any], values: NDArray[Any]) -> Any:
         """Rows as they were given, with the model's values in the place of what is missing."""
         rows = np.where(np.isnan(given), self.fitted_.schema.invert(values), given)
+        rows = self._as_told(rows, given)  # of a condition nothing is known but what is given
         return filled(X, rows, self.fitted_.schema) if is_frame(X) else rows
 
     def _stored(self, X: Any) -> tuple[NDArray[Any], Schema]:
@@ -328,12 +342,26 @@ class FittedUse(TransformerMixin):
         chosen = self.fitted_.configuration.bound_samples if samples is None else samples
         return positive_int("samples", chosen, "the K-sample bound")
 
-    def _decoded(self, codes: NDArray[Any]) -> NDArray[Any]:
-        means = map_rows(lambda z: _centre(self.fitted_.model, z), codes)
-        return self.fitted_.schema.invert(np.asarray(means))
+    def _decoded(self, codes: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
+        """What codes stand for in stored units; of a conditional model with rows (N, P) that tell its columns."""
+        rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, self._batch(told)))
+        return self._as_told(rows, told)
 
+    def _told(self, given: Mapping[str, Any] | None, count: int) -> NDArray[Any] | None:
+        """Rows (count, P) that tell the columns of the condition, or None where there is no condition."""
+        condition = self.fitted_.configuration.condition
+        row = given_rows(self.fitted_.schema, condition, given)
+        return np.tile(row, (count, 1)) if len(condition) else None
 
-@eqx.filter_jit
-def _centre(model: Model, z: jax.Array) -> jax.Array:
-    likelihood = model.likelihood
-    return likelihood.centre(likelihood.expectation(model.laws(z)))
+    def _batch(self, told: NDArray[Any] | None) -> Batch | None:
+        if told is None:
+            return None
+        rows, schema = self.fitted_.stored(told)
+        return Batch.of_rows(jnp.asarray(rows), schema)
+
+    def _as_told(self, rows: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
+        """Rows with the columns of the condition as they were given."""
+        if told is None:
+            return rows
+        places = given_places(self.fitted_.schema, self.fitted_.configuration.condition)
+        return np.where(np.isin(np.arange(rows.shape[1]), places), told, rows)

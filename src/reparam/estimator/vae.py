@@ -56,6 +56,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
+        condition: names of columns that are given and not explained: encoder, decoder and prior are told what they
+            hold, and ``sample`` asks for it.
         start: ``linear``, the answer in closed form of probabilistic PCA (one noise), of factor analysis (a noise for
             each feature) or of its like for bits and counts, to which the networks, MLPs then, are corrections that
             are zero at first; ``random`` weights; or ``auto``, linear where such an answer is known and can be carried.
@@ -112,6 +114,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: str = Configuration.activation,
         encoder: Network | None = Configuration.encoder,
         decoder: Network | None = Configuration.decoder,
+        condition: Sequence[str] = Configuration.condition,
         start: str = Configuration.start,
         standardize: str = Configuration.standardize,
         binarize: str = Configuration.binarize,
@@ -145,6 +148,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.activation = activation
         self.encoder = encoder
         self.decoder = decoder
+        self.condition = condition
         self.start = start
         self.standardize = standardize
         self.binarize = binarize

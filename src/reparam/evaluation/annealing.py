@@ -248,7 +248,7 @@ def _backward(model: Model, batch: Batch, raw: Array, z: Array, keys: PRNGKeyArr
 
 
 def _path(model: Model, datum: Batch, loc: Array, scale: Array) -> Path:
-    p = model.prior_distribution()
+    p = model.prior_distribution(datum)
     return Path(loc, scale, lambda z: jnp.asarray(model.log_likelihood(z, datum) + p.log_prob(z)))
 
 

@@ -67,10 +67,10 @@ def row_contributions(
 def _contributions(
     model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, samples: int
 ) -> Contributions:
-    p = model.prior_distribution()
+    prior = model.prior_of()
 
     def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> Contributions:
-        q = model.posterior.distribution(raw)
+        q, p = model.posterior.distribution(raw), prior(datum)
         z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (samples,)))
         kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(log_q - p.log_prob(z))
         return Contributions(jnp.mean(model.log_likelihoods(z, datum), axis=0), kl)

@@ -100,7 +100,7 @@ def _weighted_draws(model: Model, datum: Batch, raw: Array, key: PRNGKeyArray, s
     """Draws of q(z|x) of one row, (K, D), and the logarithms of their weights, (K,)."""
     q = model.posterior.distribution(raw)
     z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (samples,)))
-    log_w = model.log_likelihood(z, datum) + model.prior_distribution().log_prob(z) - log_q
+    log_w = model.log_likelihood(z, datum) + model.prior_distribution(datum).log_prob(z) - log_q
     return z, jnp.where(jnp.any(jnp.isfinite(log_w)), log_w, 0.0)  # where none has a weight, all count alike
 
 
@@ -110,7 +110,7 @@ def _expected(model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, sche
 
     def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> Expected:
         z, log_w = _weighted_draws(model, datum, raw, key, samples)
-        laws, weights = model.laws(z), jax.nn.softmax(log_w)
+        laws, weights = model.laws(z, datum), jax.nn.softmax(log_w)
         expectation = weights @ likelihood.expectation(laws)
         square = weights @ (laws.variance + laws.mean**2)
         return Expected(likelihood.centre(expectation), likelihood.deviation(expectation, square))
@@ -128,7 +128,7 @@ def _drawn(
         z, log_w = _weighted_draws(model, datum, raw, proposal_key, samples)
         below = jnp.cumsum(jax.nn.softmax(log_w))
         chosen = jnp.searchsorted(below, below[-1] * jax.random.uniform(choice_key, (draws,)), side="right")
-        return jnp.asarray(model.laws(z[jnp.minimum(chosen, samples - 1)]).sample(cell_key))
+        return jnp.asarray(model.laws(z[jnp.minimum(chosen, samples - 1)], datum).sample(cell_key))
 
     drawn: Array = jax.vmap(of_row)(Batch.of_rows(rows, schema), raw, keys)
     return drawn

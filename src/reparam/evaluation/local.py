@@ -172,7 +172,10 @@ def _optimized_family(
 ) -> LocalBound:
     batch = Batch.of_rows(rows, schema)
     weights, settings = eqx.partition(family, eqx.is_inexact_array)
-    held = eqx.tree_at(lambda model: model.prior, model, _HeldPrior(family.latent_dim, model.prior_distribution()))
+    held = model
+    if model.given is None:
+        prior = _HeldPrior(family.latent_dim, model.prior_distribution())
+        held = eqx.tree_at(lambda model: model.prior, model, prior)
     start = jax.vmap(lambda mean, std: raw_at(family, mean, std))(*moments(model.posterior, raw, keys))
     own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(raw), *leaf.shape)), weights)
 

@@ -187,7 +187,7 @@ def _row_bounds(
     model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, samples: int, width: int
 ) -> RowBounds:
     batch = Batch.of_rows(rows, schema)
-    q, p = model.posterior.distribution(raw), model.prior_distribution()
+    q, p = model.posterior.distribution(raw), model.prior_distribution(batch)
     reconstruction, log_ratio = weight_parts(model, batch, raw, keys, samples, width=width)
     growth = mean_weight_growth(reconstruction - log_ratio)
     return RowBounds(
@@ -203,12 +203,12 @@ def weight_parts(
     model: Model, batch: Batch, raw: Array, keys: PRNGKeyArray, samples: int, *, width: int = SAMPLE_CHUNK
 ) -> tuple[Array, Array]:
     """Ln p(x|z) and ln q(z|x) − ln p(z) of draws from each row's q, both (N, samples), ``width`` draws at a time."""
-    p = model.prior_distribution()
+    prior = model.prior_of()
 
     def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
         q = model.posterior.distribution(raw)
         z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (width,)))
-        return model.log_likelihood(z, datum), jnp.asarray(log_q - p.log_prob(z))
+        return model.log_likelihood(z, datum), jnp.asarray(log_q - prior(datum).log_prob(z))
 
     def draw(index: Array) -> tuple[Array, Array]:
         return jax.vmap(of_row)(batch, raw, jax.vmap(lambda key: jax.random.fold_in(key, index))(keys))

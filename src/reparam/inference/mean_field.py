@@ -65,7 +65,8 @@ class MeanField(Inference):
     def prepare(self, model: Model) -> Model:
         """The model without its encoder."""
         bare: Model = eqx.tree_at(lambda model: model.encoder, model, NoEncoder())
-        bare.prior_distribution()  # a prior that needs the encoder refuses here
+        if model.given is None:
+            bare.prior_distribution()  # a prior that needs the encoder refuses here
         return bare
 
 

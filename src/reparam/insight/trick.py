@@ -180,7 +180,7 @@ def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.f
 
 @eqx.filter_jit
 def _passage(model: Model, raw: Array, datum: Batch, eps: Array, key: PRNGKeyArray) -> Passage:
-    q, p = model.posterior.distribution(raw), model.prior_distribution()
+    q, p = model.posterior.distribution(raw), model.prior_distribution(datum)
     z = reparam.reparameterize(q, eps)
     many = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
     reconstructions = model.log_likelihood(many, datum)

@@ -54,7 +54,7 @@ def evaluate_draws(
         key: the noise.
         count: K.
     """
-    p = model.prior_distribution()
+    p = model.prior_distribution(batch)
     eps = draw_noise(sampler, key, (count,))
 
     def draws(eps: Array) -> Draws:

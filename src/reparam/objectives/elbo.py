@@ -65,7 +65,7 @@ class ELBO(Objective):
 
     def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """Reconstruction by ``samples`` draws, and the divergence by the form."""
-        p = model.prior_distribution()
+        p = model.prior_distribution(batch)
         form = self._form(q, p)
         evaluate = partial(evaluate_draws, batch=batch, key=key, count=self.samples)
         target = mean_of_draws(partial(self._log_weights, form))

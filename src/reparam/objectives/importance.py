@@ -104,7 +104,7 @@ class ImportanceWeighted(Objective):
             encoder, _ = estimate(target, evaluate, detached(model), q)
             draws = evaluate(model, detached(q))
             surrogate = encoder + self.decoders.value(target.log_weights(draws))
-        p = model.prior_distribution()
+        p = model.prior_distribution(batch)
         log_ratio = draws.log_prior - draws.log_q
         kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(-log_ratio, axis=0)
         bound = self.decoders.value(draws.log_likelihood + log_ratio)  # its weights are of power 1, whatever β is

@@ -93,7 +93,7 @@ class FreeBits(Regularised):
         """KL, and what each mean divergence lacks of λ: together the larger of the two."""
         divergences: Array | None = terms.kl[:, None]
         if self.per == "dimension":
-            divergences = kl_per_dimension(q, model.prior_distribution())
+            divergences = kl_per_dimension(q, model.prior_distribution(batch))
         if divergences is None:
             raise ParameterError(
                 f"free bits per dimension need a Gaussian q(z|x) and a standard normal prior. Got q {type(q).__name__} "
@@ -180,7 +180,9 @@ class MMD(Regularised):
     def surrogate(self, terms: Terms, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Array:
         """As many draws of the prior as of q."""
         z = reparameterize(q, draw_noise(q, key, (self.samples,)))  # (S, B, K)
-        prior_draws = model.prior_distribution().sample(jax.random.fold_in(key, 1), z.shape[:2])
+        prior_draws = model.prior_distribution(batch).sample(
+            jax.random.fold_in(key, 1), z.shape[: 2 - (model.shift is not None)]
+        )
         kernel = KERNELS[self.kernel]
         distances = jax.vmap(lambda z, y: squared_mmd(kernel, z, jax.lax.stop_gradient(y), batch.weights))(
             z, prior_draws

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,13 +27,15 @@ def worst_rows(
 
     Args:
         scores: ln p of each row, nats, shape (N,).
-        cells: what each cell adds, nats, shape (N, P); the median of its column is taken off.
+        cells: what each cell adds, nats, shape (N, P), NaN where it is missing; the median of its column is taken off.
         columns: P names; of many, those that tell most of these rows are shown.
         names: of the N rows, by default their numbers.
         title: what stands above.
     """
     order = np.argsort(scores, kind="stable")[:MOST_ROWS]
-    lacking = np.maximum(np.median(cells, axis=0) - cells[order], 0.0)
+    with warnings.catch_warnings(action="ignore"):  # of a column that is missing throughout
+        median = np.nanmedian(cells, axis=0)
+    lacking = np.maximum(np.nan_to_num(median - cells[order]), 0.0)
     shown = np.sort(np.argsort(-lacking.max(axis=0), kind="stable")[:MOST_COLUMNS])
     figure = new_figure(3.5 + 0.42 * len(shown), 2.4 + 0.27 * len(order), title)
     axes = figure.add_subplot()

@@ -75,12 +75,12 @@ def train_epoch(
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
     visit, transformation = recipe.visit, recipe.optimizer.transformation
 
-    def loss(trained: Any, local: Any, seen: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
+    def loss(trained: Any, local: Any, visited: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(visit.raw(model, local, seen, key))
-        terms = now(model, seen.batch, key, q=q)
-        weight = seen.batch.weights
-        sums = batch_sums(terms, q, model.prior_distribution(), weight)
+        q = model.posterior.distribution(visit.raw(model, local, visited, key))
+        terms = now(model, visited.batch, key, q=q)
+        weight = visited.batch.weights
+        sums = batch_sums(terms, q, model.prior_distribution(visited.batch), weight)
         return -(weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
 
     def step(
@@ -90,10 +90,10 @@ def train_epoch(
         weight = weight if shares is None else weight * shares[indices]
         clock = Clock(number, len(batches), total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
-        seen = Visited(indices, _seen(rows[indices], draw_key, schema, recipe, weight))
+        visited = Visited(indices, _seen(rows[indices], draw_key, schema, recipe, weight))
         now = objective.at(number, len(batches))
-        local = visit.improve(eqx.combine(at.trained, fixed), at.local, seen, own_key, now)
-        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, seen, now, key)
+        local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
+        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key)
         updates, moments = transformation.update(gradient, at.moments, at.trained)
         rate = learning_rate * recipe.schedule.factor(clock)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
@@ -146,7 +146,7 @@ def evaluate_epoch(
         local = visit.improve(model, local, seen, own_key, objective)
         q = model.posterior.distribution(visit.raw(model, local, seen, key))
         terms = objective(model, seen.batch, key, q=q)
-        return local, batch_sums(terms, q, model.prior_distribution(), weight)
+        return local, batch_sums(terms, q, model.prior_distribution(seen.batch), weight)
 
     keys = jax.random.split(key, len(batches))
     followed, sums = jax.lax.scan(step, held_out, (batches, weights, keys))
@@ -183,11 +183,10 @@ def judge_copies(
             indices = numbers[places]
             weight = weight * (indices < count)
             draw_key, key = jax.random.split(key)
-            chosen = rows[jnp.minimum(indices, count - 1)]
-            seen = Visited(indices, _seen(chosen, draw_key, schema, recipe, weight))
-            q = model.posterior.distribution(recipe.visit.raw(model, None, seen, key))
-            terms = IWAE(JUDGING_DRAWS)(model, seen.batch, key, q=q)
-            return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(), weight))
+            batch = _seen(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
+            q = model.posterior.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
+            terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
+            return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(batch), weight))
 
         _, (bounds, sums) = jax.lax.scan(step, None, (batches, filled, keys))
         return bounds.reshape(-1)[:longest], sums
@@ -224,9 +223,9 @@ def _calibrated(  # noqa: PLR0917
 ) -> Model:
     rows_key, draw_key, noise_key = jax.random.split(key, 3)
     chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
-    seen = Visited(chosen, _seen(rows[chosen], draw_key, schema, recipe))
-    z = model.posterior.distribution(recipe.visit.raw(model, local, seen, noise_key)).sample(noise_key)
-    likelihood = model.likelihood.refit(model.decoder(z), seen.batch.x, seen.batch.observed)
+    visited = Visited(chosen, _seen(rows[chosen], draw_key, schema, recipe))
+    z = model.posterior.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
+    likelihood = model.likelihood.refit(model.decoder(z), visited.batch.x, visited.batch.observed)
     calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
     return calibrated
 
