@@ -20,6 +20,7 @@ from reparam.estimator.columns import choose_for_table, given_places, without_de
 from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
+from reparam.estimator.memory import check_memory
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model
@@ -89,6 +90,7 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
             else choose_for_table(likelihood, table)
         )
     train, held_out = split_rows(configuration, len(data.rows))
+    check_memory(configuration, data.schema, likelihood, len(train))
     mean, std = moments(data.rows[train])
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":

@@ -75,7 +75,8 @@ def _all_names(data: Dataset) -> tuple[str, ...]:
 
 
 def _line(column: Column, values: NDArray[Any] | None, rows: int) -> tuple[Any, ...]:
-    missing = f"{column.missing:,} ({column.missing / rows:.1%})" if column.missing else "0"
+    empty = column.missing if values is None else int(np.isnan(np.asarray(values, np.float64)).sum())
+    missing = f"{empty:,} ({empty / rows:.1%})" if empty and values is not None else f"{empty:,}"
     picture = None if values is None else _marginal(column, np.asarray(values, np.float64))
     told = (span(column), missing, column.likelihood or "–", coding(column), column.reason)
     return (column.name, column.kind, picture, *told)
