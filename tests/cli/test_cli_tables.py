@@ -103,6 +103,13 @@ def test_inspect_writes_a_page_with_a_picture_of_each_column(people_csv: Path, t
     assert "-o must end in .html" in run_cli("inspect", people_csv, "-o", tmp_path / "people.pdf").err
 
 
+def test_the_report_of_a_run_shows_each_column_as_it_was_judged(run: Path, tmp_path: Path) -> None:
+    must("report", run, "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("how the values of ") == 5
+    assert "120 different texts in 120 cells" in page
+
+
 def test_inspect_writes_a_page_of_images_too(tmp_path: Path) -> None:
     must("inspect", "digits", "-o", tmp_path / "digits.html")
     assert "8 × 8" in (tmp_path / "digits.html").read_text()

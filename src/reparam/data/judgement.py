@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from reparam.data.cells import Cells
+from reparam.data.cells import Cells, is_numeric
 from reparam.data.columns import Column
 from reparam.data.kinds import ROWS_TO_JUDGE, judge_column
 from reparam.data.reading import Reading
@@ -48,7 +47,7 @@ def judge(sheet: Sheet, reading: Reading) -> tuple[Judgement, Mapping[str, Cells
 def _why_plain(columns: Sequence[Column], cells: Mapping[str, Cells], rows: int) -> str:
     """Why one likelihood explains all columns; nothing where they are of several kinds, or have holes."""
     if any(column.missing for column in columns) or not all(
-        _is_numeric(cells[column.name].values) for column in columns
+        is_numeric(cells[column.name].values.type) for column in columns
     ):
         return ""
     kinds = {column.kind for column in columns}
@@ -63,11 +62,6 @@ def _why_plain(columns: Sequence[Column], cells: Mapping[str, Cells], rows: int)
     if len(columns) > ONE_THING and all((column.lower or 0) >= 0 and column.whole for column in columns):
         return f"more than {ONE_THING} columns of whole numbers: one thing measured many times"
     return ""
-
-
-def _is_numeric(values: Any) -> bool:
-    types, kind = pa.types, values.type
-    return any(test(kind) for test in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal))
 
 
 def remarks(

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.cells import Cells
+from reparam.data.cells import Cells, is_numeric
 from reparam.data.coding import as_numbers, as_text, level_of
 from reparam.data.columns import CODED, KINDS, LEFT_OUT, Column
 from reparam.errors import UnknownNameError
@@ -137,7 +137,7 @@ def _judged(column: Column, cells: Cells) -> Column:
         return _judge_dates(column, cells)
     if types.is_boolean(kind):
         return _judge_texts(column, as_text(cells.values, cells.stored_as), "true or false")
-    if any(test(kind) for test in (types.is_integer, types.is_floating, types.is_decimal)):
+    if is_numeric(kind):
         return _judge_numbers(column, as_numbers(cells.values, cells.stored_as)[0], len(cells.values))
     if types.is_dictionary(kind) and kind.ordered:
         levels = as_text(cells.values.dictionary, cells.stored_as).to_pylist()
