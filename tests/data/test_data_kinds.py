@@ -192,6 +192,13 @@ def test_what_columns_and_rows_say_together(tmp_path: Path) -> None:
     )
 
 
+def test_many_levels_seen_once_are_one_line(tmp_path: Path) -> None:
+    names = [f"n{n}" for n in range(6)] + ["often", "more"] * 20
+    data = load(table(tmp_path, {"name": names, "x": RNG.normal(size=46)}))
+    assert data.judgement is not None
+    assert data.judgement.remarks == ("6 levels are seen once, such as 'n0' of 'name' on line 2",)
+
+
 def test_rows_of_nothing_are_told_and_kept(tmp_path: Path) -> None:
     values = [f"{value:.3f}" for value in RNG.normal(size=30)]
     data = load(table(tmp_path, {"a": [*values, "", "?"], "b": [*values[::-1], "NA", ""]}))

@@ -17,7 +17,7 @@ from reparam.data.sheets import Sheet, refuse_mixture
 from reparam.errors import DataError
 
 ONE_THING = 64  # so many whole-number columns measure one thing many times: genes, pixels, words
-SHOWN = 5
+SHOWN, FEW = 5, 3
 
 
 def judge(sheet: Sheet, reading: Reading) -> tuple[Judgement, Mapping[str, Cells]]:
@@ -133,8 +133,11 @@ def _seen_once(columns: Sequence[Column], rows: NDArray[Any], where: Callable[[i
         for code in np.flatnonzero(np.bincount(codes, minlength=len(column.levels)) == 1):
             place = int(np.flatnonzero(values == code)[0])
             told.append((column, int(code), place))
-    lines = [f"{c.name!r} holds {(c.levels or ())[code]!r} once, on {where(place)}" for c, code, place in told[:SHOWN]]
-    return _at_most(lines, "levels are seen once", len(told))
+    if len(told) > FEW:
+        column, code, place = told[0]
+        level = (column.levels or ())[code]
+        return [f"{len(told):,} levels are seen once, such as {level!r} of {column.name!r} on {where(place)}"]
+    return [f"{c.name!r} holds {(c.levels or ())[code]!r} once, on {where(place)}" for c, code, place in told]
 
 
 def _leaks(columns: Sequence[Column], rows: NDArray[Any], labels: NDArray[Any] | None) -> list[str]:
@@ -155,7 +158,7 @@ def _leaks(columns: Sequence[Column], rows: NDArray[Any], labels: NDArray[Any] |
     return _at_most(told, "columns tell the label")
 
 
-def _at_most(lines: list[str], what: str, count: int | None = None) -> list[str]:
+def _at_most(lines: list[str], what: str) -> list[str]:
     """A few lines, and how many more there are."""
-    more = (len(lines) if count is None else count) - SHOWN
+    more = len(lines) - SHOWN
     return [*lines[:SHOWN], *([f"and {more:,} more {what}"] if more > 0 else [])]
