@@ -134,9 +134,9 @@ def _seen_once(columns: Sequence[Column], rows: NDArray[Any], where: Callable[[i
             place = int(np.flatnonzero(values == code)[0])
             told.append((column, int(code), place))
     if len(told) > FEW:
-        column, code, place = told[0]
-        level = (column.levels or ())[code]
-        return [f"{len(told):,} levels are seen once, such as {level!r} of {column.name!r} on {where(place)}"]
+        first, number, place = told[0]
+        level = (first.levels or ())[number]
+        return [f"{len(told):,} levels are seen once, such as {level!r} of {first.name!r} on {where(place)}"]
     return [f"{c.name!r} holds {(c.levels or ())[code]!r} once, on {where(place)}" for c, code, place in told]
 
 
