@@ -49,22 +49,22 @@ def read(path: Path, delimiter: str = ";") -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def people_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("tables") / "people.csv", FILE)
 
 
 @pytest.fixture(scope="module")
-def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(people_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "people"
-    told = must("train", table, "--out", folder, *SMALL).err
+    told = must("train", people_csv, "--out", folder, *SMALL).err
     assert "categorical (categorical): city" in told
     assert "left out: id, identifier (120 different texts in 120 cells)" in told
     assert "missing: 32 cells (5.3%), in age, city" in told
     return folder
 
 
-def test_inspect_tells_every_column_and_why(table: Path) -> None:
-    told = must("inspect", table).out
+def test_inspect_tells_every_column_and_why(people_csv: Path) -> None:
+    told = must("inspect", people_csv).out
     for words in (
         ("id", "identifier", "left out", "120 different texts in 120 cells"),
         ("age", "count", "18 … 79", "14 (11.7%)", "negative_binomial"),
@@ -77,8 +77,8 @@ def test_inspect_tells_every_column_and_why(table: Path) -> None:
         assert all(word in line for word in words), line
 
 
-def test_inspect_as_json_has_the_figures_and_the_judgement_of_each_column(table: Path) -> None:
-    document = must("inspect", table, "--json", "--column", "age=gaussian", "--drop", "note").document
+def test_inspect_as_json_has_the_figures_and_the_judgement_of_each_column(people_csv: Path) -> None:
+    document = must("inspect", people_csv, "--json", "--column", "age=gaussian", "--drop", "note").document
     columns = {column["name"]: column for column in document["columns"]}
     assert list(columns) == ["id", "age", "price", "city", "member", "since"]
     assert (columns["age"]["kind"], columns["age"]["reason"]) == ("real", "chosen by the user")
@@ -90,14 +90,14 @@ def test_inspect_as_json_has_the_figures_and_the_judgement_of_each_column(table:
     assert document["likelihood"] == "table"
 
 
-def test_inspect_writes_a_page_with_a_picture_of_each_column(table: Path, tmp_path: Path) -> None:
-    must("inspect", table, "-o", tmp_path / "people.html")
+def test_inspect_writes_a_page_with_a_picture_of_each_column(people_csv: Path, tmp_path: Path) -> None:
+    must("inspect", people_csv, "-o", tmp_path / "people.html")
     page = (tmp_path / "people.html").read_text()
     assert page.count("how the values of ") == 5
     assert "<title>Oslo: " in page
     assert "share of cells that are missing" in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
-    assert "-o must end in .html" in run_cli("inspect", table, "-o", tmp_path / "people.pdf").err
+    assert "-o must end in .html" in run_cli("inspect", people_csv, "-o", tmp_path / "people.pdf").err
 
 
 def test_inspect_writes_a_page_of_images_too(tmp_path: Path) -> None:
@@ -128,11 +128,13 @@ def test_samples_are_rows_as_the_data_have_them(run: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("command", ["encode", "score", "reconstruct"])
-def test_rows_keep_their_names(run: Path, table: Path, tmp_path: Path, command: str) -> None:
-    must(command, run, table, "--index", "id", "-o", tmp_path / "out.csv", *["--samples", 2] * (command == "score"))
+def test_rows_keep_their_names(run: Path, people_csv: Path, tmp_path: Path, command: str) -> None:
+    must(
+        command, run, people_csv, "--index", "id", "-o", tmp_path / "out.csv", *["--samples", 2] * (command == "score")
+    )
     rows = read(tmp_path / "out.csv", ";" if command == "reconstruct" else ",")
     assert [row["id"] for row in rows] == [row["id"] for row in ROWS]
-    assert "unknown column 'key'" in run_cli(command, run, table, "--index", "key", "-o", tmp_path / "o.csv").err
+    assert "unknown column 'key'" in run_cli(command, run, people_csv, "--index", "key", "-o", tmp_path / "o.csv").err
 
 
 def test_a_new_level_is_refused_with_its_line_or_missing(run: Path, tmp_path: Path) -> None:
@@ -176,10 +178,21 @@ def test_a_file_is_read_as_the_run_s_own_was(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(
-    table: Path, tmp_path: Path, arguments: tuple[str, ...], told: str
+    people_csv: Path, tmp_path: Path, arguments: tuple[str, ...], told: str
 ) -> None:
-    result = run_cli("train", table, "--out", tmp_path / "run", *arguments)
+    result = run_cli("train", people_csv, "--out", tmp_path / "run", *arguments)
     assert result.code == 2
     (line,) = result.err.splitlines()
     assert told in line
     assert not (tmp_path / "run").exists()
+
+
+def test_codes_of_single_cells_are_written_beside_them(trained: Path, tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    rows = RNG.normal(size=(80, 6))
+    np.save(tmp_path / "x.npy", rows)
+    must("encode", trained, tmp_path / "x.npy", "-o", tmp_path / "z.h5ad")
+    must("encode", trained, tmp_path / "x.npy", "-o", tmp_path / "z.npz")
+    with np.load(tmp_path / "z.npz") as codes:
+        np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "z.h5ad").obsm["X_reparam"], codes["mean"])
+    assert "Known: .npy, .npz, .csv, .parquet, .png." in run_cli("sample", trained, "-o", tmp_path / "s.h5ad").err

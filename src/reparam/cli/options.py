@@ -82,8 +82,8 @@ def answer(document: Mapping[str, Any]) -> None:
     print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def check_output(path: Path) -> None:
-    """Refuse a file that cannot be written, before anything is computed.
+def check_output(path: Path, *more: str) -> None:
+    """Refuse a file that cannot be written, before anything is computed; some commands write ``more`` endings.
 
     Raises:
         ParameterError: the ending is unknown.
@@ -92,8 +92,8 @@ def check_output(path: Path) -> None:
     from reparam.data import WRITERS
     from reparam.errors import DataError, ParameterError
 
-    if path.suffix.lower() not in WRITERS:
-        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(WRITERS)}.")
+    if path.suffix.lower() not in (*WRITERS, *more):
+        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join((*WRITERS, *more))}.")
     if not path.expanduser().parent.is_dir():
         raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
 

@@ -31,11 +31,13 @@ LARGEST_EXACT = 2**53  # whole numbers up to it are each a float64
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source holds before it is checked: `scale` is known to digits, else None."""
+    """What a source holds before it is checked: `scale`, names of columns and of rows where they are known."""
 
     array: NDArray[Any]
     labels: NDArray[Any] | None = None
     scale: float | None = None
+    columns: tuple[str, ...] | None = None
+    index: NDArray[Any] | None = None
 
 
 def from_array(

@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from reparam.data import files, tables
+from reparam.data import counts, files, tables
 from reparam.data.arrays import Raw, from_array, select_columns
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Schema
@@ -39,6 +40,9 @@ ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
     "-ubyte.gz": files.read_idx,
     ".idx": files.read_idx,
     ".idx.gz": files.read_idx,
+    ".h5ad": counts.read_h5ad,
+    ".mtx": counts.read_mtx,
+    ".mtx.gz": counts.read_mtx,
 }
 
 TABLES: dict[str, Callable[[Path, Reading], Sheet]] = {
@@ -88,14 +92,7 @@ def load(
             return from_sheet(found, said, _name(source))
         data = from_sheet(found, said, _name(source))
         return from_array(data.rows, name=_name(source), labels=data.labels, scale=1.0, event_shape=event_shape)
-    return from_array(
-        found.array,
-        name=_name(source),
-        labels=found.labels,
-        scale=found.scale,
-        event_shape=event_shape,
-        allow_missing=allow_missing,
-    )
+    return _from_raw(found, source, event_shape=event_shape, allow_missing=allow_missing)
 
 
 def conform(
@@ -129,7 +126,7 @@ def conform(
     if schema.table is not None:
         return _conformed_table(data, schema)
     rows, found = data.rows, data.schema
-    if schema.columns is not None and found.columns is not None and isinstance(source, Dataset):
+    if schema.columns is not None and found.columns is not None and found.columns != schema.columns:
         rows = np.ascontiguousarray(rows[:, select_columns(found.columns, schema.columns, found.name)])
     _check_same_shape(rows.shape[1], found, schema)
     _warn_of_units(rows, schema, found.name)
@@ -145,13 +142,12 @@ def _load_columns(source: Source, schema: Schema, reading: Reading, unknown: str
     found = _read(source, reading)
     if isinstance(found, Sheet):
         return conformed(found, schema, reading, unknown=unknown)
-    return from_array(
-        found.array,
-        name=_name(source),
-        labels=found.labels,
-        scale=found.scale,
-        allow_missing=schema.table is not None,
-    )
+    return _from_raw(found, source, allow_missing=True)
+
+
+def _from_raw(found: Raw, source: Source, **more: Any) -> Dataset:
+    said: dict[str, Any] = {"columns": found.columns, "labels": found.labels, "scale": found.scale}
+    return replace(from_array(found.array, name=_name(source), **said, **more), index=found.index)
 
 
 def _conformed_table(data: Dataset, schema: Schema) -> Dataset:
@@ -215,7 +211,7 @@ def _read(source: Source, reading: Reading) -> Raw | Sheet:
         return NAMES[text]()
     path, array = _locate(text)
     ending = _ending(path)
-    if array is not None and ending != ".npz":
+    if array is not None and ending not in (".npz", ".h5ad"):
         raise DataError(f"{text} asks for the array {array!r}, but only a .npz file holds named arrays.")
     if ending in TABLES:
         return TABLES[ending](path, reading)

@@ -228,7 +228,8 @@ def _numbers(sheet: Sheet, schema: Schema, labels: NDArray[Any] | None) -> Datas
             _refuse_text(sheet, name, cells.values)
     names = sheet.names if sheet.named else None
     matrix = _matrix(sheet, {name: cells.values for name, cells in columns.items()})
-    return from_array(matrix, name=Path(sheet.source).name, columns=names, labels=labels, scale=1.0)
+    name = Path(sheet.source).name
+    return from_array(matrix, name=name, columns=names, labels=labels, scale=1.0, allow_missing=True)
 
 
 def _refuse_text(sheet: Sheet, name: str, values: Any) -> None:
