@@ -1,8 +1,8 @@
 """Missing cells filled in by reparam and by what people use: cells hidden at random, so that the truth is known.
 
 Numbers are scored by the root mean square error in units of their column's deviation, levels by the share that is
-right, both over hidden cells alone. Rivals see levels as zeros and a one, and numbers standardised by what is seen. The same
-cells are hidden from all of them; a further seed hides others, and the error beside a mean is that over seeds.
+right, both over hidden cells alone. Rivals see levels as zeros and a one, and numbers standardised by what is seen. The
+same cells are hidden from all of them; a further seed hides others, and the error beside a mean is that over seeds.
 
     python -m benchmarks.tables DATA.csv.gz… --hidden 0.1,0.3,0.5 --seeds 3 --rows 2000
 """
