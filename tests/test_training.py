@@ -55,7 +55,7 @@ def test_an_optimizer_by_name_or_as_an_object_is_optaxs():
     one = task(rate=0.1)
     state = begun(one)
     everything = Recipe(ROWS)
-    moved, _ = train_epoch(
+    moved, _, _ = train_epoch(
         state,
         jnp.asarray(X),
         jax.random.key(1),
@@ -116,7 +116,7 @@ def test_an_average_of_the_last_epochs_is_the_mean_of_their_weights():
 def test_averaged_weights_are_the_ones_that_are_used():
     plain, meaned = newest(task(3)), newest(task(3, averaging=AVERAGES["last"](2)))
     for a, b in zip(*map(jax.tree.leaves, (plain.model, meaned.model)), strict=True):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, rtol=1e-5)  # two programs, compiled apart
     assert meaned.best_model.encoder.layers[0].weight is not meaned.model.encoder.layers[0].weight
     assert np.abs(meaned.best_model.encoder.layers[0].weight - meaned.model.encoder.layers[0].weight).max() > 0
 

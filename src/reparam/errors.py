@@ -42,7 +42,8 @@ class UnknownNameError(ParameterError):
         names = list(known)
         nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+        told = ascii(name) if len(ascii(name)) <= 80 else f"{ascii(name)[:80]}…"
+        super().__init__(f"unknown {kind} {told}.{hint} Known: {', '.join(names)}.")
 
 
 class DataError(ReparamError, ValueError):

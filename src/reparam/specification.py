@@ -45,7 +45,8 @@ def lookup(kind: str, registry: Mapping[str, Part], specification: str) -> tuple
     """
     if not isinstance(specification, str):
         raise ParameterError(
-            f"The {kind!r} parameter must be a name such as {next(iter(registry))!r}. Got {specification!r} instead."
+            f"The {kind!r} parameter must be a name such as {next(iter(registry))!r}. "
+            f"Got {shown(specification)} instead."
         )
     name, arguments = parse(specification)
     if name not in registry:
@@ -68,7 +69,7 @@ def build(kind: str, registry: Mapping[str, Any], part: Any, *first: Any, **name
     base = _common_base(registry)
     if not isinstance(part, base):
         names = f"a name such as {next(iter(registry))!r}, or an object of the class {base.__name__}"
-        raise ParameterError(f"The {kind!r} parameter must be {names}. Got {part!r} instead.")
+        raise ParameterError(f"The {kind!r} parameter must be {names}. Got {shown(part)} instead.")
     return part
 
 
@@ -92,25 +93,36 @@ def construct(kind: str, registry: Mapping[str, Any], specification: str, *first
     return constructor(*first, *arguments, **named)
 
 
-def positive_int(name: str, value: object, owner: str = "the posterior") -> int:
-    """The value itself, if it is an int of at least 1.
+MOST_INT, MOST_REAL = 2**31 - 1, 1e15
+"""What no count and no number exceeds that a program of 32-bit indices and single precision can mean."""
+
+
+def positive_int(name: str, value: object, owner: str = "the posterior", *, most: int = MOST_INT) -> int:
+    """The value itself, if it is an int of at least 1 and at most ``most``.
 
     Raises:
         ParameterError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise ParameterError(requirement(name, owner, "an int in [1, inf)", value))
+    if int(value) > most:
+        raise ParameterError(requirement(name, owner, f"at most {most:,}", value))
     return int(value)
 
 
 def real_number(name: str, value: object, owner: str, *, above: float | None = None, least: float = -math.inf) -> float:
-    """The value itself, if it is a finite number above ``above`` and at least ``least``.
+    """The value itself, if it is a finite number above ``above`` and at least ``least``, and no larger than any means.
 
     Raises:
         ParameterError: it is not.
     """
     low = f"({above:g}" if above is not None else f"[{least:g}"
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an int of hundreds of digits
+        number = math.inf
+    if MOST_REAL < abs(number) < math.inf:
+        raise ParameterError(requirement(name, owner, f"at most {MOST_REAL:g}, in size", value))
     if not (math.isfinite(number) and number >= least and (above is None or number > above)):
         raise ParameterError(requirement(name, owner, f"a float in {low}, inf)", value))
     return number
@@ -118,7 +130,20 @@ def real_number(name: str, value: object, owner: str, *, above: float | None = N
 
 def requirement(name: str, owner: str, required: str, value: object) -> str:
     """The text of an error about a parameter: its name, its owner, what is required, what came."""
-    return f"The {name!r} parameter of {owner} must be {required}. Got {value!r} instead."
+    return f"The {name!r} parameter of {owner} must be {required}. Got {shown(value)} instead."
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: in one short line of characters that can be written everywhere.
+
+    >>> shown("low"), shown(10**5000), shown([0] * 1000)
+    ("'low'", 'a number of thousands of digits', '[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, …')
+    """
+    try:
+        text = " ".join(repr(value).encode(errors="backslashreplace").decode().split())
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:60]}…"
 
 
 def _argument(word: str) -> int | float | str:

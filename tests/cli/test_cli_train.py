@@ -21,6 +21,7 @@ from reparam import runs
 from reparam.cli import app, settings, training
 from reparam.cli.sources import READING
 from reparam.cli.train import NOT_SETTINGS
+from reparam.runs import Place
 
 FILES = {"config.json", "data.json", "metrics.jsonl", "model.safetensors", "state.safetensors"}
 
@@ -132,7 +133,7 @@ def test_flags_go_before_the_file_and_names_may_have_hyphens(table, tmp_path):
         ("latent_dim = 2.5", "'latent_dim' must be int. Got 2.5 instead."),
         ("latent_dim = true", "'latent_dim' must be int. Got True instead."),
         ("posterior = 3", "'posterior' must be str. Got 3 instead."),
-        ('hidden = ["a"]', "'hidden' parameter of VAE must be an int in [1, inf)"),
+        ('hidden = ["a"]', "'--hidden' option must be an int in [1, inf)"),
         ("[model]\nlatent_dim = 3", "unknown setting 'model'"),
         ("latent_dim = ", "is not TOML"),
     ],
@@ -173,18 +174,17 @@ def test_resuming_refuses_other_data(trained, table, tmp_path):
 
 def test_a_long_run_is_saved_now_and_then(table, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
-    save = training.Job.save
+    write = Place.write
 
-    def save_and_die_in_the_third_epoch(job, fitted):
-        save(job, fitted)
-        saved.append(epochs_of(job.place))
+    def write_and_die_in_the_third_epoch(place, run):
+        write(place, run)
+        saved.append(epochs_of(place.path))
         if len(saved) == 3:
-            raise SystemExit(9)  # as a killed process would leave the folder
+            raise ZeroDivisionError  # whatever ends it
 
-    monkeypatch.setattr(training.Job, "save", save_and_die_in_the_third_epoch)
-    result = run_cli("train", table, "--out", tmp_path / "run", *SMALL[:4], "--epochs", 6)
-    assert result.code == 9
+    monkeypatch.setattr(Place, "write", write_and_die_in_the_third_epoch)
+    result = run_cli("train", table, "--out", tmp_path / "run", *SMALL[:4], "--epochs", 6, "--checkpoint-every", 1)
+    assert result.code == 2
     assert saved == [1, 2, 3]
     assert reparam.load(tmp_path / "run").n_iter_ == 3
     monkeypatch.undo()
@@ -203,6 +203,8 @@ def test_an_interrupt_keeps_what_is_trained_and_says_so(table, tmp_path):
         "1000000",
         "--validation-fraction",
         "0",
+        "--log-every",
+        "1",
         "--json",
     ]
     process = subprocess.Popen(
@@ -216,7 +218,7 @@ def test_an_interrupt_keeps_what_is_trained_and_says_so(table, tmp_path):
             process.send_signal(signal.SIGINT)
             break
     out, rest = process.communicate(timeout=120)
-    assert process.returncode == 0, "".join(told) + rest
+    assert process.returncode == 130, "".join(told) + rest
     document = json.loads(out)
     assert document["stopped"] == "interrupted"
     assert "stopping after this epoch" in rest

@@ -6,13 +6,17 @@ only the standard library, typer and :mod:`reparam.errors` at its top.
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from reparam.cli import streams
 from reparam.cli.compare import compare
 from reparam.cli.decode import decode
 from reparam.cli.encode import encode
@@ -22,6 +26,8 @@ from reparam.cli.gap import gap
 from reparam.cli.gradients import gradients
 from reparam.cli.impute import impute
 from reparam.cli.inspect import inspect
+from reparam.cli.options import Kept, as_options, show_version, tell
+from reparam.cli.parts import parts
 from reparam.cli.plot import plot
 from reparam.cli.reconstruct import reconstruct
 from reparam.cli.report import report
@@ -47,6 +53,7 @@ COMMANDS = (
     report,
     compare,
     inspect,
+    parts,
     verify,
 )
 DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
@@ -54,45 +61,60 @@ DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
 app = typer.Typer(
     name="reparam",
     help="Train, use and audit variational autoencoders.",
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
     app.command()(command)
 
 
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_version, help="Tell the version.")
+    ] = (False),
+) -> None:
+    """Train, use and audit variational autoencoders."""
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line: exit 0 done, 1 the answer is no, 2 unusable input with one line that says why.
 
-    130 is an interrupt that left nothing behind. A fault of reparam itself is one line and 2 as well; in Python's
-    development mode it is raised.
+    128 and the number of a signal is what one leaves; 141 that nobody read standard output to its end. A fault of
+    reparam itself is one line and 2 as well; in Python's development mode it is raised.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
+        if not sys.flags.dev_mode:
+            warnings.simplefilter("ignore")  # of NumPy and others: to a user of the command line they say nothing
         warnings.simplefilter("always", ReparamWarning)
         warnings.showwarning = _show_warning
-        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+        streams.prepare()
+        sys.exit(streams.finish(_run(given)))
 
 
 def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     try:
         code = typer.main.get_command(app).main(arguments or ["--help"], prog_name="reparam", standalone_mode=False)
-    except typer.Abort:
-        code = INTERRUPTED
+    except SystemExit:  # typer's answer to a pipe that nobody reads
+        return streams.broken(BrokenPipeError(errno.EPIPE, ""))
     except Exception as error:
         if not _is_told(error) and sys.flags.dev_mode:
             raise
-        _complain(_text(error))
+        _complain(_text(error), as_json="--json" in arguments)
         return UNUSABLE
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and not isinstance(code, Kept):
         _complain("interrupted; nothing was written.")
-    return code if isinstance(code, int) else DONE
+    return int(code) if isinstance(code, int) else DONE
 
 
 def _is_told(error: Exception) -> bool:
     """Whether the error is about input: its own text suffices."""
-    return isinstance(error, ReparamError | OSError | MemoryError) or _is_usage(error)
+    told = isinstance(error, ReparamError | OSError | MemoryError)
+    return told or _is_usage(error) or _of_device(error) is not None
 
 
 def _is_usage(error: Exception) -> bool:
@@ -106,14 +128,43 @@ def _text(error: Any) -> str:
         return f"{error.format_message()} Try '{place.command_path if place else 'reparam'} --help'."
     if isinstance(error, MemoryError):
         return "memory does not suffice. Use fewer rows, or a smaller batch size or model."
-    if isinstance(error, ReparamError | OSError):
+    if isinstance(error, ReparamError):
+        return as_options(str(error))
+    if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
+        return f"standard output cannot be written: {error.strerror}."
+    if isinstance(error, OSError):
         return str(error)
-    return f"a fault of reparam itself: {type(error).__name__}: {error} (PYTHONDEVMODE=1 shows where)."
+    return _of_device(error) or (
+        f"a fault of reparam itself: {type(error).__name__}: {error} (PYTHONDEVMODE=1 shows where)."
+    )
 
 
-def _complain(text: str) -> None:
-    print(f"reparam: {' '.join(text.split())}", file=sys.stderr)
+def _of_device(error: Exception) -> str | None:
+    """What JAX says of a device that is not there, or of its memory, as a user needs it."""
+    if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
+        return "memory does not suffice. Use fewer rows, or a smaller batch size or model."
+    asked = os.environ.get("JAX_PLATFORMS")
+    if asked and not isinstance(error, ReparamError | OSError) and not _has_device():
+        return f"JAX finds no device for JAX_PLATFORMS={asked!r}. Unset it, or set it to 'cpu'."
+    return None
+
+
+def _has_device() -> bool:
+    """Whether JAX starts; where it does not, it raises now this and now that."""
+    import jax
+
+    try:
+        return bool(jax.devices())
+    except Exception:
+        return False
+
+
+def _complain(text: str, *, as_json: bool = False) -> None:
+    line = " ".join(text.split())
+    tell(f"reparam: {line}")
+    if as_json:
+        print(json.dumps({"error": line}))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    _complain(f"warning: {message}")
+    _complain(f"warning: {as_options(str(message))}")

@@ -24,7 +24,7 @@ def decode(run: RunPath, codes: Codes, *, out: Output, as_json: Json = False) ->
 
     Writes the mean of p(x|z) of every code, in the units of the data.
     """
-    check_output(out)
+    check_output(out, codes)
     from reparam.data import write_rows
     from reparam.estimator import load
 

@@ -35,7 +35,7 @@ def encode(
     Columns mean_0, … and std_0, … (in an .npy the means, then the standard deviations); with --draw z_0, … An .h5ad
     file has the means, or the draws, as obsm["X_reparam"], beside all that DATA had if it was one.
     """
-    check_output(out, ".h5ad")
+    check_output(out, data, also=(".h5ad",))
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes

@@ -37,7 +37,7 @@ def evaluate(
     The ELBO in its parts, the K-sample bound with its standard error, how far that bound can be trusted, and what the
     latents do. With --annealing a second lower bound on ln p(x), and bounds from both sides on rows that RUN simulates.
     """
-    from reparam.cli.pictures import save, thinned
+    from reparam.cli.pictures import save_beside, thinned
     from reparam.cli.sources import rows_for
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
@@ -57,17 +57,21 @@ def evaluate(
             random_state=seed,
             report=report,
         )
-    save({place.stem: bound_by_samples(found, title=f"{run} on {shown}")}, place.parent)
+    picture = save_beside(bound_by_samples(found, title=f"{run} on {shown}"), place)
     for text in (*found.warnings, *(() if annealed is None else annealed.warnings)):
         warnings.warn(text, ReparamWarning, stacklevel=2)
     if as_json:
-        further = {"annealed": None if annealed is None else annealed.to_json(), "plot": str(place)}
+        further = {
+            "annealed": None if annealed is None else annealed.to_json(),
+            "plot": picture,
+        }
         answer({"run": str(run), "data": shown, **found.to_json(), **further})
         return
     typer.echo(f"{shown}; nats per datum, densities of {found.units}")
     lines = [*_told(found, vae.fitted_.configuration.latents), *(() if annealed is None else _told_annealed(annealed))]
     typer.echo("\n".join(f"  {name:22} {value:>10}  {remark}".rstrip() for name, value, remark in lines))
-    typer.echo(str(place))
+    if picture is not None:
+        typer.echo(picture)
 
 
 def _told(found: Evaluation, latent_dim: int) -> Iterator[tuple[str, str, str]]:

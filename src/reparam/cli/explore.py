@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -46,6 +47,7 @@ def explore(
         import webbrowser
 
         webbrowser.open(page.url)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C ends the page in order
     try:
         page.serve()
     except KeyboardInterrupt:

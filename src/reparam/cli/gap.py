@@ -24,7 +24,7 @@ def gap(
     data: OwnData = None,
     *,
     rows: Annotated[int, typer.Option(min=2, help="How many rows of each set, evenly spread.")] = 200,
-    samples: Annotated[int, typer.Option(min=1, help="K, the draws per row of every bound.")] = 1000,
+    samples: Annotated[int, typer.Option(min=1, max=10**6, help="K, the draws per row of every bound.")] = 1000,
     family: Annotated[
         str | None, typer.Option(help="A richer family of q to optimise as well: full, flow, low-rank:2, …")
     ] = None,
@@ -39,7 +39,7 @@ def gap(
 
     Without DATA, on training rows and on the rows that the run held out: their difference is the encoder's.
     """
-    from reparam.cli.pictures import save
+    from reparam.cli.pictures import save_beside
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
     from reparam.insight.session import spread
@@ -63,13 +63,20 @@ def gap(
         )
         for text in found[name].warnings:
             warnings.warn(f"{name}: {text}", ReparamWarning, stacklevel=2)
-    save({place.stem: inference_gaps(found, title=f"Inference gap of {run}")}, place.parent)
+    picture = save_beside(inference_gaps(found, title=f"Inference gap of {run}"), place)
     if as_json:
-        answer({"run": str(run), **{name: result.to_json() for name, result in found.items()}, "plot": str(place)})
+        answer(
+            {
+                "run": str(run),
+                **{name: result.to_json() for name, result in found.items()},
+                "plot": picture,
+            }
+        )
         return
     for name, result in found.items():
         typer.echo(_told(name, result, str(vae.inference)))
-    typer.echo(str(place))
+    if picture is not None:
+        typer.echo(picture)
 
 
 def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] | None]]:

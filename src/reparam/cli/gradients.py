@@ -28,7 +28,7 @@ def gradients(
     ] = None,
     samples: Annotated[str, typer.Option(help="Numbers of draws of z per datum.")] = "1,5,25",
     rows: Annotated[int, typer.Option(min=1, help="How many rows the gradients are of.")] = 32,
-    repeats: Annotated[int, typer.Option(help="Gradients per estimator and number of draws; even.")] = 100,
+    repeats: Annotated[int, typer.Option(max=10**6, help="Gradients per estimator and number of draws; even.")] = 100,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure the model with untrained weights.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PNG", help="By default RUN/plots/gradients.png.")
@@ -39,7 +39,7 @@ def gradients(
     """Measure the mean, variance and signal-to-noise ratio of gradients of RUN on DATA, and draw them."""
     import jax.numpy as jnp
 
-    from reparam.cli.pictures import save
+    from reparam.cli.pictures import save_beside
     from reparam.cli.sources import rows_for
     from reparam.estimator import load
     from reparam.estimator.configuration import root_key
@@ -64,16 +64,25 @@ def gradients(
     )
     shown = f"{len(x):,} rows of {dataset.schema.name}, {'fresh' if fresh else 'trained'} weights"
     figure = gradient_quality(results, title=f"Gradients of {objective} on {shown}")
-    save({place.stem: figure}, place.parent)
+    picture = save_beside(figure, place)
     if as_json:
         measured = [result.to_json() for result in results]
-        answer({"run": str(run), "data": shown, "fresh": fresh, "gradients": measured, "plot": str(place)})
+        answer(
+            {
+                "run": str(run),
+                "data": shown,
+                "fresh": fresh,
+                "gradients": measured,
+                "plot": picture,
+            }
+        )
         return
     typer.echo(f"{shown}; {repeats} gradients of each")
     typer.echo(f"{'estimator':15} {'K':>4}  {'encoder: variance':>22} {'SNR':>8}  {'decoder: variance':>22} {'SNR':>8}")
     for result in results:
         typer.echo(f"{result.estimator:15} {result.samples:4}  {_told(result.encoder)}  {_told(result.decoder)}")
-    typer.echo(str(place))
+    if picture is not None:
+        typer.echo(picture)
 
 
 def _untrained(vae: VAE, dataset: Dataset) -> Model:

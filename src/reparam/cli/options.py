@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from reparam.version import __version__
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by 'reparam train'.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A path, file.npz:array, or a name such as digits.")]
@@ -49,17 +54,57 @@ Seed = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
+    typer.Option(max=10**7, help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
 ]
 Temperatures = Annotated[
-    int, typer.Option(min=0, metavar="TEMPERATURES", help="Annealed importance sampling too; 0 leaves it out.")
+    int,
+    typer.Option(min=0, max=10**6, metavar="TEMPERATURES", help="Annealed importance sampling; 0 leaves it out."),
 ]
+RENAMED = {"random_state": "seed", "n_samples": "count"}
+PYTHON_WORDS = {
+    "early_stopping=False": "--validation-fraction 0",
+    "early_stopping = False": "--validation-fraction 0",
+    "early_stopping = True": "a --validation-fraction that is not 0",
+    "(clip_norm)": "(--clip-norm)",
+    "on_nonfinite='skip'": "--on-nonfinite skip",
+    "Fit anew (warm_start=False)": "Train without --resume",
+    "fit anew (warm_start=False)": "train without --resume",
+}
 SECONDS_BETWEEN_LINES = 5.0
 
 
+class Kept(int):
+    """The exit code of a command that was interrupted, has kept what it had, and has said so."""
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and end, if that was asked for."""
+    if asked:
+        print(f"reparam {__version__}")
+        raise typer.Exit
+
+
+def as_options(text: str) -> str:
+    """An error of the estimator in the words of the command line: its parameters are options here.
+
+    >>> as_options("The 'batch_size' parameter of VAE must be an int. Hold out none (early_stopping=False).")
+    "The '--batch-size' option must be an int. Hold out none (--validation-fraction 0)."
+    """
+    text = re.sub(r"'(\w+)' parameter of VAE\b(\.\w+)?", lambda found: f"'{_option(found[1])}' option", text)
+    for python, option in PYTHON_WORDS.items():
+        text = text.replace(python, option)
+    return text
+
+
+def _option(name: str) -> str:
+    return "--" + RENAMED.get(name, name).replace("_", "-")
+
+
 def tell(text: str) -> None:
-    """Say something on standard error, where progress goes."""
-    print(text, file=sys.stderr, flush=True)
+    """Say something on standard error; if that is closed or full nobody hears it, and the work goes on."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)
 
 
 def rows_done(what: str) -> Callable[[int, int], None]:
@@ -79,23 +124,58 @@ def answer(document: Mapping[str, Any]) -> None:
     """Print what a command found as a JSON document on standard output; what is not finite is null."""
     from reparam.evaluation.results import plain
 
-    print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(plain(document), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
-def check_output(path: Path, *more: str) -> None:
-    """Refuse a file that cannot be written, before anything is computed; some commands write ``more`` endings.
+def check_output(path: Path, *inputs: str, also: Sequence[str] = ()) -> None:
+    """Refuse a file that cannot be written, before anything is computed.
+
+    Args:
+        path: the file.
+        inputs: what is read, which is not to be replaced.
+        also: endings that the command writes beside those of all.
 
     Raises:
-        ParameterError: the ending is unknown.
-        DataError: the folder is missing.
+        ParameterError: the ending is unknown, or the file is one of the inputs.
+        DataError: the folder is missing, or nothing may be written there.
     """
     from reparam.data import WRITERS
-    from reparam.errors import DataError, ParameterError
+    from reparam.errors import ParameterError
 
-    if path.suffix.lower() not in (*WRITERS, *more):
-        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join((*WRITERS, *more))}.")
-    if not path.expanduser().parent.is_dir():
-        raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
+    known = (*WRITERS, *also)
+    if path.suffix.lower() not in known:
+        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(known)}.")
+    place = path.expanduser()
+    check_folder(place)
+    for data in inputs:
+        if any(same_file(place, Path(name).expanduser()) for name in (data, data.rpartition(":")[0])):
+            raise ParameterError(f"-o {path} is the file that is read: it would be replaced. Choose another name.")
+
+
+def check_folder(place: Path) -> None:
+    """Refuse a file whose folder is missing, or in which nothing may be written.
+
+    Raises:
+        DataError: so it is.
+    """
+    from reparam.errors import DataError
+
+    folder = place.parent
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {str(folder)!r} to write {place.name!r} in. Make it first.")
+    if place.is_dir():
+        raise DataError(f"{place} is a folder; a file name is required.")
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"nothing may be written in {str(folder)!r}. Choose another place.")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file that is there."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def picture_path(out: Path | None, default: Path) -> Path:
@@ -105,14 +185,13 @@ def picture_path(out: Path | None, default: Path) -> Path:
         ParameterError: the ending is not .png.
         DataError: the folder of ``out`` is missing.
     """
-    from reparam.errors import DataError, ParameterError
+    from reparam.errors import ParameterError
 
     if out is None:
         return default
     if out.suffix != ".png":
         raise ParameterError(f"-o must end in .png, for it is a picture. Got {str(out)!r}.")
-    if not out.expanduser().parent.is_dir():
-        raise DataError(f"there is no folder {str(out.parent)!r} to write {out.name!r} in. Make it first.")
+    check_folder(out.expanduser())
     return out.expanduser()
 
 

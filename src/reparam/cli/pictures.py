@@ -20,6 +20,7 @@ from reparam.errors import DataError, ReparamWarning
 from reparam.estimator import VAE
 from reparam.evaluation import draw_prior
 from reparam.insight.session import is_image, spread
+from reparam.storage import whole_file
 
 LATENT_ROWS = 5000
 RECONSTRUCTED = 36
@@ -57,10 +58,22 @@ def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}.png" for name in figures]
         for path, figure in zip(paths, figures.values(), strict=True):
-            figure.savefig(path)
+            plots.drawn_as_text(figure)
+            with whole_file(path) as file:
+                figure.savefig(file, format="png")
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror}. Choose another folder with -o.") from error
     return paths
+
+
+def save_beside(figure: Figure, place: Path) -> str | None:
+    """Write the picture of what is told in numbers too: where it cannot be written, warn, for the numbers stand."""
+    try:
+        save({place.stem: figure}, place.parent)
+    except DataError as error:
+        warnings.warn(f"no picture: {error}", ReparamWarning, stacklevel=2)
+        return None
+    return str(place)
 
 
 def _rows(vae: VAE, data: str | None, labels: str | None) -> tuple[Dataset, Dataset]:

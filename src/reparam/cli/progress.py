@@ -1,9 +1,9 @@
-"""How training shows itself: a live table on a terminal, one plain line per epoch elsewhere; on standard error."""
+"""How training shows itself: a live table on a terminal, some plain lines elsewhere; on standard error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,20 +18,27 @@ Draw = Callable[[dict[str, str], float], None]
 
 
 @contextmanager
-def progress(epochs: int, rows: int) -> Iterator[Show]:
+def progress(epochs: int, rows: int, log_every: int | None = None, *, quiet: bool = False) -> Iterator[Show]:
     """A display of training: called with the record of every epoch.
 
     Args:
         epochs: how many are done at most.
         rows: training rows that an epoch visits, each as often as it does.
+        log_every: a plain line for every so many epochs; by default ten lines, and a table on a terminal.
+        quiet: show nothing.
     """
+    if quiet:
+        yield lambda record: None
+        return
     console = Console(stderr=True)
-    first = True
-    with _live(console) if console.is_terminal else _plain() as draw:
+    first, every = True, log_every or max(1, epochs // 10)
+    live = console.is_terminal and log_every is None
+    with _live(console) if live else _plain() as draw:
 
         def show(record: Record) -> None:
             nonlocal first
-            draw(figures(record, epochs, rows, first=first), record.epoch / epochs)
+            if live or first or record.epoch % every == 0 or record.epoch == epochs:
+                draw(figures(record, epochs, rows, first=first), record.epoch / epochs)
             first = False
 
         yield show
@@ -51,6 +58,7 @@ def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> d
         "KL": f"{training.kl:.2f}",
         **({} if training.active_units is None else {"active units": str(training.active_units)}),
         **({"without density": str(training.without_density)} if training.without_density else {}),
+        **({"skipped": f"{training.skipped} steps"} if training.skipped else {}),
         "examples/s": "…" if first else f"{rows / record.seconds:,.0f}",
         "left": "…" if first else clock((epochs - record.epoch) * record.seconds),
     }
@@ -77,7 +85,12 @@ def _plain() -> Iterator[Draw]:
 @contextmanager
 def _live(console: Console) -> Iterator[Draw]:
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda shown, done: live.update(Group(_row(shown), ProgressBar(1.0, done, width=60)), refresh=True)
+
+        def draw(shown: dict[str, str], done: float) -> None:
+            with suppress(OSError):  # the terminal is gone, training goes on
+                live.update(Group(_row(shown), ProgressBar(1.0, done, width=60)), refresh=True)
+
+        yield draw
 
 
 def _row(shown: dict[str, str]) -> Table:

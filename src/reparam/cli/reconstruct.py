@@ -35,6 +35,8 @@ def reconstruct(
     check_output(out)
     from reparam.cli.sources import given_data
     from reparam.data import write_rows
+
+    check_output(out, data)
     from reparam.estimator import load
 
     vae = load(run)

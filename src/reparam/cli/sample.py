@@ -14,7 +14,7 @@ def sample(
     run: RunPath,
     *,
     out: Output,
-    count: Annotated[int, typer.Option("--count", "-n", help="How many.")] = 100,
+    count: Annotated[int, typer.Option("--count", "-n", max=10**8, help="How many.")] = 100,
     temperature: Annotated[
         float, typer.Option(help="What the noise ε of z is multiplied by: below 1 typical rows, above 1 strange ones.")
     ] = 1.0,

@@ -40,7 +40,7 @@ def score(
     The K-sample bound on ln p(x), in nats: the rows with the lowest are the strangest. With --explain the ELBO in its
     parts beside it: what each cell adds, E_q ln p(x_j|z), less the column kl. A cell that is missing adds nothing.
     """
-    check_output(out)
+    check_output(out, data)
     import numpy as np
 
     from reparam.cli.sources import rows_for

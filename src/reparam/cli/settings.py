@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, get_args, get_origin
 
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.specification import requirement
+from reparam.storage import whole_file
 
 AUTO = "auto"
 MAY_BE_AUTO = ("latent_dim", "epochs")
@@ -37,6 +39,20 @@ def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
             raise ParameterError(f"{path}: {UnknownNameError('setting', name, kinds)}")
         _check_kind(path, name, value, kinds[name])
     return settings
+
+
+def write_config(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings as TOML that :func:`read_config` reads.
+
+    Raises:
+        ParameterError: the file cannot be written.
+    """
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()]
+    try:
+        with whole_file(path) as file:
+            file.write("".join(lines).encode())
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:

@@ -13,6 +13,7 @@ from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator import VAE, load
 from reparam.estimator.fitting import check_support
 from reparam.insight import Session
+from reparam.storage import whole_file
 
 
 def runs_and_data(words: Sequence[str]) -> tuple[list[Path], str | None]:
@@ -101,7 +102,8 @@ def write_page(page: str, place: Path) -> Path:
     if place.suffix != ".html":
         raise ParameterError(f"-o must end in .html, for it is a page. Got {str(place)!r}.")
     try:
-        place.expanduser().write_text(page, encoding="utf-8")
+        with whole_file(place.expanduser()) as file:
+            file.write(page.encode())
     except OSError as error:
         raise DataError(f"{place} cannot be written: {error.strerror}. Choose another place with -o.") from error
     return place.expanduser()

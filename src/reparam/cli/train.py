@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from reparam.cli.options import Columns, Data, Delimiter, Drop, Index, Json, Labels, Missing, NoHeader, Quote
+from reparam.cli.options import Columns, Delimiter, Drop, Index, Json, Kept, Labels, Missing, NoHeader, Quote
 from reparam.errors import ParameterError
 
 
@@ -16,19 +16,38 @@ def setting(help: str, default: str, **more: Any) -> Any:
     return typer.Option(help=f"{help} [default: {default}]", **more)
 
 
-NOT_SETTINGS = ("context", "data", "out", "config", "resume", "overwrite", "as_json", "return")
+NOT_SETTINGS = (
+    *("context", "data", "out", "config", "save_config", "resume", "overwrite"),
+    *("checkpoint_every", "log_every", "quiet", "as_json", "return"),
+)
 
 
 def train(
     context: typer.Context,
-    data: Data,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="A path, file.npz:array, or a name such as digits; --resume knows its own."
+        ),
+    ] = None,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to write.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="The run folder to write.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of these settings; flags go before it.")] = None,
+    save_config: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="Write the settings given to a file for --config.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run to --epochs, with its own settings.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
+    checkpoint_every: Annotated[
+        str, typer.Option(metavar="N|Ns", help="Epochs, or a time such as 30s or 5m, between checkpoints.")
+    ] = "30s",
+    log_every: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="EPOCHS", help="A line for every so many; by default ten where no terminal is."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors alone.")] = False,
     as_json: Json = False,
     labels: Labels = None,
     index: Index = None,
@@ -57,7 +76,7 @@ def train(
     warmup: Annotated[str | None, setting("Of that weight: none, linear:10, cyclic:10, …", "none")] = None,
     inference: Annotated[str | None, setting("How q is found.", "amortized")] = None,
     hidden: Annotated[
-        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "64,64")
+        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
     condition: Annotated[
@@ -90,16 +109,24 @@ def train(
         float | None, setting("What longer gradients are shortened to; 0 leaves them.", "10.0")
     ] = None,
     average: Annotated[str | None, setting("Of the weights: none, ema:0.999, last:10 (epochs).", "none")] = None,
+    on_nonfinite: Annotated[
+        str | None, setting("A step out of the finite numbers: stop before it, or skip and count it.", "stop")
+    ] = None,
     validation_fraction: Annotated[
         float | None, setting("Of the rows held out, to stop early by; 0 trains on every row.", "0.1")
     ] = None,
     patience: Annotated[int | None, setting("Epochs without a better held-out bound.", "10")] = None,
     bound_samples: Annotated[int | None, setting("K of the K-sample bound when the run is scored.", "100")] = None,
     seed: Annotated[int | None, setting("The one seed of everything.", "0", min=0, max=2**32 - 1)] = None,
-) -> None:
+) -> int:
     """Train a model on DATA and keep it in RUN. Ctrl-C ends training after the epoch, and keeps what is trained."""
+    if data is None and not resume:
+        raise typer.BadParameter("Missing argument 'DATA'.", context)
+    if out is None:
+        raise typer.BadParameter("Missing option '--out' / '-o'.", context)
     from reparam.cli import training
-    from reparam.cli.settings import parameters, read_config
+    from reparam.cli.keeper import Every
+    from reparam.cli.settings import parameters, read_config, write_config
     from reparam.cli.sources import READING
 
     if resume and overwrite:
@@ -108,8 +135,13 @@ def train(
     flags = {name: context.params[name] for name in kinds if context.params[name] is not None}
     settings = {**({} if config is None else read_config(config, kinds)), **flags}
     reading: dict[str, Any] = {name: settings.pop(name) for name in READING if name in settings}
-    if resume:
-        job = training.resume(out, data, parameters(settings), reading)
+    every = Every.of(checkpoint_every)
+    if save_config is not None:
+        write_config(save_config, {**settings, **reading})
+    if data is None or resume:
+        beginning = training.resume(out, data, parameters(settings), reading)
     else:
-        job = training.begin(out, data, parameters(settings), reading, overwrite=overwrite)
-    training.run(job, as_json=as_json)
+        beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite)
+    with beginning as job:
+        code = training.run(job, every=every, log_every=log_every, quiet=quiet, as_json=as_json)
+    return Kept(code)

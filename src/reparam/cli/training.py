@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reparam.cli.judgement import judged_lines
+from reparam.cli.keeper import Every, Keeper
 from reparam.cli.options import answer, tell
 from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, reading_of
 from reparam.data import Dataset
-from reparam.errors import ParameterError
+from reparam.ending import ending_in_order
+from reparam.errors import ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
 from reparam.estimator.latents import choose_latents
-from reparam.runs import check_place
+from reparam.runs import Place, check_room, reserve
 
-SAVE_SECONDS = 30.0
-STDERR = 2
 NOT_MEANS = ("epoch", "validation", "kept")
 
 
@@ -33,81 +31,89 @@ class Job:
     fitted: Fitted
     dataset: Dataset
     source: Source
-    place: Path
-
-    def save(self, fitted: Fitted) -> None:
-        """Write the run as it stands."""
-        keeping.save(fitted, self.place, overwrite=True, source=self.source.to_json(self.dataset))
+    place: Place
 
 
-def begin(place: Path, data: str, parameters: Mapping[str, Any], reading: Mapping[str, Any], *, overwrite: bool) -> Job:
-    """Check everything, then read the data and build an untrained model; nothing is written."""
-    check_place(place, overwrite=overwrite)
+@contextmanager
+def begin(
+    path: Path, data: str, parameters: Mapping[str, Any], reading: Mapping[str, Any], *, overwrite: bool
+) -> Iterator[Job]:
+    """Check everything and hold the place, then read the data and build an untrained model; nothing is written."""
     configuration = Configuration(**{"early_stopping": True, **parameters})
-    source = Source(data, reading_of(reading))
-    dataset = source.load()
-    configuration, trials = choose_latents(configuration, dataset, tell)
-    fitted = replace(fitting.begin(configuration, dataset), latent_path=tuple(trial.to_json() for trial in trials))
-    return Job(fitted, dataset, source, place)
+    with reserve(path, overwrite=overwrite) as place:
+        source = Source(data, reading_of(reading))
+        dataset = source.load()
+        configuration, trials = choose_latents(configuration, dataset, tell)
+        path_of_latents = tuple(trial.to_json() for trial in trials)
+        yield Job(replace(fitting.begin(configuration, dataset), latent_path=path_of_latents), dataset, source, place)
 
 
-def resume(place: Path, data: str, parameters: Mapping[str, Any], reading: Mapping[str, Any]) -> Job:
-    """Open a run and its data again, to go on where it stopped."""
-    vae = load(place)
-    stored = Source.from_json(vae.source_)
-    asked = reading_of(reading).to_json()
-    for name, value in asked.items():
-        before = stored.reading.to_json().get(name)
-        if value != before:
-            raise ParameterError(
-                f"{place} was trained with {name} = {before!r}, which --resume cannot change to {value!r}. Leave it "
-                "out, or train another run."
-            )
-    fitted = vae.fitted_
-    configuration = Configuration(**{**vars(fitted.configuration), **parameters})
-    source = replace(stored, data=data)
-    dataset = replace(source.load(), schema=fitted.schema)
-    return Job(fitting.resume(fitted, configuration, dataset), dataset, source, place)
+@contextmanager
+def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading: Mapping[str, Any]) -> Iterator[Job]:
+    """Hold a run, and open it and its data again, to go on where it stopped; without DATA its own."""
+    with reserve(path, resume=True) as place:
+        vae = load(path)
+        stored = Source.from_json(vae.source_)
+        asked = reading_of(reading).to_json()
+        for name, value in asked.items():
+            before = stored.reading.to_json().get(name)
+            if value != before:
+                raise ParameterError(
+                    f"{path} was trained with {name} = {before!r}, which --resume cannot change to {value!r}. Leave it "
+                    "out, or train another run."
+                )
+        fitted = vae.fitted_
+        configuration = Configuration(**{**vars(fitted.configuration), **parameters})
+        source = stored if data is None else replace(stored, data=data)
+        dataset = replace(source.load(), schema=fitted.schema)
+        yield Job(fitting.resume(fitted, configuration, dataset), dataset, source, place)
 
 
-def run(job: Job, *, as_json: bool) -> None:
-    """Train to the end, an interrupt, or the epoch after which nothing improves; keep the run and tell what it is.
+def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = False, as_json: bool = False) -> int:
+    """Train to the end, a signal, or the epoch after which nothing improves; keep the run and tell what it is.
+
+    Returns:
+        The exit code: 0, or 128 and the number of the signal.
 
     Raises:
         KeyboardInterrupt: training was broken into before its first epoch was done; nothing is written.
     """
-    begun, epochs = time.monotonic(), job.fitted.configuration.most_epochs
-    train, held_out = fitting.split_rows(job.fitted.configuration, len(job.dataset.rows))
+    configuration = job.fitted.configuration
+    begun, epochs = time.monotonic(), configuration.most_epochs
+    check_room(job.place, keeping.size_of(job.fitted))
+    train, held_out = fitting.split_rows(configuration, len(job.dataset.rows))
     counts = len(train), 0 if held_out is None else len(held_out)
-    _introduce(job, *counts)
-    with deferred_interrupt() as interrupted:
-        reached, stopped = _train(
-            job, progress(epochs, counts[0] * job.fitted.configuration.recipe(counts[0]).passes), interrupted
-        )
-        if not reached.history:
+    if not quiet:
+        _introduce(job, *counts)
+    keeper = Keeper(job.place, job.source.to_json(job.dataset), every, job.fitted)
+    shown = progress(epochs, counts[0] * configuration.recipe(counts[0]).passes, log_every, quiet=quiet)
+    with ending_in_order(keeper.save) as signals:
+        try:
+            stopped = _train(job, keeper, shown, signals)
+        except TrainingError:
+            keeper.save()  # the weights of the last whole epoch, which are finite
+            raise
+        if not keeper.newest.history:
             raise KeyboardInterrupt
-        job.save(reached)
-    document = _summary(job, reached, counts, time.monotonic() - begun, stopped)
-    tell(_outcome(document, epochs))
+        keeper.save()
+    document = _summary(keeper, counts, time.monotonic() - begun, stopped)
+    if not quiet:
+        tell(_outcome(document, epochs))
     if as_json:
         answer(document)
+    return 128 + signals[0] if stopped == "interrupted" else 0
 
 
-def _train(job: Job, shown: AbstractContextManager[Show], interrupted: Callable[[], bool]) -> tuple[Fitted, str]:
-    """What is fitted at the end, and what ended it; the run is saved now and then on the way."""
-    reached, saved = job.fitted, time.monotonic()
-    try:
-        with shown as show:
-            for reached, record in fitting.train(job.fitted, job.dataset):
-                show(record)
-                if interrupted():
-                    return reached, "interrupted"
-                if time.monotonic() - saved >= SAVE_SECONDS:
-                    job.save(reached)
-                    saved = time.monotonic()
-    except KeyboardInterrupt:  # asked for a second time
-        return reached, "interrupted"
-    return reached, "epochs" if int(reached.state.epoch) >= reached.configuration.most_epochs else "early"
+def _train(job: Job, keeper: Keeper, shown: AbstractContextManager[Show], signals: Sequence[int]) -> str:
+    """What ended training; what is trained is kept now and then on the way."""
+    with shown as show:
+        for reached, record in fitting.train(job.fitted, job.dataset):
+            keeper.note(reached)
+            show(record)
+            if signals:
+                return "interrupted"
+    newest = keeper.newest
+    return "epochs" if int(newest.state.epoch) >= newest.configuration.most_epochs else "early"
 
 
 def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
@@ -125,14 +131,15 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
             told = f"{trial['behind']:.3f} ± {trial['standard_error']:.3f} nats behind the best that was tried"
             tell(f"latents: {trial['latent_dim']}, the fewest within one standard error ({told})")
     if fitted.history:
-        tell(f"resuming {job.place} after epoch {len(fitted.history)}")
+        tell(f"resuming {job.place.shown} after epoch {len(fitted.history)}")
 
 
-def _summary(job: Job, fitted: Fitted, counts: tuple[int, int], seconds: float, stopped: str) -> dict[str, Any]:
+def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: str) -> dict[str, Any]:
     """The run in plain values; quantities are those of the weights that are kept, in nats per datum."""
+    fitted = keeper.newest
     best = _best(fitted.history)
     return {
-        "run": str(job.place),
+        "run": str(keeper.place.shown),
         "data": fitted.schema.name,
         "training_rows": counts[0],
         "validation_rows": counts[1],
@@ -169,21 +176,3 @@ def _outcome(document: Mapping[str, Any], epochs: int) -> str:
     weights = f"the weights of epoch {best}" if best else "what training began at, on which no epoch gained"
     kept = f"kept {weights}, bound {measured['bound']:.2f} nats per datum {where}"
     return f"{ends[document['stopped']]}; {kept}: {document['run']}"
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C is noted and asked for after an epoch, so that none is lost half-way; a second one breaks in at once."""
-    asked: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        asked.append(number)
-        # print would fail if the signal came in the middle of another print
-        os.write(STDERR, b"stopping after this epoch; Ctrl-C again stops at once\n")
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)

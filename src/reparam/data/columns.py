@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar
 
+from annotated_types import Ge, Predicate
+
+from reparam.documents import STRICT, Name, Names, Text, checked
 from reparam.errors import RunError
 
 CODED = ("binary", "categorical", "ordinal")
 MODELLED = ("real", "positive", "count", *CODED, "date")
 LEFT_OUT = ("constant", "identifier", "text")
 KINDS = (*MODELLED, *LEFT_OUT)
+Natural = Annotated[int, Ge(0)]
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,20 @@ class Column:
     True
     """
 
-    name: str
-    kind: str
-    likelihood: str
-    levels: tuple[str, ...] | None = None
+    name: Name
+    kind: Annotated[str, Predicate(KINDS.__contains__)]
+    likelihood: Name
+    levels: Names | None = None
     lower: float | None = None
     upper: float | None = None
     whole: bool = False
-    decimals: int | None = None
-    stored_as: str = "float64"
-    missing: int = 0
-    reason: str = ""
-    place: int = 0
+    decimals: Natural | None = None
+    stored_as: Name = "float64"
+    missing: Natural = 0
+    reason: Text = ""
+    place: Natural = 0
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     @property
     def is_modelled(self) -> bool:
@@ -75,64 +80,23 @@ class Column:
         Raises:
             RunError: a field is missing, unknown, or not what it should be; the error names it.
         """
-        _check_document(document)
-        levels = document["levels"]
-        return cls(**{**document, "levels": None if levels is None else tuple(levels)})
+        column = checked(cls, document, "a column")
+        column.check()
+        return column
 
+    def check(self) -> None:
+        """Refuse fields that are each what they may be, and do not fit together.
 
-def _is_limit(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
-
-
-def _is_natural(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_levels(value: object) -> bool:
-    if value is None:
-        return True
-    texts = isinstance(value, list) and len(value) > 0 and all(isinstance(level, str) for level in value)
-    return texts and len(set(value)) == len(value)  # type: ignore[call-overload, arg-type]
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "name": ("text", _is_text),
-    "kind": (f"one of {', '.join(KINDS)}", lambda value: value in KINDS),
-    "likelihood": ("text", _is_text),
-    "levels": ("null or a list of different texts", _is_levels),
-    "lower": ("null or a number", _is_limit),
-    "upper": ("null or a number", _is_limit),
-    "whole": ("true or false", lambda value: isinstance(value, bool)),
-    "decimals": ("null or a whole number of at least 0", lambda value: value is None or _is_natural(value)),
-    "stored_as": ("text", _is_text),
-    "missing": ("a whole number of at least 0", _is_natural),
-    "reason": ("text", _is_text),
-    "place": ("a whole number of at least 0", _is_natural),
-}
-
-
-def _check_document(document: Mapping[str, Any]) -> None:
-    """Raise the RunError that names the first damaged field of a column's document."""
-    if not isinstance(document, Mapping):
-        raise RunError(f"a column of the schema must be a JSON object. Got {type(document).__name__} instead.")
-    names = [field.name for field in fields(Column)]
-    for name in sorted(set(names) ^ set(document), key=str):
-        fault = "is missing" if name in names else "is unknown"
-        raise RunError(f"the field {name!r} of a column {fault}. Required: {', '.join(names)}.")
-    for name, (requirement, holds) in FIELDS.items():
-        if not holds(document[name]):
-            raise RunError(f"the field {name!r} of a column must be {requirement}. Got {document[name]!r} instead.")
-    column, kind, levels = document["name"], document["kind"], document["levels"]
-    if kind in CODED and levels is None:
-        raise RunError(f"the field 'levels' of the column {column!r} is required of the kind {kind!r}. Got null.")
-    if kind == "binary" and len(levels) != 2:
-        raise RunError(f"the field 'levels' of the column {column!r} must hold 2, for it is binary. Got {levels!r}.")
-    if bool(document["likelihood"]) != (kind in MODELLED):
-        required = "a likelihood" if kind in MODELLED else "empty, for the column is left out"
-        raise RunError(
-            f"the field 'likelihood' of the column {column!r} must be {required}. Got {document['likelihood']!r}."
-        )
+        Raises:
+            RunError: the error names the column and the field.
+        """
+        levels, of = self.levels, f"of the column {self.name!r}"
+        if self.is_coded and levels is None:
+            raise RunError(f"the field 'levels' {of} is required of the kind {self.kind!r}. Got null.")
+        if levels is not None and len(set(levels)) != len(levels):
+            raise RunError(f"the field 'levels' {of} must be different texts. Got two that are equal.")
+        if self.kind == "binary" and len(levels or ()) != 2:
+            raise RunError(f"the field 'levels' {of} must hold 2, for it is binary. Got {levels!r}.")
+        if bool(self.likelihood) != self.is_modelled:
+            required = "a likelihood" if self.is_modelled else "empty, for the column is left out"
+            raise RunError(f"the field 'likelihood' {of} must be {required}. Got {self.likelihood!r}.")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Gt, Len, Predicate
 from numpy.typing import NDArray
 
-from reparam.data.columns import LEFT_OUT, MODELLED, Column
+from reparam.data.columns import Column
 from reparam.data.statistics import blocks
+from reparam.documents import STRICT, Count, Name, Names, checked
 from reparam.errors import RunError
 
 Array = Any  # a NumPy or a JAX array; this floor imports no JAX
-Affine = float | tuple[float, ...]
+Affine = float | Annotated[tuple[float, ...], Len(1)]
+Positive = Annotated[float, Gt(0)]
+PositiveAffine = Positive | Annotated[tuple[Positive, ...], Len(1)]
 
 STORED_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
+Stored = Annotated[str, Predicate(STORED_DTYPES.__contains__)]
 FLOATS = ("float32", "float64")
 TABLES = ("table", "beside")  # fields that a schema of one kind of number does not write
 
@@ -49,17 +54,19 @@ class Schema:
     array([[0.  , 0.25, 1.  ]], dtype=float32)
     """
 
-    name: str
-    event_shape: tuple[int, ...]
-    dtype: str = "float32"
-    columns: tuple[str, ...] | None = None
+    name: Name
+    event_shape: Annotated[tuple[Count, ...], Len(1, 8)]
+    dtype: Stored = "float32"
+    columns: Names | None = None
     shift: Affine = 0.0
-    scale: Affine = 1.0
-    units: str = "x"
-    unit: Affine = 1.0
+    scale: PositiveAffine = 1.0
+    units: Name = "x"
+    unit: PositiveAffine = 1.0
     missing: bool = False
-    table: tuple[Column, ...] | None = None
+    table: Annotated[tuple[Column, ...], Len(1)] | None = None
     beside: tuple[Column, ...] | None = None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     @property
     def size(self) -> int:
@@ -162,18 +169,12 @@ class Schema:
         Raises:
             RunError: a field is missing, unknown, or not what it should be; the error names it.
         """
-        _check_document(document)
-        frozen: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in document.items()
-            if key not in TABLES
-        }
-        for key in TABLES:
-            if document.get(key) is not None:
-                frozen[key] = tuple(Column.from_json(column) for column in document[key])
-        schema = cls(**frozen)
+        schema = checked(cls, document, "the schema")
+        _check_lengths(schema)
         if schema.table is not None and tuple(column.name for column in schema.table) != schema.columns:
             raise RunError("the field 'table' of the schema must hold the columns that its field 'columns' names.")
+        for column in (*(schema.table or ()), *(schema.beside or ())):
+            column.check()
         return schema
 
 
@@ -231,64 +232,14 @@ def _like(affine: Any, values: Array) -> Any:
     return np.asarray(affine, str(values.dtype)) if isinstance(affine, tuple) else affine
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_positive(value: object) -> bool:
-    return _is_number(value) and value > 0  # type: ignore[operator]
-
-
-def _all(test: Callable[[object], bool], value: object) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(test(item) for item in value)
-
-
-def _is_names(value: object) -> bool:
-    return _all(lambda item: isinstance(item, str), value) and len(set(value)) == len(value)  # type: ignore[call-overload, arg-type]
-
-
-def _is_columns(value: object, kinds: tuple[str, ...]) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) and item.get("kind") in kinds for item in value)
-
-
-FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "name": ("text", lambda value: isinstance(value, str)),
-    "event_shape": ("a list of positive whole numbers", lambda value: _all(_is_count, value)),
-    "dtype": (f"one of {', '.join(STORED_DTYPES)}", lambda value: value in STORED_DTYPES),
-    "columns": ("null or a list of different names", lambda value: value is None or _is_names(value)),
-    "shift": ("a number or a list of them", lambda value: _is_number(value) or _all(_is_number, value)),
-    "scale": (
-        "a positive number or a list of them",
-        lambda value: _is_positive(value) or _all(_is_positive, value),
-    ),
-    "units": ("text", lambda value: isinstance(value, str)),
-    "unit": ("a positive number or a list of them", lambda value: _is_positive(value) or _all(_is_positive, value)),
-    "missing": ("true or false", lambda value: isinstance(value, bool)),
-    "table": ("a list of columns that are modelled", lambda value: value is None or _is_columns(value, MODELLED)),
-    "beside": ("a list of columns that are left out", lambda value: value is None or _is_columns(value, LEFT_OUT)),
-}
-
-
-def _check_document(document: Mapping[str, Any]) -> None:
-    """Raise the RunError that names the first damaged field of a schema's document."""
-    if not isinstance(document, Mapping):
-        raise RunError(f"the schema must be a JSON object. Got {type(document).__name__} instead.")
-    names = [field.name for field in fields(Schema)]
-    for name in sorted((set(names) ^ set(document)) - set(TABLES), key=str):
-        fault = "is missing" if name in names else "is unknown"
-        raise RunError(f"the field {name!r} of the schema {fault}. Required: {', '.join(names)}.")
-    for name, (requirement, holds) in FIELDS.items():
-        if not holds(document.get(name)):
-            raise RunError(f"the field {name!r} of the schema must be {requirement}. Got {document[name]!r} instead.")
-    size = math.prod(document["event_shape"])
+def _check_lengths(schema: Schema) -> None:
+    """Refuse names or numbers of columns that are not as many as the columns, or two columns of one name."""
     for name in ("columns", "shift", "scale", "unit", "table"):
-        value = document.get(name)
-        if isinstance(value, list) and len(value) != size:
+        value = getattr(schema, name)
+        if isinstance(value, tuple) and len(value) != schema.size:
             raise RunError(
-                f"the field {name!r} of the schema must hold {size} values, as event_shape "
-                f"{document['event_shape']} says. Got {len(value)} instead."
+                f"the field {name!r} of the schema must hold {schema.size} values, as event_shape "
+                f"{list(schema.event_shape)} says. Got {len(value)} instead."
             )
+    if schema.columns is not None and len(set(schema.columns)) != len(schema.columns):
+        raise RunError("the field 'columns' of the schema must be different names. Got two that are equal.")

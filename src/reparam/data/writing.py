@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from reparam.data.coding import cells_of
 from reparam.data.schema import Schema
 from reparam.errors import DataError, ParameterError
+from reparam.storage import whole_file
 
 MAX_IMAGES = 400  # in a grid: 20 × 20, as many as a person can look at
 
@@ -326,14 +326,8 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")
     if path.is_dir():
         raise DataError(f"{path} is a folder; a file name is required.")
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with whole_file(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -74,27 +74,35 @@ def state_like(
     configuration: Configuration,
     schema: Schema,
     likelihood: str | Likelihood,
-    tensors: Mapping[str, Any],
+    owned: Mapping[str, tuple[int, ...]],
     *,
     linear: bool,
 ) -> TrainState:
-    """A saved state as shapes alone; its tensors alone know how many rows own a q, and how many copies there are."""
-    local, held_out = (len(np.asarray(tensors.get(f"{part}.raw", ()))) for part in ("local", "held_out"))
-    data = Statistics(np.zeros(schema.size), np.ones(schema.size), jnp.zeros((1, schema.size)))
-    part = likelihood_part(likelihood, schema)
-    data = with_inputs(data, configuration, schema, part)
-    start = _any_start(schema.size, configuration.latents) if linear else None
-    recipe, judged = configuration.recipe(1), tensors.get("judged.first")
+    """A saved state as shapes alone: nothing is drawn and nothing allocated, however large it says it is.
 
-    def state(key: Array) -> TrainState:
+    Args:
+        configuration: the settings.
+        schema: of the rows.
+        likelihood: of x.
+        owned: the shapes of its tensors, which alone know how many rows own a q, and how many copies there are.
+        linear: whether the networks build upon linear paths.
+    """
+    local, held_out = (owned.get(f"{part}.raw", (0,))[0] for part in ("local", "held_out"))
+    latents, judged, recipe = configuration.latents, owned.get("judged.first"), configuration.recipe(1)
+    size = schema.size
+    wide, narrow, short = (jax.ShapeDtypeStruct(shape, float) for shape in ((size, latents), (size,), (latents,)))
+
+    def state(key: Array, wide: Array, narrow: Array, short: Array) -> TrainState:
+        part = likelihood_part(likelihood, schema)
+        data = with_inputs(Statistics(narrow, narrow, narrow[None]), configuration, schema, part)
+        start = Start(narrow, wide, narrow, wide, short, short) if linear else None
         model = configuration.model(data, key, part, start)
         if judged is None:
             return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
-        parts = len(judged)
-        copies = _repeated(model, parts + 1 if parts > 1 else 1)
-        return copied_state(copies, key, recipe, np.shape(judged))
+        parts = judged[0]
+        return copied_state(_repeated(model, parts + 1 if parts > 1 else 1), key, recipe, judged)
 
-    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0))
+    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0), wide, narrow, short)
     return shapes
 
 
@@ -184,9 +192,3 @@ def _statistics(
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
     return Statistics(jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float))
-
-
-def _any_start(size: int, latent_dim: int) -> Start:
-    """A start whose shapes alone count."""
-    wide, latents = np.zeros((size, latent_dim)), np.ones(latent_dim)
-    return Start(np.zeros(size), wide, np.ones(size), wide, np.zeros(latent_dim), latents)

@@ -20,7 +20,7 @@ from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import POSTERIORS, Flow, Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
-from reparam.specification import build, positive_int, real_number, requirement
+from reparam.specification import MOST_INT, build, positive_int, real_number, requirement
 from reparam.starts import Start
 from reparam.starts.networks import begin_at
 from reparam.training import Recipe, Settings
@@ -28,12 +28,15 @@ from reparam.training.binarization import BINARIZATIONS
 from reparam.training.folds import Folds, folds
 from reparam.training.pace import AVERAGES, SCHEDULES, Averaging, Optimizer, Schedule
 
+MOST = {"latent_dim": 65_536, "batch_size": 2**24, "bound_samples": 10**7, "hidden": 64, "width": 2**20}
+"""Beyond these a compiled program takes hours to build, or an array has more entries than its indices can count."""
 STARTS = ("auto", "linear", "random")
 AUTO = "auto"
 STEPS_PER_EPOCH = 50
 MOST_EPOCHS = 60
 MAY_BE_AUTO = ("latent_dim", "epochs")
 STANDARDIZATIONS = ("auto", "none")
+ON_NONFINITE = ("stop", "skip")
 PURPOSES = (
     "model",
     "training",
@@ -68,7 +71,7 @@ class Configuration:
     beta: float | None = None
     warmup: str = "none"
     inference: str | Inference = "amortized"
-    hidden: Sequence[int] = (64, 64)
+    hidden: Sequence[int] = (128, 128)
     activation: str = "gelu"
     encoder: Network | None = None
     decoder: Network | None = None
@@ -83,6 +86,7 @@ class Configuration:
     schedule: str | Schedule = "constant:50"
     clip_norm: float = 10.0
     average: str | Averaging = "none"
+    on_nonfinite: str = "stop"
     early_stopping: bool = False
     validation_fraction: float = 0.1
     patience: int = 10
@@ -93,13 +97,14 @@ class Configuration:
         """Refuse what cannot be meant, before any data are read."""
         for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
             if not (name in MAY_BE_AUTO and getattr(self, name) == AUTO):
-                positive_int(name, getattr(self, name), "VAE")
+                positive_int(name, getattr(self, name), "VAE", most=MOST.get(name, MOST_INT))
         real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
         if self.beta is not None:
             real_number("beta", self.beta, "VAE", least=0.0)
         if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
             raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
-        for name, known in (("start", STARTS), ("standardize", STANDARDIZATIONS), ("binarize", BINARIZATIONS)):
+        choices = {"start": STARTS, "standardize": STANDARDIZATIONS, "binarize": BINARIZATIONS}
+        for name, known in {**choices, "on_nonfinite": ON_NONFINITE}.items():
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
@@ -126,6 +131,8 @@ class Configuration:
     @property
     def seed(self) -> int:
         """The one seed of everything."""
+        if isinstance(self.random_state, bool) or not isinstance(self.random_state, Integral):
+            raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", self.random_state))
         return int(self.random_state)
 
     def key(self, purpose: str, seed: int | None = None) -> jax.Array:
@@ -183,6 +190,7 @@ class Configuration:
             schedule=build("schedule", SCHEDULES, self.schedule),
             averaging=build("average", AVERAGES, self.average),
             redraw=self.binarize == "dynamic",
+            skip=self.on_nonfinite == "skip",
         )
 
     def settings(self) -> Settings:
@@ -226,7 +234,7 @@ def root_key(seed: int) -> jax.Array:
     Raises:
         ParameterError: the seed is negative.
     """
-    if seed < 0:
+    if not 0 <= seed < 2**256:
         raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", seed))
     key = jax.random.key(seed & 0xFFFFFFFF)
     while seed := seed >> 32:
@@ -237,8 +245,10 @@ def root_key(seed: int) -> jax.Array:
 def _check_widths(hidden: Any) -> None:
     if not isinstance(hidden, Sequence | np.ndarray) or isinstance(hidden, str):
         raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf)", hidden))
+    if len(hidden) > MOST["hidden"]:
+        raise ParameterError(requirement("hidden", "VAE", f"at most {MOST['hidden']} widths", hidden))
     for width in hidden:
-        positive_int("hidden", width, "VAE")
+        positive_int("hidden", width, "VAE", most=MOST["width"])
 
 
 def _check_names(condition: Any) -> None:

@@ -21,6 +21,7 @@ from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
+from reparam.estimator.memory import check_memory
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model
@@ -90,6 +91,7 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
             else choose_for_table(likelihood, table)
         )
     train, held_out = split_rows(configuration, len(data.rows))
+    check_memory(configuration, data.schema, likelihood, len(train))
     mean, std = moments(data.rows[train])
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import make_dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
 from reparam import runs
 from reparam.data import Schema
-from reparam.errors import DataError, ParameterError, RunError
+from reparam.documents import STRICT, Name, Whole, checked
+from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
 from reparam.estimator.beginning import state_like
 from reparam.estimator.compilation import keep_compiled
-from reparam.estimator.configuration import Configuration
+from reparam.estimator.configuration import FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
-from reparam.training.tensors import from_tensors, to_tensors
+from reparam.training import TrainState
+from reparam.training.tensors import compare_shapes, from_tensors, not_finite, to_tensors
 from reparam.version import __version__
 
 if TYPE_CHECKING:
     from reparam.estimator.vae import VAE
+
+
+TRIES = 5
+BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": []}
+"""What settings that came later than a format were before there was a word for them: runs of then open for ever."""
 
 
 def save(fitted: Fitted, path: str | Path, *, overwrite: bool, source: Mapping[str, Any]) -> Path:
@@ -29,24 +43,45 @@ def save(fitted: Fitted, path: str | Path, *, overwrite: bool, source: Mapping[s
     Raises:
         RunError: the place is taken or cannot be written.
     """
-    nameless = fitted.configuration.nameless
+    return runs.write_run(path, as_run(fitted, source), overwrite=overwrite)
+
+
+def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
+    """A fitted model as the documents and tensors of a run folder; ``source`` says where the rows came from.
+
+    Raises:
+        RunError: a name cannot be written as UTF-8, or a weight is no number.
+    """
+    _check_finite(fitted.model, "the weights are not written")
     config = {
         "format": runs.FORMAT,
         "version": __version__,
         "parameters": fitted.configuration.to_json(),
-        "handed_over": list(nameless),
+        "handed_over": list(fitted.configuration.nameless),
         "likelihood": fitted.likelihood if isinstance(fitted.likelihood, str) else None,
         "likelihood_reason": fitted.likelihood_reason,
         "start": fitted.start,
         "latent_path": list(fitted.latent_path),
     }
     described = {"schema": fitted.schema.to_json(), "sha256": fitted.sha256, **source}
-    tensors = to_tensors(fitted.model), to_tensors(fitted.state)
-    return runs.write_run(path, runs.Run(config, described, *tensors, fitted.history), overwrite=overwrite)
+    try:
+        json.dumps((config, described), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RunError(
+            f"{error.object[error.start - 20 : error.end + 20]!a}: a name that is not UTF-8 cannot be "
+            "kept in a run. Rename the file or the column."
+        ) from error
+    return runs.Run(config, described, to_tensors(fitted.model), to_tensors(fitted.state), fitted.history)
+
+
+def size_of(fitted: Fitted) -> int:
+    """How many bytes a run of it takes on disk, about, twice: checkpoints are kept in pairs."""
+    arrays = jax.tree.leaves(eqx.filter((fitted.model, fitted.state), eqx.is_inexact_array))
+    return 2 * sum(int(array.nbytes) for array in arrays)
 
 
 def load(path: str | Path, **parts: Any) -> VAE:
-    """Open a run folder as a fitted :class:`VAE`.
+    """Open a run folder as a fitted :class:`VAE`: the newest checkpoint that is whole, with a warning if one was not.
 
     Args:
         path: the folder.
@@ -56,51 +91,119 @@ def load(path: str | Path, **parts: Any) -> VAE:
         RunError: the folder is missing, damaged, or of another format.
         ParameterError: a part has to be handed over and was not, or was and had a name.
     """
+    keep_compiled()
+    for tries_left in reversed(range(TRIES)):
+        before, faults = runs.mark(path), []
+        for checkpoint in runs.checkpoints(path):
+            try:
+                vae = _opened(path, checkpoint, parts)
+            except RunError as error:
+                faults.append(error)
+                continue
+            if faults and runs.mark(path) != before and tries_left:
+                break  # a process that trains saved in the middle of this: look again
+            if faults:
+                told = f"{faults[0]} The checkpoint of epoch {vae.n_iter_} is used instead."
+                warnings.warn(told, ReparamWarning, stacklevel=2)
+            return vae
+        if runs.mark(path) == before:
+            break
+    raise faults[0]
+
+
+def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, Any]) -> VAE:
+    """A checkpoint as a fitted VAE: documents by their types, tensors by name, shape and kind before any is read."""
     from reparam.estimator.vae import VAE
 
-    keep_compiled()
-    run = runs.read_run(path)
-    configuration, schema, likelihood = _described(path, run, parts)
-    linear = run.config["start"] != "random"
-    skeleton = state_like(configuration, schema, likelihood, run.state, linear=linear)
-    state = from_tensors(skeleton, run.state, f"{path}/{runs.STATE}")
-    if len(run.metrics) != int(state.epoch):
-        raise RunError(
-            f"{path}/{runs.METRICS}: holds {len(run.metrics)} lines, but training stands after epoch "
-            f"{int(state.epoch)}. The run is damaged."
-        )
-    model = from_tensors(skeleton.best_model, run.model, f"{path}/{runs.MODEL}")
+    config, data = checkpoint.config(), checkpoint.data()
+    source = checked(runs.Source, {name: value for name, value in data.items() if name != "schema"}, runs.DATA)
+    if "schema" not in data:
+        raise RunError(f"{checkpoint.path(runs.DATA)}: the schema is missing. The run is damaged.")
+    schema = Schema.from_json(data["schema"])
+    configuration, likelihood = _configured(path, config, parts)
+    shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
+    owned = {name: found.shape for name, found in shapes[1].items()}
+    expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
+    places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
+    for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):
+        compare_shapes(tree, found, place)
+    history = with_kept(checkpoint.metrics(config))
+    model = from_tensors(expected.best_model, checkpoint.tensors(runs.MODEL, config), places[0])
+    state = from_tensors(expected, checkpoint.tensors(runs.STATE, config), places[1])
+    _check_position(state, history, path)
+    _check_finite(model, places[0])
     state = eqx.tree_at(lambda s: s.best_model, state, model)
-    history = tuple(dict(line) for line in run.metrics)
-    reason, start = str(run.config["likelihood_reason"]), str(run.config["start"])
-    told = history, str(run.data["sha256"]), tuple(run.config["latent_path"])
-    fitted = Fitted(configuration, schema, likelihood, reason, start, state, *told)
+    told, path_of_latents = (config.likelihood_reason, config.start), tuple(config.latent_path)
+    fitted = Fitted(configuration, schema, likelihood, *told, state, history, source.sha256, path_of_latents)
     vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
-    vae.source_ = {name: value for name, value in run.data.items() if name != "schema"}
+    vae.source_ = {name: value for name, value in data.items() if name != "schema"}
     return vae
 
 
-def _described(path: str | Path, run: runs.Run, parts: Mapping[str, Any]) -> tuple[Configuration, Schema, Any]:
-    """What the documents of a run say, with the parts that were handed over."""
-    if "schema" not in run.data or "sha256" not in run.data:
-        raise RunError(f"{path}/{runs.DATA}: the schema is missing. The run is damaged.")
-    schema = Schema.from_json(run.data["schema"])
+def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path: str | Path) -> None:
+    if len(history) != int(state.epoch):
+        raise RunError(
+            f"{path}/{runs.METRICS}: holds {len(history)} lines, but training stands after epoch "
+            f"{int(state.epoch)}. The run is damaged."
+        )
+    if int(state.stale_epochs) < 0 or not float(state.best_bound) < math.inf:
+        raise RunError(f"{path}/{runs.STATE}: the best bound, or the epochs since, cannot be. The run is damaged.")
+    bounds = lambda s: (s.best_bound, s.judged)  # noqa: E731 - they may be −∞
+    there = eqx.tree_at(bounds, state, (jnp.zeros(()), None), is_leaf=lambda leaf: leaf is None)
+    _check_finite(there, f"{path}/{runs.STATE}")
+
+
+def with_kept(history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Each line with whether its weights were the best yet, which runs of format 1 do not say."""
+    best, lines = -math.inf, []
+    for line in history:
+        held_out = line["validation"]
+        bound = math.inf if held_out is None else held_out["bound"]
+        better = held_out is None or (bound is not None and bound > best)
+        best = bound if better and held_out is not None else best
+        lines.append({"kept": better, **line})
+    return tuple(lines)
+
+
+def _check_finite(tree: Any, where: str) -> None:
+    name = not_finite(tree)
+    if name is not None:
+        raise RunError(f"{where}: tensor {name!r} holds NaN or infinity. The run is damaged.")
+
+
+def _configured(path: str | Path, config: runs.Config, parts: Mapping[str, Any]) -> tuple[Configuration, Any]:
+    """The settings of a run and its likelihood, with the parts that were handed over."""
+    where = f"{path}/{runs.CONFIG}"
+    _check_handed_over(path, config.handed_over, parts)
+    parameters = vars(checked(Parameters, {**BEFORE, **config.parameters}, where))
     try:
-        parameters, needed = dict(run.config["parameters"]), tuple(run.config["handed_over"])
-        _check_handed_over(path, needed, parts)
-        parameters["hidden"] = tuple(parameters["hidden"])
-        parameters["condition"] = tuple(parameters["condition"])
-        known = {field.name for field in fields(Configuration)}
-        if set(parameters) != known:
-            raise ParameterError(f"parameters {sorted(set(parameters) ^ known)} are missing or unknown")
         configuration = Configuration(**{**parameters, **parts})
-        likelihood = parts.get("likelihood", run.config["likelihood"])
-        _ = run.config["likelihood_reason"], run.config["start"], run.config["latent_path"]
-    except (KeyError, TypeError, ParameterError, DataError) as error:
-        if isinstance(error, HandOverError):
-            raise
-        raise RunError(f"{path}/{runs.CONFIG}: cannot be understood ({error}). The run is damaged.") from error
-    return configuration, schema, likelihood
+    except (ParameterError, DataError) as error:
+        raise RunError(f"{where}: cannot be understood ({error}). The run is damaged.") from error
+    likelihood = parts.get("likelihood", config.likelihood)
+    if likelihood is None:
+        raise RunError(f"{where}: names no likelihood. The run is damaged.")
+    return configuration, likelihood
+
+
+def _plain(annotation: Any) -> Any:
+    """Of the types of a setting those that JSON has; an object, saved as null, is handed over."""
+    if annotation is Any:  # an optimiser's name
+        return Name | None
+    if get_origin(annotation) is Sequence:
+        return tuple[Name, ...] if str in get_args(annotation) else tuple[int, ...]
+    kinds = {str: Name, int: int, float: float, bool: bool}
+    found = [plain for kind, plain in kinds.items() if kind in (annotation, *get_args(annotation))]
+    return reduce(or_, found, None)
+
+
+HINTS = get_type_hints(Configuration)
+Parameters: Any = make_dataclass(
+    "Parameters",
+    [(name, Whole if name == "random_state" else _plain(HINTS[name])) for name in FIELDS],
+    namespace={"__pydantic_config__": STRICT, "__module__": __name__},
+)
+"""The settings of a run as its config.json has them, by the types of :class:`Configuration`."""
 
 
 class HandOverError(ParameterError):

@@ -76,6 +76,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
             behind a colon; ``stages:600,1,300,0.1`` for factors by epochs.
         clip_norm: what longer gradients are shortened to; 0 leaves them.
         average: of the weights: ``none``, ``ema:0.999``, ``last:10`` (mean over the last ten epochs).
+        on_nonfinite: what is done about a step that leads out of the finite numbers: ``stop`` before it, and say which
+            term, rows, column or layer it was; or ``skip`` it, and count it in ``history_``.
         early_stopping: hold out ``validation_fraction`` of the rows, stop when their bound has not risen for
             ``patience`` epochs, and keep the best weights. Otherwise every row is trained on. Where folds tell when to
             stop, rows that are held out decide nothing.
@@ -123,6 +125,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         schedule: str | Schedule = Configuration.schedule,
         clip_norm: float = Configuration.clip_norm,
         average: str | Averaging = Configuration.average,
+        on_nonfinite: str = Configuration.on_nonfinite,
         early_stopping: bool = Configuration.early_stopping,
         validation_fraction: float = Configuration.validation_fraction,
         patience: int = Configuration.patience,
@@ -156,6 +159,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.schedule = schedule
         self.clip_norm = clip_norm
         self.average = average
+        self.on_nonfinite = on_nonfinite
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience

@@ -52,7 +52,7 @@ class MeanField(Inference):
     samples: int = eqx.field(static=True)
 
     def __init__(self, e_steps: int = 5, learning_rate: float = 0.05):
-        self.e_steps = positive_int("e_steps", e_steps, "inference 'mean_field'")
+        self.e_steps = positive_int("e_steps", e_steps, "inference 'mean_field'", most=10**6)
         self.learning_rate = real_number("learning_rate", learning_rate, "inference 'mean_field'", above=0.0)
         self.search = Search()
         self.samples = self.search.samples

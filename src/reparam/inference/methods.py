@@ -61,12 +61,12 @@ class SemiAmortized(Inference):
 
     def __init__(self, steps: int = 5, learning_rate: float = 0.05, gradient: str = "stopped", samples: int = 4):
         owner = "inference 'semi_amortized'"
-        self.steps = positive_int("steps", steps, owner)
+        self.steps = positive_int("steps", steps, owner, most=10**6)
         self.learning_rate = real_number("learning_rate", learning_rate, owner, above=0.0)
         if gradient not in ("through", "stopped"):
             raise ParameterError(requirement("gradient", owner, "'through' or 'stopped'", gradient))
         self.gradient = gradient
-        self.samples = positive_int("samples", samples, owner)
+        self.samples = positive_int("samples", samples, owner, most=10**6)
 
     def find(self, model: Model, batch: Batch, keys: PRNGKeyArray) -> Found:
         """One pass of the encoder, then k steps."""

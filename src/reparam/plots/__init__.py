@@ -18,11 +18,13 @@ from reparam.plots.run import (
     reconstructions,
     training_curves,
 )
+from reparam.plots.style import drawn_as_text
 
 __all__ = [
     "agreement",
     "bound_by_samples",
     "decoded_grid",
+    "drawn_as_text",
     "gradient_quality",
     "image_grid",
     "inference_gaps",

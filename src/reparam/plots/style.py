@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, NullLocator
 
 INK, FAINT, BLUE, ORANGE, GREEN = "#222222", "#888888", "#0072B2", "#D55E00", "#009E73"
 DPI = 130
@@ -33,6 +34,16 @@ def dress(axes: Axes, title: str, unit: str = "nats per datum") -> None:
     axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
+
+
+def drawn_as_text(figure: Figure) -> None:
+    """Draw names as they are: a column called ``$_^{$`` is no formula. Powers of ten on an axis stay what they are."""
+    axes = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    powers = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatter)]
+    formulas = {id(label) for axis in powers for label in axis.get_ticklabels(which="both")}
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and id(text) not in formulas:
+            text.set_parse_math(False)
 
 
 def count_axis(axes: Axes, counts: Sequence[int], name: str) -> None:

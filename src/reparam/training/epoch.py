@@ -33,6 +33,7 @@ class Position(NamedTuple):
     moments: Any
     average: Any  # None where nothing is averaged
     local: Local | None
+    stopped: Array  # () whether a step before left the finite numbers, and was not taken
 
 
 @eqx.filter_jit
@@ -46,15 +47,17 @@ def train_epoch(
     objective: Objective,
     schema: Schema,
     recipe: Recipe,
-    seen: Array | None = None,
-) -> tuple[TrainState, Sums]:
+    shares: Array | None = None,
+) -> tuple[TrainState, Sums, Array]:
     """Visit every row ``recipe.passes`` times, each time in an order drawn from ``key``, one step per batch.
+
+    A step that would leave the finite numbers is not taken, and none after it unless such steps are skipped.
 
     Rows stay on the device as they are stored and become the model's values batch by batch. The last batch is filled
     up with rows of weight zero, so that one shape is compiled.
 
     Args:
-        state: where to begin; with ``seen``, its weights and moments have a leading axis of copies.
+        state: where to begin; with ``shares``, its weights and moments have a leading axis of copies.
         rows: as they are stored, shape (N, P).
         key: orders and noise.
         learning_rate: before the schedule.
@@ -62,13 +65,13 @@ def train_epoch(
         objective: what is maximised.
         schema: what rows mean.
         recipe: how rows are visited, and how weights move.
-        seen: 1 where a copy is trained on a row and 0 where it is not, shape (M, N); None for one model of all rows.
+        shares: 1 where a copy is trained on a row and 0 where it is not, shape (M, N); None for one model of all rows.
 
     Returns:
-        The state after, and sums for each batch; of copies those of the last.
+        The state after; sums for each batch, of copies those of the last; and which steps were taken, (steps,), or by
+        which copies, (M, steps).
     """
-    order_key, noise_key = jax.random.split(key)
-    batches, weights = repeated_batches(order_key, rows.shape[0], recipe)
+    batches, weights, keys = visits(key, rows.shape[0], recipe)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
     visit, transformation = recipe.visit, recipe.optimizer.transformation
 
@@ -80,9 +83,11 @@ def train_epoch(
         sums = batch_sums(terms, q, model.prior_distribution(visited.batch), weight)
         return -(weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
 
-    def step(at: Position, this: tuple[Array, Array, Array, PRNGKeyArray], seen: Array | None) -> tuple[Position, Sums]:
+    def step(
+        at: Position, this: tuple[Array, Array, Array, PRNGKeyArray], shares: Array | None
+    ) -> tuple[Position, tuple[Sums, Array]]:
         indices, weight, number, key = this
-        weight = weight if seen is None else weight * seen[indices]
+        weight = weight if shares is None else weight * shares[indices]
         clock = Clock(number, len(batches), total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
         visited = Visited(indices, _seen(rows[indices], draw_key, schema, recipe, weight))
@@ -93,19 +98,27 @@ def train_epoch(
         rate = learning_rate * recipe.schedule.factor(clock)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
         average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(clock))
-        return Position(trained, moments, average, local), sums
+        taken = is_finite((sums.bound, trained, moments)) & ~at.stopped
+        new, old = (trained, moments, average), (at.trained, at.moments, at.average)
+        kept = jax.tree.map(lambda one, other: jnp.where(taken, one, other), new, old)
+        sums = jax.tree.map(lambda one: jnp.where(taken, one, 0.0), sums)
+        stopped = at.stopped | (~taken & (not recipe.skip))
+        return Position(kept[0], kept[1], kept[2], local, stopped), (sums, taken)
 
     numbers = state.epoch * len(batches) + jnp.arange(len(batches))
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
-    start = Position(trained, state.moments, average, state.local)
-    along = batches, weights, numbers, jax.random.split(noise_key, len(batches))
-    if seen is None:
-        end, sums = jax.lax.scan(partial(step, seen=None), start, along)
+    start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
+    along = batches, weights, numbers, keys
+    if shares is None:
+        end, (sums, taken) = jax.lax.scan(partial(step, shares=None), start, along)
     else:
-        end, sums = jax.vmap(lambda start, seen: jax.lax.scan(partial(step, seen=seen), start, along))(start, seen)
+        copies = len(shares)
+        start = start._replace(stopped=jnp.zeros(copies, bool))
+        each = jax.vmap(lambda start, of: jax.lax.scan(partial(step, shares=of), start, along))
+        end, (sums, taken) = each(start, shares)
         sums = jax.tree.map(lambda copies: copies[-1], sums)
     models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
-    return _with(state, models[0], end.moments, models[1], end.local), sums
+    return _with(state, models[0], end.moments, models[1], end.local), sums, taken
 
 
 @eqx.filter_jit
@@ -217,11 +230,17 @@ def _calibrated(  # noqa: PLR0917
     return calibrated
 
 
-@eqx.filter_jit
-def is_finite(model: Model) -> Array:
-    """Whether every weight is a finite number."""
-    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+def is_finite(tree: Any) -> Array:
+    """Whether every number of a PyTree is finite."""
+    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def visits(key: PRNGKeyArray, count: int, recipe: Recipe) -> tuple[Array, Array, PRNGKeyArray]:
+    """What an epoch visits, drawn from its key: row numbers and weights of each batch, (steps, B), and its key."""
+    order_key, noise_key = jax.random.split(key)
+    batches, weights = repeated_batches(order_key, count, recipe)
+    return batches, weights, jax.random.split(noise_key, len(batches))
 
 
 def random_order(key: PRNGKeyArray, count: int) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -17,11 +17,12 @@ from reparam.data import Schema
 from reparam.errors import TrainingError
 from reparam.model import Model
 from reparam.objectives import Objective
-from reparam.training.epoch import calibrate, calibrate_copies, evaluate_epoch, is_finite, judge_copies, train_epoch
+from reparam.training.epoch import calibrate, calibrate_copies, evaluate_epoch, judge_copies, train_epoch
+from reparam.training.faults import Step, fault
 from reparam.training.folds import Folds, is_gain
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.recipe import Recipe, Settings
-from reparam.training.state import Judged, TrainState, advance, epoch_keys, validation_key
+from reparam.training.state import Judged, TrainState, advance, epoch_keys, one_copy, validation_key
 
 
 @dataclass(frozen=True)
@@ -122,20 +123,46 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     total_steps = jnp.asarray(task.settings.epochs * task.steps_per_epoch)
     rate = jnp.asarray(task.settings.learning_rate, float)
     stored, schema = task.rows
-    seen = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
-    after, sums = train_epoch(
-        state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe, seen=seen
+    shares = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
+    after, sums, taken = train_epoch(
+        state,
+        stored,
+        key,
+        rate,
+        total_steps,
+        objective=task.objective,
+        schema=schema,
+        recipe=task.recipe,
+        shares=shares,
     )
-    metrics = reduce_sums(sums).in_units(task.rows.log_volume)
-    whole = bool(is_finite(after.model))
-    if not (math.isfinite(metrics.bound) and whole):
+    steps = np.atleast_2d(np.asarray(taken))  # of the one model, or of each copy
+    missed = np.flatnonzero(~steps.all(axis=0))
+    if len(missed) and (not task.recipe.skip or len(missed) == steps.shape[1]):
         raise TrainingError(
-            f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}"
-            f"{'' if whole else ' and a weight is not finite'}. Lower the learning rate (now "
-            f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far "
-            "beyond ±10 train badly."
+            _told_fault(after, task, key, shares, (int(np.argmin(steps[:, missed[0]])), int(missed[0])))
+        )
+    metrics = replace(reduce_sums(sums).in_units(task.rows.log_volume), skipped=len(missed))
+    if not math.isfinite(metrics.bound):
+        raise TrainingError(
+            f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}, for "
+            f"{metrics.without_density} rows have no density. Lower the learning rate (now "
+            f"{task.settings.learning_rate:g}), or choose another posterior."
         )
     return after, metrics
+
+
+def _told_fault(after: TrainState, task: Task, key: Array, seen: Array | None, where: tuple[int, int]) -> str:
+    """What a copy's step out of the finite numbers was, and how that is mended."""
+    copy, step = where
+    model, weights = (after.model, None) if seen is None else (one_copy(after.model, copy), seen[copy])
+    number = int(after.epoch) * task.steps_per_epoch + step
+    at = Step(step, key, task.recipe, task.objective.at(jnp.asarray(number), task.steps_per_epoch), weights)
+    return (
+        f"training diverged in epoch {int(after.epoch) + 1}, step {step + 1} of {task.steps_per_epoch}: "
+        f"{fault(model, after.local, *task.rows, at)}. Lower the learning rate (now "
+        f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far beyond ±10 "
+        "train badly. on_nonfinite='skip' leaves such steps out."
+    )
 
 
 def _calibrated(state: TrainState, task: Task, key: Array) -> TrainState:

@@ -36,7 +36,8 @@ class Metrics:
     ``without_density`` counts the visits that the means leave out because their bound was −∞: the matrix of a ``full``
     q, which nothing constrains, can pass through a singular one on its way. Beyond one in a hundred the mean is −∞.
     ``active_units`` counts the latents whose posterior mean varies over the data by more than 0.01 (Burda et al.
-    2016); like ``kl_per_dimension`` it is None where the posterior has no closed form of it.
+    2016); like ``kl_per_dimension`` it is None where the posterior has no closed form of it. ``skipped`` counts the
+    steps that were left out because they led out of the finite numbers; their rows are in no mean.
     """
 
     bound: float
@@ -45,6 +46,7 @@ class Metrics:
     kl_per_dimension: tuple[float, ...] | None
     active_units: int | None
     without_density: int = 0
+    skipped: int = 0
 
     def in_units(self, log_volume: float) -> Metrics:
         """The same of densities in units in which a datum takes e^log_volume times the room."""

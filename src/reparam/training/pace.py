@@ -21,16 +21,23 @@ from reparam.specification import build, positive_int, real_number, requirement
 
 def adam(eps: float = 1e-8, b1: float = 0.9, b2: float = 0.999) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015)."""
+    real_number("eps", eps, "optimizer 'adam'", above=0.0)
+    for name, forgetting in (("b1", b1), ("b2", b2)):
+        if not 0.0 <= real_number(name, forgetting, "optimizer 'adam'") < 1.0:
+            raise ParameterError(requirement(name, "optimizer 'adam'", "a float in [0, 1)", forgetting))
     return optax.adam(1.0, b1=b1, b2=b2, eps=eps)
 
 
 def adamw(weight_decay: float = 1e-4, eps: float = 1e-8) -> optax.GradientTransformation:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+    real_number("eps", eps, "optimizer 'adamw'", above=0.0)
+    real_number("weight_decay", weight_decay, "optimizer 'adamw'", least=0.0)
     return optax.adamw(1.0, weight_decay=weight_decay, eps=eps)
 
 
 def sgd(momentum: float = 0.0) -> optax.GradientTransformation:
     """Gradient descent, with momentum if it is not 0."""
+    real_number("momentum", momentum, "optimizer 'sgd'", least=0.0)
     return optax.sgd(1.0, momentum=momentum or None)
 
 

@@ -22,6 +22,7 @@ class Recipe:
         schedule: what the learning rate is multiplied by.
         averaging: of the weights.
         redraw: draw zeros and ones of grey values at every visit.
+        skip: leave out steps that would leave the finite numbers, instead of stopping at the first.
         passes: how often an epoch visits every row; more than once where rows are few.
     """
 
@@ -31,6 +32,7 @@ class Recipe:
     schedule: Schedule = CONSTANT
     averaging: Averaging = NEWEST
     redraw: bool = False
+    skip: bool = False
     passes: int = 1
 
     @property

@@ -55,7 +55,10 @@ class AutoregressiveFlow(eqx.Module):
         self.latent_dim = positive_int("latent_dim", latent_dim, "a flow")
         if self.latent_dim < 2:
             raise ParameterError("A flow needs at least 2 latents: with latent_dim=1 choose 'diagonal'.")
-        self.layers, self.width = positive_int("layers", layers, "a flow"), positive_int("width", width, "a flow")
+        self.layers, self.width = (
+            positive_int("layers", layers, "a flow", most=64),
+            positive_int("width", width, "a flow"),
+        )
         self.context = None if context is None else positive_int("context", context, "a flow")
         fresh = _layers(
             self.latent_dim, self.layers, self.width, self.context, jax.random.key(0) if key is None else key

@@ -1,0 +1,67 @@
+"""The documents of a run folder as types: whatever a file says is held against these before anything uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Interval, MaxLen
+
+from reparam.documents import STRICT, Count, Name, Number, Text
+
+FORMAT = 2
+"""What this version writes; it reads every format since 1, which had no checksums."""
+
+Means = Annotated[dict[Name, Number | list[Number] | dict[Name, Number]], MaxLen(1000)]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What a file was when it was written."""
+
+    bytes: Annotated[int, Interval(ge=0)]
+    sha256: Annotated[str, MaxLen(64)]
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+@dataclass(frozen=True)
+class Config:
+    """``config.json``. The parameters are checked where they are known."""
+
+    format: Literal[1, 2]
+    version: Name
+    parameters: Annotated[dict[Name, Any], MaxLen(1000)]
+    handed_over: Annotated[tuple[Name, ...], MaxLen(100)]
+    likelihood: Text | None
+    likelihood_reason: Text
+    start: Text
+    latent_path: Annotated[tuple[dict[Name, bool | Number], ...], MaxLen(1000)] = ()
+    files: dict[Name, Sum] = field(default_factory=dict)
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+@dataclass(frozen=True)
+class Source:
+    """``data.json`` but for its schema, which the data know, and for how DATA are read, which the command line does."""
+
+    sha256: Annotated[str, MaxLen(64)]
+    data: Text | None = None
+    rows: Count | None = None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {**STRICT, "extra": "ignore"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of ``metrics.jsonl``: an epoch, and means that are told by name."""
+
+    epoch: Count
+    bound: Number
+    reconstruction: Number
+    kl: Number
+    coefficients: Annotated[dict[Name, Number], MaxLen(1000)]
+    validation: Means | None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {**STRICT, "extra": "ignore"}

@@ -1,0 +1,253 @@
+"""Numbers beyond reason, places that cannot be written, streams of every kind: one line, or quiet and right."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import SMALL, must, run_cli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from fuzzing import CASES, texts
+from reparam import plots, storage
+from reparam.cli import as_options, streams
+from reparam.cli.parts import registries
+from reparam.cli.train import NOT_SETTINGS
+
+HUGE = "100000000000000000000"
+
+
+def refused(*arguments: object) -> str:
+    result = run_cli(*arguments)
+    assert result.code == 2, result.err + result.out
+    assert len(result.err.splitlines()) == 1, result.err
+    assert "a fault of reparam itself" not in result.err
+    assert "Error" not in result.err
+    return result.err
+
+
+NUMBERS = [
+    *[(option, HUGE, "at most|less than or equal") for option in ("--latent-dim", "--epochs", "--batch-size", "--patience", "--seed")],
+    *[(option, HUGE, "at most 1e") for option in ("--beta", "--learning-rate", "--clip-norm")],
+    ("--bound-samples", HUGE, "at most"), ("--hidden", HUGE, "at most"), ("--hidden", ",".join(["8"] * 5000), "at most 64"),
+    ("--latent-dim", "1000000000", "at most"), ("--latent-dim", "60000", "GiB are free", "--posterior", "full"),
+    ("--hidden", "1000000,1000000", "GiB are free"), ("--prior", "vamp:2000000000", "GiB are free"),
+    ("--prior", "gaussian-mixture:" + HUGE, "at most"), ("--objective", "iwae:" + HUGE, "at most"),
+    ("--objective", "elbo:2000000000", "GiB are free"), ("--posterior", "flow:100000", "at most 64"),
+    ("--posterior", "low_rank:99", r"an int in \[1, 2\]"), ("--warmup", "linear", "'linear' takes length"),
+    ("--objective", "renyi:x", "renyi"), ("--objective", "miwae:0,8", "groups"), ("--optimizer", "adam:" + HUGE, "eps"),
+    ("--average", "last:" + HUGE, "at most"), ("--schedule", "linear:" + HUGE, "at most"),
+    ("--inference", "mean-field:" + HUGE, "at most"), ("--checkpoint-every", HUGE, "checkpoint-every"),
+    ("--checkpoint-every", "often", "30s or 5m"), ("--log-every", "0", "log-every"), ("--beta", "nan", "--beta"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NUMBERS, ids=lambda case: f"{case[0]} {case[1][:30]}")
+def test_a_number_has_a_domain_that_is_told_before_anything_is_allocated(table, tmp_path, case):
+    import re
+
+    option, value, told, *more = case
+    line = refused("train", table, "--out", tmp_path / "run", option, value, *more)
+    assert re.search(told, line), line
+    assert len(line) < 700
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sample", "-n", HUGE), ("sample", "-n", "0"), ("sample", "--temperature", HUGE), ("sample", "--seed", HUGE),
+        ("sample", "-n", "99999999999"), ("sample", "--temperature", "nan"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_use_has_domains_too(trained, tmp_path, arguments):
+    name, *options = arguments
+    refused(name, trained, "-o", tmp_path / "x.npy", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_row_counts_beyond_the_data_are_clipped(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    for arguments in (("gap", "--rows", 10**9, "--samples", 2), ("gradients", "--rows", 10**9, "--repeats", 4)):
+        must(
+            arguments[0], tmp_path / "run", *arguments[1:], *(("--samples", "2") if arguments[0] == "gradients" else ())
+        )
+
+
+def test_an_output_is_not_written_onto_the_input(trained, table, tmp_path):
+    shutil.copy(table, tmp_path / "x.npy")
+    (tmp_path / "link.npy").symlink_to(tmp_path / "x.npy")
+    before = (tmp_path / "x.npy").read_bytes()
+    for out in ("x.npy", "link.npy"):
+        assert "is the file that is read" in refused("encode", trained, tmp_path / "x.npy", "-o", tmp_path / out)
+    assert (tmp_path / "x.npy").read_bytes() == before
+
+
+def test_numbers_are_told_where_their_picture_cannot_be_written(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "plots", ignore_errors=True)
+    (tmp_path / "run" / "plots").write_text("in the way")
+    result = must("evaluate", tmp_path / "run", "--samples", 2, "--json")
+    assert result.document["plot"] is None
+    assert result.document["bound"] < 0
+    assert "no picture" in result.err
+
+
+def test_a_file_that_fails_half_way_leaves_what_was_there(tmp_path):
+    (tmp_path / "x").write_text("before")
+    with suppress(ZeroDivisionError), storage.whole_file(tmp_path / "x") as file:
+        file.write(b"half")
+        assert len(list(tmp_path.iterdir())) == 2
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_text() == "before"
+
+
+def test_what_a_dead_process_left_of_a_file_is_removed_and_a_living_one_keeps_its_own(tmp_path):
+    (tmp_path / ".x.dead.tmp").write_text("half")
+    with storage.whole_file(tmp_path / "x"):
+        with storage.whole_file(tmp_path / "x") as second:
+            second.write(b"second")
+        assert (tmp_path / "x").read_bytes() == b"second"
+        assert len(list(tmp_path.iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_names_from_files_are_drawn_as_text(tmp_path):
+    figure = plots.marginals(np.zeros((4, 1)) + np.arange(4)[:, None], np.ones((4, 1)), ["$_^{$"])
+    assert isinstance(figure, Figure)
+    plots.drawn_as_text(figure)
+    figure.savefig(tmp_path / "x.png")
+
+
+def test_errors_speak_the_words_of_the_command_line(table, tmp_path):
+    assert "'--batch-size' option" in refused("train", table, "--out", tmp_path / "run", "--batch-size", "0")
+    assert "--validation-fraction 0" in as_options("Hold out none (early_stopping=False).")
+
+
+def test_parts_tell_every_name_that_a_setting_takes():
+    from reparam.cli.parts import parts as command
+
+    document = must("parts", "--json").document
+    assert {kind: [entry["name"] for entry in entries] for kind, entries in document.items()} == {
+        kind: list(names) for kind, names in registries().items()
+    }
+    assert set(document) <= set(_train_settings())
+    told = must("parts", "posteriors").out
+    assert told.startswith("--posterior\n")
+    assert "low_rank:rank=1" in told
+    assert "Did you mean 'posterior'?" in refused("parts", "posterio")
+    assert command.__doc__
+
+
+def _train_settings() -> list[str]:
+    import inspect
+
+    from reparam.cli.train import train
+
+    return [name for name in inspect.signature(train).parameters if name not in NOT_SETTINGS]
+
+
+def test_a_configuration_is_written_back_and_read_again(table, tmp_path):
+    options = (*SMALL, "--beta", 0.5, "--posterior", "low-rank:1", "--seed", 3)
+    must("train", table, "--out", tmp_path / "one", *options, "--save-config", tmp_path / "c.toml")
+    must("train", table, "--out", tmp_path / "two", "--config", tmp_path / "c.toml")
+    assert (tmp_path / "one" / "config.json").read_bytes() == (tmp_path / "two" / "config.json").read_bytes()
+
+
+def test_quiet_says_nothing_and_lines_are_a_tenth(table, tmp_path):
+    assert must("train", table, "--out", tmp_path / "a", *SMALL, "--quiet").err == ""
+    options = (*SMALL[:4], "--validation-fraction", 0, "--epochs", 30)
+    told = must("train", table, "--out", tmp_path / "b", *options).err
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("epoch")] == [
+        "1/30", *(f"{epoch}/30" for epoch in range(3, 31, 3))
+    ]  # fmt: skip
+
+
+def test_errors_are_json_where_json_is_asked_for():
+    result = run_cli("evaluate", "no-such-run", "--json")
+    assert result.code == 2
+    assert "is no run folder" in result.document["error"]
+
+
+PROGRAM = [sys.executable, "-m", "reparam"]
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    changed = {key: value for key, value in {**os.environ, **environment}.items() if value != "absent"}
+    quoted = line.replace("reparam ", f"{sys.executable} -m reparam ")
+    return subprocess.run(["bash", "-c", quoted], capture_output=True, text=True, env=changed, check=False, timeout=120)
+
+
+def test_the_program_answers_in_every_form():
+    for arguments in ("-h", "--help", "--version", "train -h"):
+        answered = shell(f"reparam {arguments}")
+        assert (answered.returncode, answered.stderr) == (0, ""), arguments
+        assert answered.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("reparam --help | true; exit ${PIPESTATUS[0]}", (0, 141), ""),
+        ("reparam --help > /dev/full", (2,), "standard output cannot be written"),
+        ("reparam --help >&-", (0,), ""),
+        ("reparam nonsense 2>&-", (2,), ""),
+        ("reparam nonsense 2> /dev/full", (2,), ""),
+        ("PYTHONIOENCODING=cp1252 reparam evaluate -h", (0,), ""),
+        ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 reparam evaluate -h", (0,), ""),
+        ("COLUMNS=20 reparam train -h", (0,), ""),
+        ("env -u HOME reparam --version", (0,), ""),
+        (r"reparam encode run $'\xff.npy' -o $'\xfe.npy'", (2,), "is no run folder"),
+        ("JAX_PLATFORMS=cuda reparam train digits -o no-run --epochs 1", (2,), "JAX finds no device for JAX_PLATFORMS='cuda'"),
+    ],
+    ids=lambda value: str(value)[:60],
+)  # fmt: skip
+def test_streams_and_surroundings_of_every_kind(tmp_path, line, code, told):
+    answered = shell(f"cd {tmp_path}; {line}")
+    assert answered.returncode in code, answered
+    assert told in answered.stderr
+    assert len(answered.stderr.splitlines()) == (1 if told else 0), answered.stderr
+    assert not (tmp_path / "no-run").exists()
+
+
+def test_what_an_encoding_lacks_is_spelt():
+    assert "ln σ − 1".encode("ascii", errors="strict" if streams.prepare() else "reparam") == b"ln sigma - 1"
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.data())
+def test_no_value_of_any_option_is_a_fault(tmp_path_factory, data):
+    """Any option of train with any text: it is refused in one line, before data are read, or is as good as another."""
+    import typer
+
+    from reparam.cli import app
+
+    options = {option.name: option for option in typer.main.get_command(app).commands["train"].params}
+    name = data.draw(st.sampled_from([name for name in options if name not in ("help", "data", "out", "context")]))
+    flag = options[name].opts[0]
+    value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    result = run_cli("train", "no-such-data.npy", "--out", folder / "run", flag, *value)
+    assert result.code == 2
+    assert "a fault of reparam itself" not in result.err
+    assert len(result.err.splitlines()) == 1, result.err
+    json.dumps(result.err)
+
+
+def _values(name: str) -> st.SearchStrategy[str]:
+    known = list(registries().get(name, ["8", "0.5", "1e-3"]))
+    numbers = st.sampled_from(["0", "-1", "1", HUGE, "1e400", "nan", "inf", "0.5", "2", "64", "x", ""])
+    behind = st.lists(numbers, max_size=3).map(",".join)
+    parts = st.builds(lambda first, rest: f"{first}:{rest}" if rest else str(first), st.sampled_from(known), behind)
+    return (parts | numbers | texts()).map(lambda text: text.replace("\0", ""))

@@ -1,0 +1,195 @@
+"""Opening a run trusts nothing in it, and opens every format ever written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+from sklearn.datasets import load_digits
+
+import reparam
+from fuzzing import CASES, json_values
+from reparam.errors import ParameterError, ReparamWarning, RunError
+from reparam.estimator import keeping
+
+FORMATS = Path(__file__).with_name("formats")
+CODES = [[-0.3101219, -0.4117388], [0.0595413, -0.2170957], [-0.1479263, 0.0953916]]
+"""Of the first three digits, as the version that wrote the run told them."""
+
+
+@pytest.mark.parametrize("written", sorted(FORMATS.iterdir()), ids=lambda path: f"format {path.name}")
+def test_a_run_of_every_format_opens_for_ever(written):
+    vae = reparam.load(written)
+    np.testing.assert_allclose(vae.transform(load_digits().data.astype(np.uint8)[:3]), CODES, atol=1e-5)
+    assert vae.n_iter_ == len(vae.history_) == 2
+    assert vae.schema_.units == "x/16"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return shutil.copytree(FORMATS / "2", tmp_path / "run")
+
+
+def refused(run: Path, *words: str) -> None:
+    """The run is refused with one short line that holds the words."""
+    with pytest.raises(RunError) as refusal:
+        reparam.load(run)
+    text = str(refusal.value)
+    assert all(word in text for word in words), text
+    assert len(text) < 1000
+    text.encode()
+
+
+def rewrite(run: Path, name: str, **changes: Any) -> None:
+    document = json.loads((run / name).read_text())
+    (run / name).write_text(json.dumps({**document, **changes}))
+
+
+def resummed(run: Path) -> None:
+    """The checksums as if the file had been written so: whoever tampers can do that too."""
+    config = json.loads((run / "config.json").read_text())
+    for name, entry in config["files"].items():
+        content = (run / name).read_bytes()
+        entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (run / "config.json").write_text(json.dumps(config))
+
+
+TEXTS = {
+    "deep": ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+    "digits": ('{"format": ' + "9" * 5000 + "}", "is not JSON"),
+    "many digits": ('{"format": ' + "9" * 4000 + "}", "unknown"),
+    "NaN": ('{"format": NaN}', "NaN is no number of JSON"),
+    "twice": ('{"format": 1, "format": 2}', "stands twice"),
+    "list": ("[1]", "a JSON object is required"),
+    "null": ("null", "a JSON object is required"),
+    "empty": ("", "is not JSON"),
+    "bytes": ("\udcff", "cannot be read"),
+    "surrogate": ('{"format": 2, "version": "\\ud800"}', "no Unicode"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_a_document_that_is_no_document_is_refused(run, case):
+    text, told = TEXTS[case]
+    (run / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    refused(run, "config.json", told)
+
+
+LINES = ["3", "[]", "null", '"text"', "{}", '{"epoch": "1"}', "[" * 5000, '{"epoch": 1e400}']
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_of_metrics_that_is_none_is_refused(run, line):
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text(f"{lines[0]}\n{line}\n")
+    resummed(run)
+    refused(run, "metrics.jsonl")
+
+
+PARAMETERS = [
+    ("latent_dim", "2"), ("latent_dim", 2.5), ("latent_dim", True), ("latent_dim", 10**20), ("latent_dim", -1),
+    ("hidden", 8), ("hidden", ["8"]), ("hidden", [10**9]), ("hidden", [8] * 5000), ("hidden", None),
+    ("posterior", 3), ("posterior", ["diagonal"]), ("posterior", "\ud800"), ("posterior", "low_rank:99"),
+    ("activation", []), ("activation", {}), ("learning_rate", "0.1"), ("epochs", 10**30), ("random_state", "x"),
+    ("random_state", -1), ("random_state", None), ("early_stopping", 1), ("optimizer", 5), ("beta", "1"),
+    ("likelihood", "nowhere"), ("prior", "vamp:1000000000"), ("average", 1), ("unknown", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), PARAMETERS, ids=lambda value: ascii(value)[:30])
+def test_a_setting_of_a_wrong_kind_or_size_is_refused_before_anything_is_built(run, name, value):
+    parameters = json.loads((run / "config.json").read_text())["parameters"]
+    rewrite(run, "config.json", parameters={**parameters, name: value})
+    with pytest.raises((RunError, ParameterError)):
+        reparam.load(run)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(run, name, value):
+    tensors = load_file(run / name)
+    where = next(key for key in tensors if key.endswith("decoder.layers.0.weight"))
+    tensors[where][0, 0] = value
+    save_file(tensors, run / name)
+    resummed(run)
+    refused(run, "NaN or infinity", "decoder.layers.0.weight")
+
+
+def test_a_file_of_a_wide_tensor_is_refused_by_its_head(run):
+    """64 GB that are not there: the head alone says what the file would hold."""
+    head = json.dumps({"weight": {"dtype": "F32", "shape": [2**17, 2**17], "data_offsets": [0, 2**36]}}).encode()
+    with (run / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        file.truncate(8 + len(head) + 2**36)
+    refused(run, "model.safetensors")
+
+
+def test_a_checksum_that_differs_is_told(run):
+    content = bytearray((run / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (run / "model.safetensors").write_bytes(content)
+    refused(run, "model.safetensors", "not those that were written")
+
+
+def test_a_newer_format_is_refused(run):
+    rewrite(run, "config.json", format=99)
+    refused(run, "format 99 is unknown")
+
+
+def test_a_name_that_is_no_unicode_cannot_be_kept_and_is_told():
+    vae = reparam.load(FORMATS / "2")
+    with pytest.raises(RunError, match="not UTF-8"):
+        keeping.as_run(vae.fitted_, {"data": "x\udcff.npy"})
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.data())
+def test_no_document_whatever_it_says_does_more_than_be_refused(tmp_path_factory, data):
+    """One value somewhere in a document is replaced by any other, or the bytes of a file are cut and flipped."""
+    run = shutil.copytree(FORMATS / "2", tmp_path_factory.mktemp("fuzz") / "run")
+    name = data.draw(st.sampled_from(["config.json", "data.json", "metrics.jsonl", "state.safetensors"]))
+    if name.endswith(".json"):
+        document = json.loads((run / name).read_text())
+        place: Any = document
+        path = data.draw(st.sampled_from(_paths(document)))
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = data.draw(json_values())
+        (run / name).write_text(json.dumps(document))
+    else:
+        content = bytearray((run / name).read_bytes())
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] ^= data.draw(st.integers(1, 255))
+        (run / name).write_bytes(content[: data.draw(st.sampled_from([len(content), at]))])
+    if data.draw(st.booleans()):
+        with suppress(KeyError, TypeError, AttributeError, ValueError, OSError):
+            resummed(run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReparamWarning)
+        told = ""
+        try:
+            reparam.load(run)
+        except (RunError, ParameterError) as error:
+            told = str(error)
+    told.encode()
+    assert len(told) < 3000
+    shutil.rmtree(run)
+
+
+def _paths(document: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every value of a document."""
+    steps = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    return [path for step, value in steps for path in ((*before, step), *_paths(value, (*before, step)))]
