@@ -161,7 +161,7 @@ def with_kept(history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
         bound = math.inf if held_out is None else held_out["bound"]
         better = held_out is None or (bound is not None and bound > best)
         best = bound if better and held_out is not None else best
-        lines.append({"kept": better, **line})
+        lines.append(line if "kept" in line else {**line, "kept": better})
     return tuple(lines)
 
 
