@@ -22,7 +22,7 @@ from jax import Array
 from numpyro.distributions import Distribution
 
 from quadrature import Floats, Rule, product, real_line, summation, unit_interval
-from reparam.probability.likelihoods import LIKELIHOODS
+from reparam.probability.likelihoods import LIKELIHOODS, table_of
 from reparam.probability.posteriors import POSTERIORS
 from reparam.specification import build
 
@@ -56,12 +56,12 @@ def likelihood(name: str, *arguments: Any, leaf: str | None = None) -> Callable[
     """A likelihood as a function of raw; where it has learned noise, the last P raw numbers stand for it."""
     module = LIKELIHOODS[name](P, *arguments)
     if leaf is None:
-        return module.distribution
+        return lambda raw: module.distribution(raw).to_event(1)
 
     def distribution(raw: Array) -> Distribution:
         noise = raw[..., module.raw_size :]
         learned = eqx.tree_at(lambda tree: getattr(tree, leaf), module, noise)
-        return learned.distribution(raw[..., : module.raw_size])
+        return learned.distribution(raw[..., : module.raw_size]).to_event(1)
 
     return distribution
 
@@ -348,4 +348,23 @@ POSTERIOR_EXAMPLES = [
     ),
 ]
 
-EXAMPLES = [*LIKELIHOOD_EXAMPLES, *POSTERIOR_EXAMPLES]
+
+def mixed(raw: Floats, x: Floats) -> Floats:
+    """A code of three levels in the first column, a number in the second; its raw number comes last."""
+    log_probs = scipy.special.log_softmax(raw[:3])
+    code = np.where(x[:, :1] == np.arange(3.0), log_probs, 0.0).sum(axis=-1)
+    return code + normal(x[:, 1], raw[3], np.log(0.5))
+
+
+TABLE_EXAMPLES = [
+    Example(
+        "table",
+        lambda raw: table_of([("categorical", 3), ("gaussian:fixed:0.5", 0)]).distribution(raw).to_event(1),
+        raw_blocks(*[(-20, 20)] * 3, (-10, 10), size=1),
+        mixed,
+        lambda raw: product(summation(np.arange(3.0)), real_line(raw[3], 0.5)),
+        (0.0, 2.0),
+    ),
+]
+
+EXAMPLES = [*LIKELIHOOD_EXAMPLES, *TABLE_EXAMPLES, *POSTERIOR_EXAMPLES]

@@ -12,12 +12,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.errors import ParameterError
-from reparam.networks import MLP
+from reparam.networks import MLP, Inputs
+from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
+from reparam.probability.numerics import tempered
 from reparam.probability.posteriors import POSTERIORS, Posterior
-from reparam.probability.priors import PRIORS, Prior
+from reparam.probability.priors import PRIORS, Prior, StandardNormal
 from reparam.probability.scales import Scale
 from reparam.specification import build
 
@@ -28,8 +31,12 @@ Network = Callable[[Array], Array]
 class Model(eqx.Module):
     r"""A variational autoencoder: two networks and three families.
 
-    x → encoder → raw → posterior → q(z|x), and z → decoder → raw → likelihood → p(x|z). All leaves that are
-    floating-point arrays are trained.
+    x → inputs → encoder → raw → posterior → q(z|x), and z → decoder → raw → likelihood → p(x|z). All leaves that are
+    floating-point arrays are trained. ``inputs`` makes what the encoder takes of values and gaps; None where it takes
+    the values themselves.
+
+    Where columns are given rather than explained, ``given`` makes c of them: the decoder takes (z, c), ``shift`` maps c
+    to the loc and ln σ of p(z|c), and ln p(x|z, c) is that of the other columns (Sohn, Lee & Yan 2015).
     """
 
     encoder: Network
@@ -37,18 +44,89 @@ class Model(eqx.Module):
     prior: Prior
     decoder: Network
     likelihood: Likelihood
+    inputs: Inputs | None = None
+    given: Inputs | None = None
+    shift: Network | None = None
 
-    def encode(self, x: Array) -> Distribution:
+    @property
+    def decoder_size(self) -> int:
+        """How many numbers the decoder takes: z, and c where columns are given."""
+        return self.posterior.latent_dim + (0 if self.given is None else self.given.size)
+
+    def raw(self, x: Array | Batch) -> Array:
+        """The raw vector of q(z|x), (..., R), of data (..., P)."""
+        return self.encoder(self.entering(Batch.of(x)))
+
+    def encode(self, x: Array | Batch) -> Distribution:
         """q(z|x) of data (..., P): batch shape (...), event shape (K,)."""
-        return self.posterior.distribution(self.encoder(x))
+        return self.posterior.distribution(self.raw(x))
 
-    def decode(self, z: Array) -> Distribution:
-        """p(x|z) of latents (..., K): batch shape (...), event shape (P,)."""
-        return self.likelihood.distribution(self.decoder(z))
+    def laws(self, z: Array, batch: Batch | None = None) -> Distribution:
+        """p(x_j|z) of every feature at latents (..., K): batch shape (..., P), no event.
 
-    def prior_distribution(self) -> Distribution:
-        """p(z): batch shape (), event shape (K,)."""
-        return self.prior.distribution(self.encode)
+        Raises:
+            ParameterError: columns are given, and no batch says what they hold.
+        """
+        if self.given is None:
+            return self.likelihood.distribution(self.decoder(z))
+        told = self._told(batch)
+        beside = jnp.broadcast_to(told, (*z.shape[:-1], told.shape[-1]))
+        return self.likelihood.distribution(self.decoder(jnp.concatenate([z, beside], axis=-1)))
+
+    def decode(self, z: Array, batch: Batch | None = None) -> Distribution:
+        """p(x|z) of latents (..., K): batch shape (...), event shape (P,); cells that ``batch`` misses are left out."""
+        return self._seen(z, batch).to_event(1)
+
+    def log_likelihoods(self, z: Array, batch: Batch) -> Array:
+        """Ln p(x_j|z) of every feature, nats, shape (..., P), at latents (..., K); 0 of what was not seen."""
+        return jnp.asarray(self._seen(z, batch).log_prob(batch.x))
+
+    def log_likelihood(self, z: Array, batch: Batch) -> Array:
+        """Ln p(x|z) of what was seen, nats, shape (...), at latents (..., K)."""
+        return jnp.asarray(self.decode(z, batch).log_prob(batch.x))
+
+    def _seen(self, z: Array, batch: Batch | None) -> Distribution:
+        laws, explained = self.laws(z, batch), self.explained(batch)
+        return laws if explained is None else laws.mask(explained)
+
+    def explained(self, batch: Batch | None) -> Array | None:
+        """Which cells the bound counts, (..., P): those that were seen and are not given; None where it counts all."""
+        observed = None if batch is None else batch.observed
+        if self.given is None:
+            return observed
+        own = jnp.array([place not in self.given.columns for place in range(self.likelihood.event_size)])
+        return own if observed is None else observed & own
+
+    def prior_distribution(self, batch: Batch | None = None) -> Distribution:
+        """p(z): batch shape (), event shape (K,); where columns are given p(z|c), batch shape (...).
+
+        Raises:
+            ParameterError: columns are given, and no batch says what they hold.
+        """
+        if self.shift is None:
+            return self.prior.distribution(lambda entering: self.posterior.distribution(self.encoder(entering)))
+        loc, log_scale = jnp.split(self.shift(self._told(batch)), 2, axis=-1)
+        return LocationScale(loc, log_scale=tempered(log_scale))
+
+    def prior_of(self) -> Callable[[Batch], Distribution]:
+        """p(z|c) as a function of a datum; where nothing is given it is made once."""
+        if self.shift is not None:
+            return self.prior_distribution
+        p = self.prior_distribution()
+        return lambda datum: p
+
+    def _told(self, batch: Batch | None) -> Array:
+        """c, (..., C)."""
+        if batch is None or self.given is None:
+            raise ParameterError(
+                "This model is conditional: it says nothing of x or z before its condition is given. Give rows, or the "
+                "values of its columns (given={'column': value})."
+            )
+        return self.given(batch.x, batch.observed)
+
+    def entering(self, batch: Batch) -> Array:
+        """What the encoder takes, shape (..., F)."""
+        return batch.x if self.inputs is None else self.inputs(batch.x, batch.observed)
 
 
 class Statistics(NamedTuple):
@@ -57,12 +135,17 @@ class Statistics(NamedTuple):
     Args:
         mean: of each column, shape (P,): it sets the decoder's output bias.
         std: of each column, shape (P,): it sets the noise.
-        rows: some of the rows in random order, shape (N, P): they start the pseudo-inputs of a VampPrior.
+        rows: some of the rows in random order, shape (N, P), NaN where a cell is missing: they start the pseudo-inputs
+            of a VampPrior, and say how often each level of a table stands.
+        inputs: what the encoder takes of a row; None where it takes the values themselves.
+        given: what decoder and prior take of a row's given columns; None where all are explained.
     """
 
     mean: ArrayLike
     std: ArrayLike
     rows: Array
+    inputs: Inputs | None = None
+    given: Inputs | None = None
 
     @classmethod
     def of(cls, x: Array, key: PRNGKeyArray) -> Statistics:
@@ -115,28 +198,52 @@ def assemble(
         likelihood: a name in ``LIKELIHOODS``, or one's own.
         hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
         activation: a name in ``ACTIVATIONS``.
-        encoder: an Equinox module (..., P) → (..., raw_size of the posterior), in the place of an MLP.
+        encoder: an Equinox module (..., F) → (..., raw_size of the posterior), in the place of an MLP; F is P where
+            the data have no ``inputs``.
         decoder: an Equinox module (..., K) → (..., raw_size of the likelihood), in the place of an MLP.
     """
     keys = dict(zip(("encoder", "posterior", "prior", "decoder"), jax.random.split(key, 4), strict=True))
     mean, std = jnp.asarray(data.mean, float), jnp.asarray(data.std, float)
     size = mean.shape[0]
     q = build("posterior", POSTERIORS, posterior, latent_dim, scale=scale, key=keys["posterior"])
-    p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=data.rows, key=keys["prior"])
+    inputs, entering = data.inputs, data.rows
+    if inputs is not None:
+        seen = ~jnp.isnan(data.rows)
+        entering = inputs(jnp.where(seen, data.rows, 0.0), seen)
+    p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=entering, key=keys["prior"])
     p_x = build("likelihood", LIKELIHOODS, likelihood, size)
     for part, found, required in (("posterior", q.latent_dim, latent_dim), ("prior", p_z.latent_dim, latent_dim)):
         _check_size(f"the {part}'s latent_dim", found, required, "latent_dim of the model")
     _check_size("the likelihood's event_size", p_x.event_size, size, "features of the data")
     p_x = p_x.started(std)
+    shift = None if data.given is None else _shift(data.given, p_z, activation, keys["prior"])
+    decoded = latent_dim + (0 if data.given is None else data.given.size)
     if encoder is None:
-        widths, shape = (size, *hidden, q.raw_size), {"output_bias": q.initial_raw(), "output_gain": q.initial_gain()}
+        widths, shape = (
+            (entering.shape[1], *hidden, q.raw_size),
+            {"output_bias": q.initial_raw(), "output_gain": q.initial_gain()},
+        )
         encoder = MLP(widths, activation, keys["encoder"], **shape)
     if decoder is None:
-        widths = (latent_dim, *hidden[::-1], p_x.raw_size)
-        decoder = MLP(widths, activation, keys["decoder"], output_bias=p_x.initial_raw(mean, std))
-    check_network("encoder", encoder, size, q.raw_size, "the posterior's raw vector")
-    check_network("decoder", decoder, latent_dim, p_x.raw_size, "the likelihood's raw vector")
-    return Model(encoder, q, p_z, decoder, p_x)
+        widths = (decoded, *hidden[::-1], p_x.raw_size)
+        decoder = MLP(widths, activation, keys["decoder"], output_bias=p_x.begin_raw(mean, std, data.rows))
+    check_network("encoder", encoder, entering.shape[1], q.raw_size, "the posterior's raw vector")
+    check_network("decoder", decoder, decoded, p_x.raw_size, "the likelihood's raw vector")
+    return Model(encoder, q, p_z, decoder, p_x, inputs, data.given, shift)
+
+
+def _shift(given: Inputs, prior: Prior, activation: str, key: PRNGKeyArray) -> Network:
+    """The affine map from c to loc and ln σ of p(z|c), which is N(0, I) at the start.
+
+    Raises:
+        ParameterError: the prior is another than N(0, I).
+    """
+    if not isinstance(prior, StandardNormal):
+        raise ParameterError(
+            f"given columns need prior='standard_normal', to shift and scale it. Got {type(prior).__name__} instead."
+        )
+    size = 2 * prior.latent_dim
+    return MLP((given.size, size), activation, key, output_gain=jnp.zeros(size))
 
 
 def check_network(name: str, network: Network, size: int, required: int, what: str) -> None:
@@ -165,13 +272,16 @@ def _check_size(what: str, found: int, required: int, of: str) -> None:
 
 
 def _flatten(schema: Schema) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    numbers = tuple(np.asarray(number) for number in (schema.shift, schema.scale, schema.unit))
-    return numbers, (schema.name, schema.event_shape, schema.dtype, schema.columns, schema.units)
+    fields = dict(vars(schema))
+    numbers = tuple(np.asarray(fields.pop(name)) for name in AFFINE)
+    return numbers, tuple(fields.items())
 
 
-def _unflatten(names: tuple[Any, ...], numbers: tuple[Any, ...]) -> Schema:
-    (name, event_shape, dtype, columns, units), (shift, scale, unit) = names, numbers
-    return Schema(name, event_shape, dtype, columns, shift, scale, units, unit)
+def _unflatten(rest: tuple[Any, ...], numbers: tuple[Any, ...]) -> Schema:
+    return Schema(**dict(rest), **dict(zip(AFFINE, numbers, strict=True)))
+
+
+AFFINE = ("shift", "scale", "unit")
 
 
 # Shift and scale are numbers to a compiled program: one serves every fold of the same table.

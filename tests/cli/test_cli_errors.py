@@ -56,7 +56,7 @@ BAD_FILES = {
     "one axis": ("x.npy", npy(np.zeros(5)), "rows are required"),
     "one row": ("x.npy", npy(np.zeros((1, 3))), "1 row"),
     "header only": ("t.csv", b"a,b\n", "holds no rows"),
-    "text in a table": ("t.csv", b"a,b\n1,x\n2,y\n", "column 'b' must hold numbers"),
+    "text among numbers": ("t.csv", b"a,b\n1,2\n2,3\n2,x\n", "line 4, column 'b' holds 'x', but 2 other cells"),
     "ragged table": ("t.csv", b"a,b\n1,2\n3\n", "t.csv"),
     "bad gzip": ("images-idx3-ubyte.gz", gzip.compress(b"\0\0\x08\x03")[:-6], "images-idx3-ubyte.gz"),
     "unknown ending": ("x.foo", b"1", "has an unknown ending"),
@@ -174,7 +174,7 @@ def test_a_run_whose_settings_are_damaged_is_refused(trained, tmp_path, value):
 
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path):
     line = refused("encode", "no-such-run", "digits", "-o", tmp_path / "out.foo")
-    assert "Known: .npy, .npz, .csv, .parquet, .png." in line
+    assert "Known: .npy, .npz, .csv, .parquet, .png" in line
     line = refused("sample", "no-such-run", "-o", tmp_path / "nowhere" / "out.npy")
     assert "there is no folder" in line
 

@@ -19,6 +19,7 @@ from command_line import SMALL, must, run_cli
 import reparam
 from reparam import runs
 from reparam.cli import app, settings, training
+from reparam.cli.sources import READING
 from reparam.cli.train import NOT_SETTINGS
 from reparam.runs import Place
 
@@ -110,7 +111,7 @@ def test_every_parameter_of_the_estimator_is_an_option_with_its_default_told():
         del defaults[name]  # validation_fraction says the first, --resume warm_start; networks are for Python
     defaults["beta"] = "1, of beta-tcvae 6"
     options = {option.name: option for option in typer.main.get_command(app).commands["train"].params}
-    settable = set(options) - {*NOT_SETTINGS, "labels", "help"}
+    settable = set(options) - {*NOT_SETTINGS, *READING, "help"}
     assert settable == set(defaults)
     for name, default in defaults.items():
         assert f"[default: {default}]" in options[name].help

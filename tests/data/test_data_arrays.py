@@ -69,9 +69,9 @@ REFUSED = [
     (np.zeros((0, 3)), "no rows"),
     (np.zeros((3, 0)), "no columns"),
     (np.zeros((3, 2, 0)), "no columns"),
-    (np.array([[2**31]]), "int32"),
-    (np.array([[-(2**31) - 1]]), "int32"),
-    (np.array([[2**63]], np.uint64), "int32"),
+    (np.array([[2**53 + 1]]), r"row 0, column 0 holds 9007199254740993; whole numbers beyond 2\^53"),
+    (np.array([[0, -(2**53) - 1]]), r"row 0, column 1 .*2\^53"),
+    (np.array([[2**63]], np.uint64), r"2\^53"),
     (np.array([[0.0, 1e39]]), "row 0, column 1, is infinite, or beyond 3.4e38"),
     (np.array([[0.0], [-1e300]]), "row 1, column 0, is infinite"),
     (np.float32([[0, 1], [np.inf, 0]]), "1 of 4 values.* row 1, column 0, is infinite"),
@@ -87,6 +87,13 @@ def test_what_is_no_table_of_finite_numbers_is_refused_in_one_line(array: np.nda
         from_array(array, name="x.npy")
     assert str(caught.value).startswith("x.npy")
     assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_too_wide_for_int32_are_kept_in_double_precision() -> None:
+    wide = np.array([[2**31, -(2**31) - 1, 2**53]])
+    data = from_array(wide)
+    assert data.schema.dtype == "float64"
+    np.testing.assert_array_equal(data.rows.astype(np.int64), wide)
 
 
 def test_the_ends_of_int32_and_of_float32_are_kept() -> None:

@@ -115,12 +115,15 @@ def test_a_conformed_table_may_bring_labels(tmp_path: Path) -> None:
         ("a,c\n1,2\n", "lacks 1 of the 2 columns that are required: 'b'. It has 'a', 'c'"),
         ("1,2,3\n", r"new.csv has shape \(3,\), but the model was made for shape \(2,\)"),
         ("1\n", r"shape \(1,\), but the model was made for shape \(2,\)"),
-        ("a,b\n1,?\n", "is missing"),
     ],
 )
 def test_tables_that_do_not_conform(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         conform(csv(tmp_path, text), TABLE)
+
+
+def test_missing_cells_are_kept_for_a_model_that_knows_what_to_do_with_them(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(conform(csv(tmp_path, "a,b\n1,?\n"), TABLE).rows, [[1, np.nan]])
 
 
 def test_labels_left_out_of_a_table_without_a_header_stay_out(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.evaluation.linear_gaussian import exact_model, linear_gaussian
 
+from reparam.batch import Batch
 from reparam.inference import Amortized, MeanField, Search, SemiAmortized, maximize
 from reparam.inference.base import row_elbo
 from reparam.inference.mean_field import find_locally
@@ -43,28 +44,28 @@ def test_rows_that_run_out_of_steps_say_so_and_are_no_worse_than_their_start():
 def test_mean_field_finds_the_best_diagonal_gaussian():
     """Its mean is the exact one, its variances 1/Λ_ii, Λ the precision of p(z|x) (Bishop 2006, Equation 10.14)."""
     model = exact_model(TRUTH, "diagonal")
-    found = MeanField().find(model, ROWS, KEYS)
+    found = MeanField().find(model, Batch(ROWS), KEYS)
     q = model.posterior.distribution(found.raw)
     precision = np.linalg.inv(TRUTH.posterior_covariance())
     assert bool(jnp.all(found.converged))
     np.testing.assert_allclose(q.mean, (ROWS - TRUTH.centre) @ TRUTH.posterior_gain(), atol=0.08)
     np.testing.assert_allclose(q.scale.mean(axis=0), np.diag(precision) ** -0.5, rtol=0.1)
     expected = TRUTH.log_prob(np.asarray(ROWS)) - TRUTH.best_diagonal_gap()
-    elbo = jax.vmap(lambda raw, x, key: row_elbo(model, raw, x, key, 2000))(found.raw, ROWS, KEYS)
+    elbo = jax.vmap(lambda raw, x, key: row_elbo(model, raw, x, key, 2000))(found.raw, Batch(ROWS), KEYS)
     np.testing.assert_allclose(elbo, expected, atol=0.15)  # the noise of 2000 draws is 0.03
 
 
 def test_a_row_is_found_the_same_in_any_company():
     model = exact_model(TRUTH, "diagonal")
     start = jnp.tile(model.posterior.initial_raw(), (12, 1))
-    whole = find_locally(model, ROWS, KEYS, start, Search(max_steps=200))
-    alone = find_locally(model, ROWS[:1], KEYS[:1], start[:1], Search(max_steps=200))
+    whole = find_locally(model, Batch(ROWS), KEYS, start, Search(max_steps=200))
+    alone = find_locally(model, Batch(ROWS[:1]), KEYS[:1], start[:1], Search(max_steps=200))
     np.testing.assert_allclose(alone.raw, whole.raw[:1], atol=2e-3)
 
 
 def test_amortised_is_the_encoder():
     model = exact_model(TRUTH, "full")
-    found = Amortized().find(model, ROWS, KEYS)
+    found = Amortized().find(model, Batch(ROWS), KEYS)
     np.testing.assert_array_equal(found.raw, model.encoder(ROWS))
     assert bool(jnp.all(found.converged))
 
@@ -77,13 +78,13 @@ def test_refinement_climbs_and_sends_its_gradient_to_the_encoder(gradient):
     precision = np.linalg.inv(TRUTH.posterior_covariance())
     inference = SemiAmortized(5, 0.05, gradient)
     before = model.posterior.distribution(model.encoder(ROWS)).mean
-    after = model.posterior.distribution(inference.find(model, ROWS, KEYS).raw).mean
+    after = model.posterior.distribution(inference.find(model, Batch(ROWS), KEYS).raw).mean
     distance = [jnp.einsum("ni,ij,nj->n", mean - exact, precision, mean - exact) for mean in (before, after)]
     assert bool(jnp.all(distance[1] < distance[0]))
 
     def total(bias):
         shifted = eqx.tree_at(lambda m: m.encoder.layers[-1].bias, model, model.encoder.layers[-1].bias + bias)
-        return jnp.sum(inference.find(shifted, ROWS, KEYS).raw)
+        return jnp.sum(inference.find(shifted, Batch(ROWS), KEYS).raw)
 
     slope = jax.grad(total)(jnp.zeros(4))
     assert bool(jnp.all(jnp.isfinite(slope)))

@@ -12,12 +12,13 @@ import pytest
 from tests.evaluation.linear_gaussian import exact_model, linear_gaussian
 
 import reparam
+from reparam.batch import Batch
 from reparam.data import from_array, load
 from reparam.errors import ParameterError, ReparamWarning
 from reparam.inference import MeanField, Search
 from reparam.objectives import ELBO, Warmup
 from reparam.training import Recipe, Rows, Settings, Task, fit, initial_state
-from reparam.training.visits import Batch, visit_by
+from reparam.training.visits import Visited, visit_by
 
 TRUTH = linear_gaussian(seed=5)
 X = TRUTH.sample(120, seed=9)
@@ -70,8 +71,8 @@ def test_only_the_rows_of_the_batch_are_touched():
     visit = visit_by(MeanField(4))
     local = visit.start(model, 10)
     indices, weight = jnp.array([3, 7, 1]), jnp.array([1.0, 1.0, 0.0])
-    batch = Batch(indices, jnp.asarray(X)[indices], weight)
-    moved = visit.improve(model, local, batch, jax.random.key(1), ELBO())
+    rows = Visited(indices, Batch(jnp.asarray(X)[indices], weight=weight))
+    moved = visit.improve(model, local, rows, jax.random.key(1), ELBO())
     touched = np.flatnonzero(np.any(np.asarray(moved.raw != local.raw), axis=1))
     assert touched.tolist() == [3, 7]  # row 1 is padding
     assert optax.tree.get(moved.moments, "count").tolist() == [0, 0, 0, 4, 0, 0, 0, 4, 0, 0]

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.stats
 from jax import Array
 
+from reparam.batch import Batch
 from reparam.model import Model, build_model
 from reparam.objectives import Objective, Terms
 
@@ -59,7 +60,7 @@ def log_evidence(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 @quick_jit
 def evaluate(objective: Objective, model: Model, x: Array, key: Array, weight: Array | None = None) -> Terms:
     """The objective's terms, compiled."""
-    return objective(model, x, key, weight=weight)
+    return objective(model, Batch(x, weight=weight), key)
 
 
 def surrogate_gradient(objective: Objective, model: Model, x: Array, key: Array) -> Model:

@@ -28,12 +28,12 @@ def test_outside_the_support_the_probability_is_zero(specification):
     likelihood = build("likelihood", LIKELIHOODS, specification, 1)
     raw = jnp.linspace(-0.5, 0.7, likelihood.raw_size)
     for value in OUTSIDE[specification]:
-        log_prob, gradient = jax.value_and_grad(lambda raw, x: likelihood.distribution(raw).log_prob(x))(
+        log_prob, gradient = jax.value_and_grad(lambda raw, x: likelihood.distribution(raw).log_prob(x).sum())(
             raw, jnp.array([value])
         )
         assert log_prob == -jnp.inf, value
         assert not np.isnan(gradient).any(), value
-    law = likelihood.distribution(raw).base_dist
+    law = likelihood.distribution(raw)
     law._validate_args = True
     with pytest.warns(UserWarning, match="Out-of-support"):
         law.log_prob(jnp.array([OUTSIDE[specification][0]]))

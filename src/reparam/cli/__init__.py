@@ -24,6 +24,7 @@ from reparam.cli.evaluate import evaluate
 from reparam.cli.explore import explore
 from reparam.cli.gap import gap
 from reparam.cli.gradients import gradients
+from reparam.cli.impute import impute
 from reparam.cli.inspect import inspect
 from reparam.cli.options import Kept, as_options, show_version, tell
 from reparam.cli.parts import parts
@@ -44,6 +45,7 @@ COMMANDS = (
     sample,
     reconstruct,
     score,
+    impute,
     gap,
     gradients,
     plot,

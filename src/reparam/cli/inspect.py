@@ -3,70 +3,130 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Data, Json, Labels, answer
+from reparam.cli.options import Columns, Data, Delimiter, Drop, Index, Json, Labels, Missing, NoHeader, Quote, answer
 
 if TYPE_CHECKING:
-    from reparam.data import Summary
+    from reparam.data import Dataset, Summary
 
 COLUMNS_SHOWN = 20
 
 
 def inspect(
     data: Data,
+    *,
     labels: Labels = None,
+    index: Index = None,
+    column: Columns = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    no_header: NoHeader = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="HTML", help="Write a page with a picture of each column too.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell what DATA hold.
+    """Tell what DATA hold, and what 'train' would make of them.
 
-    Their range, what the model would see of them, and which likelihood it would choose and why.
+    Of a table each column's kind, range, missing cells, likelihood and coding, with the reason; --column and --drop
+    change them. Of other data their range, what the model would see of them, and which likelihood it would choose.
     """
+    from reparam.cli.sources import reading_of
     from reparam.data import inspect as summarize
     from reparam.data import load
     from reparam.estimator import choose_likelihood
 
-    summary = summarize(load(data, labels=labels, allow_missing=True))
-    likelihood, reason = choose_likelihood("auto", summary)
-    if as_json:
-        answer({**_document(summary), "likelihood": likelihood, "likelihood_reason": reason})
+    said = {"labels": labels, "index": index, "column": column, "drop": drop, "missing": missing}
+    reading = reading_of({**said, "no_header": no_header, "delimiter": delimiter, "quote": quote})
+    dataset = load(data, reading=reading, allow_missing=True)
+    summary = summarize(dataset)
+    if dataset.schema.table is None:
+        likelihood, reason = choose_likelihood("auto", summary)
     else:
-        typer.echo(_told(summary, f"{likelihood} ({reason})"))
+        likelihood, reason = "table", "one likelihood for each column"
+    if out is not None:
+        _write_page(dataset, out)
+    if as_json:
+        page = {} if out is None else {"page": str(out)}
+        answer({**_document(summary, dataset), "likelihood": likelihood, "likelihood_reason": reason, **page})
+    else:
+        typer.echo(_told(summary, dataset, f"{likelihood} ({reason})"))
+        if out is not None:
+            typer.echo(str(out))
 
 
-def _document(summary: Summary) -> dict[str, Any]:
+def _write_page(dataset: Dataset, out: Path) -> None:
+    from reparam.cli.showing import write_page
+    from reparam.reports.data_page import data_page
+
+    write_page(data_page(dataset), out)
+
+
+def _document(summary: Summary, dataset: Dataset) -> dict[str, Any]:
     """Every figure as plain values; NaN, which JSON lacks, as null."""
-    return {
+    figures = {
+        column.name: {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in vars(column).items()
+        }
+        for column in summary.columns
+    }
+    document = {
         **vars(summary),
         "event_shape": list(summary.event_shape),
         "unit_interval": summary.unit_interval,
         "image": summary.image,
         "constant": list(summary.constant),
-        "columns": [
-            {
-                name: None if isinstance(value, float) and math.isnan(value) else value
-                for name, value in vars(column).items()
-            }
-            for column in summary.columns
-        ],
+        "columns": list(figures.values()),
     }
+    judgement = dataset.judgement
+    if judgement is None:
+        return document
+    from reparam.data import coding
+
+    judged = [{**figures.get(c.name, {}), **c.to_json(), "coding": coding(c)} for c in judgement.columns]
+    return {**document, "columns": judged, "remarks": list(judgement.remarks), "plain": judgement.plain}
 
 
-def _told(summary: Summary, likelihood: str) -> str:
-    facts = {
-        "rows": f"{summary.rows:,}",
-        "one datum": " × ".join(map(str, summary.event_shape)) + (" (image)" if summary.image else ""),
-        "stored as": f"{summary.dtype}, from {summary.minimum:g} to {summary.maximum:g}",
-        "units": f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}",
-        "missing": f"{summary.missing:,} values",
+def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
+    judgement = dataset.judgement
+    if judgement is None:
+        facts = {
+            "rows": f"{summary.rows:,}",
+            "one datum": " × ".join(map(str, summary.event_shape)) + (" (image)" if summary.image else ""),
+            "stored as": f"{summary.dtype}, from {summary.minimum:g} to {summary.maximum:g}",
+            "units": f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}",
+            "constant": ", ".join(summary.constant) or "no column",
+        }
+        table = [] if summary.image else _table(summary)
+    else:
+        from reparam.cli.judgement import table_lines
+
+        modelled, left_out = len(judgement.modelled), len(judgement.left_out)
+        facts = {
+            "rows": f"{summary.rows:,}",
+            "columns": f"{modelled:,} in the model" + (f", {left_out:,} left out" if left_out else ""),
+            "kept as": f"{summary.dtype}" + (f": {judgement.plain}" if judgement.plain else ""),
+        }
+        notes = [f"  note: {remark}" for remark in judgement.remarks]
+        table = ["", *table_lines(judgement, summary.rows), *([""] if notes else []), *notes]
+    facts |= {
+        "missing": f"{summary.missing:,} values" + _share(summary),
         "labels": "none" if summary.labels is None else f"{summary.labels:,} classes",
-        "constant": ", ".join(summary.constant) or "no column",
         "likelihood": likelihood,
     }
-    lines = [summary.name, *(f"  {name:<12}{text}" for name, text in facts.items())]
-    return "\n".join([*lines, *([] if summary.image else _table(summary))])
+    return "\n".join([summary.name, *(f"  {name:<12}{text}" for name, text in facts.items()), *table])
+
+
+def _share(summary: Summary) -> str:
+    cells = summary.rows * max(len(summary.columns), 1)
+    return f" ({summary.missing / cells:.1%})" if summary.missing else ""
 
 
 def _table(summary: Summary) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +26,26 @@ Output = Annotated[Path, typer.Option("--out", "-o", help="The file: .npy, .npz,
 Draw = Annotated[bool, typer.Option("--draw", help="Use a draw z from q(z|x), instead of the mean of q(z|x).")]
 Labels = Annotated[
     str | None, typer.Option(help="The column (or array of a .npz) that holds labels; never trained on.")
+]
+NoHeader = Annotated[
+    bool | None, typer.Option("--no-header", help="The first row of a CSV is data; by default its cells tell.")
+]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="A cell that means: not known, besides an empty one, ? and NA. Repeatable."),
+]
+Delimiter = Annotated[str | None, typer.Option(help="What separates the cells of a CSV; by default they tell.")]
+Quote = Annotated[str | None, typer.Option(help="What quotes the cells of a CSV, by default a double quote.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="NAME=KIND", help="A column's kind or likelihood: age=gaussian. Repeatable."),
+]
+Drop = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave a column out. Repeatable.")]
+Index = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The column that names the rows; kept in what is written.")
+]
+Unknown = Annotated[
+    str, typer.Option(metavar="refuse|missing", help="A level that the model never saw: an error, or a missing cell.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[
@@ -108,12 +128,13 @@ def answer(document: Mapping[str, Any]) -> None:
     print(json.dumps(plain(document), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
-def check_output(path: Path, *inputs: str) -> None:
+def check_output(path: Path, *inputs: str, also: Sequence[str] = ()) -> None:
     """Refuse a file that cannot be written, before anything is computed.
 
     Args:
         path: the file.
         inputs: what is read, which is not to be replaced.
+        also: endings that the command writes beside those of all.
 
     Raises:
         ParameterError: the ending is unknown, or the file is one of the inputs.
@@ -122,8 +143,9 @@ def check_output(path: Path, *inputs: str) -> None:
     from reparam.data import WRITERS
     from reparam.errors import ParameterError
 
-    if path.suffix.lower() not in WRITERS:
-        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(WRITERS)}.")
+    known = (*WRITERS, *also)
+    if path.suffix.lower() not in known:
+        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(known)}.")
     place = path.expanduser()
     check_folder(place)
     for data in inputs:

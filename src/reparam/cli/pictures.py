@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reparam import plots
-from reparam.cli.sources import held_out, own_data
-from reparam.data import Dataset, conform, grey_limits
+from reparam.cli.sources import given_data, held_out, own_data
+from reparam.data import Dataset, grey_limits
 from reparam.data.arrays import column_name
 from reparam.errors import DataError, ReparamWarning
 from reparam.estimator import VAE
@@ -79,7 +79,7 @@ def save_beside(figure: Figure, place: Path) -> str | None:
 def _rows(vae: VAE, data: str | None, labels: str | None) -> tuple[Dataset, Dataset]:
     """Rows for the latent space, and rows that the model was not trained on where there are such."""
     if data is not None:
-        given = conform(data, vae.schema_, labels=labels)
+        given = given_data(vae, data, labels=labels)
         return given, given
     own = own_data(vae)
     return own, held_out(vae, own)

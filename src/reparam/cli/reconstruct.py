@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from reparam.cli.options import Data, Draw, Json, Output, RunPath, Seed, check_output, rows_done, tell_written
+from reparam.cli.options import (
+    Data,
+    Draw,
+    Index,
+    Json,
+    Output,
+    RunPath,
+    Seed,
+    Unknown,
+    check_output,
+    rows_done,
+    tell_written,
+)
 
 
 def reconstruct(
-    run: RunPath, data: Data, *, out: Output, draw: Draw = False, seed: Seed = None, as_json: Json = False
+    run: RunPath,
+    data: Data,
+    *,
+    out: Output,
+    draw: Draw = False,
+    index: Index = None,
+    unknown: Unknown = "refuse",
+    seed: Seed = None,
+    as_json: Json = False,
 ) -> None:
     """Encode DATA and decode them again.
 
     Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x).
     """
+    check_output(out)
+    from reparam.cli.sources import given_data
+    from reparam.data import write_rows
+
     check_output(out, data)
-    from reparam.data import conform, write_rows
     from reparam.estimator import load
 
     vae = load(run)
-    dataset = conform(data, vae.schema_)
+    dataset = given_data(vae, data, index=index, unknown=unknown)
     rows = vae.reconstruct(dataset, draw=draw, random_state=seed, report=rows_done("q found"))
-    write_rows(out, rows, vae.schema_)
+    write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index")
     tell_written(out, f"{len(rows):,} reconstructions", {"rows": len(rows), "draw": draw}, as_json=as_json)

@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
-from reparam.cli.options import Data, Json, Output, RunPath, Samples, Seed, check_output, rows_done, tell_written
+from typing import Annotated, Any
+
+import typer
+
+from reparam.cli.options import (
+    Data,
+    Index,
+    Json,
+    Output,
+    RunPath,
+    Samples,
+    Seed,
+    Unknown,
+    check_output,
+    rows_done,
+    tell_written,
+)
 
 
 def score(
-    run: RunPath, data: Data, *, out: Output, samples: Samples = None, seed: Seed = None, as_json: Json = False
+    run: RunPath,
+    data: Data,
+    *,
+    out: Output,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="What each cell adds, too, and a picture of the worst rows beside OUT.")
+    ] = False,
+    samples: Samples = None,
+    seed: Seed = None,
+    index: Index = None,
+    unknown: Unknown = "refuse",
+    as_json: Json = False,
 ) -> None:
     """Write how likely every row of DATA is.
 
-    The K-sample bound on ln p(x), in nats: the rows with the lowest are the strangest.
+    The K-sample bound on ln p(x), in nats: the rows with the lowest are the strangest. With --explain the ELBO in its
+    parts beside it: what each cell adds, E_q ln p(x_j|z), less the column kl. A cell that is missing adds nothing.
     """
     check_output(out, data)
+    import numpy as np
+
     from reparam.cli.sources import rows_for
     from reparam.data import write
+    from reparam.data.arrays import column_name
     from reparam.estimator import load
 
     vae = load(run)
-    dataset, _ = rows_for(vae, data, supported=True)
-    scores = vae.score_samples(dataset, samples=samples, random_state=seed, report=rows_done("scored"))
-    write(out, {"score": scores})
+    dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
+    chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("scored")}
+    scores = vae.score_samples(dataset, **chosen)
+    written: dict[str, Any] = {"score": scores}
     mean = float(scores.mean(dtype="float64"))
     document = {"rows": len(scores), "bound": mean, "samples": samples or vae.bound_samples, "units": vae.schema_.units}
+    if explain:
+        found = vae.contributions(dataset, **chosen)
+        names = [column_name(vae.schema_.columns, place) for place in range(vae.schema_.size)]
+        told = {f"{name}_nats" if name in ("score", "kl", "index") else name: place for place, name in enumerate(names)}
+        written |= {"kl": found.kl, **{name: found.cells[:, place] for name, place in told.items()}}
+        document["picture"] = str(
+            _draw(out, scores, np.where(np.isnan(dataset.rows), np.nan, found.cells), names, dataset.index)
+        )
+    write(out, written, index=dataset.index, index_name=index or "index")
     tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)
+
+
+def _draw(out: Any, scores: Any, cells: Any, names: Any, index: Any) -> Any:
+    """The picture of the worst rows beside OUT."""
+    from reparam.cli.pictures import save
+    from reparam.plots import worst_rows
+
+    place = out.with_name(f"{out.stem}-worst.png")
+    save({place.stem: worst_rows(scores, cells, names, names=index)}, place.parent)
+    return place

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.specification import requirement
@@ -57,6 +57,7 @@ def write_config(path: Path, settings: Mapping[str, Any]) -> None:
 
 def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    kinds = [get_origin(kind) or kind for kind in kinds]
     allowed = (*kinds, int) if float in kinds else tuple(kinds)
     if (name == "hidden" and isinstance(value, list)) or (name in MAY_BE_AUTO and type(value) is int):
         return

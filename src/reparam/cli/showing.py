@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reparam import runs as folders
-from reparam.cli.sources import held_out, own_data, rows_for
-from reparam.data import Dataset, conform
+from reparam.cli.sources import given_data, held_out, own_data, rows_for
+from reparam.data import Dataset
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator import VAE, load
 from reparam.estimator.fitting import check_support
@@ -51,7 +51,7 @@ def open_sessions(runs: Sequence[Path], data: str | None, labels: str | None, *,
 
 def _rows(vae: VAE, data: str | None, labels: str | None, *, own: bool) -> tuple[Dataset, str]:
     if data is not None:
-        dataset = conform(data, vae.schema_, labels=labels)
+        dataset = given_data(vae, data, labels=labels)
         check_support(vae.fitted_, dataset.rows)
         return dataset, f"{len(dataset.rows):,} rows of {data}"
     if not own:

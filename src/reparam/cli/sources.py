@@ -4,13 +4,48 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reparam.data import NAMES, Dataset, conform, load
-from reparam.errors import DataError, RunError
+from reparam.data import NAMES, Dataset, Reading, conform, load
+from reparam.errors import DataError, ParameterError, RunError
 from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support, sha256, split_rows
+
+READING = ("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop")
+"""The options that say how DATA are read."""
+
+
+def reading_of(settings: Mapping[str, Any]) -> Reading:
+    """What options say of DATA; other settings are passed over.
+
+    Raises:
+        ParameterError: ``--column`` is not NAME=KIND, or a column is named twice.
+
+    >>> reading_of({"column": ["age=gaussian"], "drop": ["id"], "epochs": 5}).asked
+    {'age': 'gaussian'}
+    """
+    said = {
+        name: settings[name] for name in ("labels", "index", "delimiter", "quote") if settings.get(name) is not None
+    }
+    if said.get("delimiter") in ("\\t", "tab"):
+        said["delimiter"] = "\t"
+    return Reading(
+        **said,
+        header=False if settings.get("no_header") else None,
+        missing=tuple(settings.get("missing") or ()),
+        columns=tuple(_kind(text) for text in settings.get("column") or ()),
+        drop=tuple(settings.get("drop") or ()),
+    )
+
+
+def _kind(text: str) -> tuple[str, str]:
+    name, equals, kind = text.rpartition("=")
+    if not (equals and name and kind):
+        raise ParameterError(
+            f"--column must be NAME=KIND, such as age=gaussian or zip=categorical. Got {text!r} instead."
+        )
+    return name, kind
 
 
 @dataclass(frozen=True)
@@ -18,16 +53,17 @@ class Source:
     """DATA as the user named it, and how it is read."""
 
     data: str
-    labels: str | None = None
+    reading: Reading = field(default_factory=Reading)
 
     def load(self) -> Dataset:
         """Read it."""
-        return load(self.data, labels=self.labels)
+        return load(self.data, reading=self.reading)
 
     def to_json(self, dataset: Dataset) -> dict[str, Any]:
-        """What ``data.json`` says: enough to read the same rows again."""
+        """What ``data.json`` says: enough to read the same rows again, and what was made of its columns."""
         data = self.data if self.data in NAMES else os.path.abspath(os.path.expanduser(self.data))
-        return {**vars(self), "data": data, "rows": len(dataset.rows)}
+        said = {"labels": None, **self.reading.to_json()}
+        return {"data": data, **said, "rows": len(dataset.rows), **_judged(dataset)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Source:
@@ -38,7 +74,34 @@ class Source:
         """
         if "data" not in document:
             raise RunError("the run does not say where its data came from, for it was saved from Python.")
-        return cls(document["data"], document.get("labels"))
+        return cls(document["data"], Reading.from_json(document))
+
+
+def _judged(dataset: Dataset) -> dict[str, Any]:
+    """The judgement of a table that its schema does not hold."""
+    judgement = dataset.judgement
+    if judgement is None:
+        return {}
+    columns = [column.to_json() for column in judgement.columns] if judgement.plain else None
+    return {"judgement": {"plain": judgement.plain, "remarks": list(judgement.remarks), "columns": columns}}
+
+
+def given_data(
+    vae: VAE, data: str, *, labels: str | None = None, index: str | None = None, unknown: str = "refuse"
+) -> Dataset:
+    """DATA for a run, read as the run's own were: the same header, delimiter, quotes and words for what is missing.
+
+    Raises:
+        DataError: they cannot be read, or have other columns, another shape, or cells that their columns cannot hold.
+    """
+    reading = replace(read_as(vae), labels=labels, index=index)
+    return conform(data, vae.schema_, reading=reading, unknown=unknown)
+
+
+def read_as(vae: VAE) -> Reading:
+    """How further data are read: as the run's own were, all columns of them."""
+    own = Reading.from_json(vae.source_) if "data" in vae.source_ else Reading()
+    return replace(own, labels=None, index=None, columns=(), drop=())
 
 
 def own_data(vae: VAE) -> Dataset:
@@ -57,7 +120,9 @@ def own_data(vae: VAE) -> Dataset:
     return replace(dataset, schema=vae.schema_)
 
 
-def rows_for(vae: VAE, data: str | None, *, supported: bool = False) -> tuple[Dataset, str]:
+def rows_for(
+    vae: VAE, data: str | None, *, supported: bool = False, index: str | None = None, unknown: str = "refuse"
+) -> tuple[Dataset, str]:
     """The rows a command is about, and what they are: DATA, or the rows that the run held out, or all of its own.
 
     Raises:
@@ -72,7 +137,7 @@ def rows_for(vae: VAE, data: str | None, *, supported: bool = False) -> tuple[Da
             else "of the run itself, which held none out"
         )
         return chosen, f"the {len(chosen.rows):,} rows of {own.schema.name} {which}"
-    dataset = conform(data, vae.schema_)
+    dataset = given_data(vae, data, index=index, unknown=unknown)
     if supported:
         check_support(vae.fitted_, dataset.rows)
     return dataset, f"{len(dataset.rows):,} rows of {data}"

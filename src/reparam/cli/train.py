@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from reparam.cli.options import Json, Kept, Labels
+from reparam.cli.options import Columns, Delimiter, Drop, Index, Json, Kept, Labels, Missing, NoHeader, Quote
 from reparam.errors import ParameterError
 
 
@@ -50,6 +50,13 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors alone.")] = False,
     as_json: Json = False,
     labels: Labels = None,
+    index: Index = None,
+    column: Columns = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    no_header: NoHeader = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
     latent_dim: Annotated[
         str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
     ] = None,
@@ -69,9 +76,13 @@ def train(
     warmup: Annotated[str | None, setting("Of that weight: none, linear:10, cyclic:10, …", "none")] = None,
     inference: Annotated[str | None, setting("How q is found.", "amortized")] = None,
     hidden: Annotated[
-        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "64,64")
+        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
+    condition: Annotated[
+        list[str] | None,
+        setting("A column that is given, not explained; sample asks for it. Repeatable.", "none", metavar="COLUMN"),
+    ] = None,
     start: Annotated[
         str | None,
         setting("Where weights begin: linear, at the answer of PCA or factor analysis; random; auto.", "auto"),
@@ -116,13 +127,14 @@ def train(
     from reparam.cli import training
     from reparam.cli.keeper import Every
     from reparam.cli.settings import parameters, read_config, write_config
+    from reparam.cli.sources import READING
 
     if resume and overwrite:
         raise ParameterError("--resume continues a run and --overwrite replaces it: choose one of them.")
     kinds = {name: kind for name, kind in get_type_hints(train).items() if name not in NOT_SETTINGS}
     flags = {name: context.params[name] for name in kinds if context.params[name] is not None}
     settings = {**({} if config is None else read_config(config, kinds)), **flags}
-    reading: dict[str, Any] = {name: settings.pop(name) for name in ("labels",) if name in settings}
+    reading: dict[str, Any] = {name: settings.pop(name) for name in READING if name in settings}
     every = Every.of(checkpoint_every)
     if save_config is not None:
         write_config(save_config, {**settings, **reading})

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reparam.cli.judgement import judged_lines
 from reparam.cli.keeper import Every, Keeper
 from reparam.cli.options import answer, tell
 from reparam.cli.progress import Show, progress
-from reparam.cli.sources import Source
+from reparam.cli.sources import Source, reading_of
 from reparam.data import Dataset
 from reparam.ending import ending_in_order
 from reparam.errors import ParameterError, TrainingError
@@ -40,7 +41,7 @@ def begin(
     """Check everything and hold the place, then read the data and build an untrained model; nothing is written."""
     configuration = Configuration(**{"early_stopping": True, **parameters})
     with reserve(path, overwrite=overwrite) as place:
-        source = Source(data, **reading)
+        source = Source(data, reading_of(reading))
         dataset = source.load()
         configuration, trials = choose_latents(configuration, dataset, tell)
         path_of_latents = tuple(trial.to_json() for trial in trials)
@@ -53,17 +54,19 @@ def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading:
     with reserve(path, resume=True) as place:
         vae = load(path)
         stored = Source.from_json(vae.source_)
-        for name, value in reading.items():
-            if value != getattr(stored, name):
+        asked = reading_of(reading).to_json()
+        for name, value in asked.items():
+            before = stored.reading.to_json().get(name)
+            if value != before:
                 raise ParameterError(
-                    f"{path} was trained with {name} = {getattr(stored, name)!r}, which --resume cannot change to "
-                    f"{value!r}. Leave it out, or train another run."
+                    f"{path} was trained with {name} = {before!r}, which --resume cannot change to {value!r}. Leave it "
+                    "out, or train another run."
                 )
-        before = vae.fitted_
-        configuration = Configuration(**{**vars(before.configuration), **parameters})
+        fitted = vae.fitted_
+        configuration = Configuration(**{**vars(fitted.configuration), **parameters})
         source = stored if data is None else replace(stored, data=data)
-        dataset = replace(source.load(), schema=before.schema)
-        yield Job(fitting.resume(before, configuration, dataset), dataset, source, place)
+        dataset = replace(source.load(), schema=fitted.schema)
+        yield Job(fitting.resume(fitted, configuration, dataset), dataset, source, place)
 
 
 def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = False, as_json: bool = False) -> int:
@@ -118,6 +121,8 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     shape = " × ".join(map(str, schema.event_shape))
     held_out = f", {validation_rows:,} held out" if validation_rows else ""
     tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
+    for line in judged_lines(job.dataset):
+        tell(line)
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")

@@ -1,28 +1,44 @@
 """Sources (names, arrays, tables, images) → datasets; results → files."""
 
 from reparam.data.arrays import from_array
-from reparam.data.inspection import Column, Summary, inspect
-from reparam.data.schema import Dataset, Schema
+from reparam.data.columns import Column
+from reparam.data.frames import conform_frame, filled, from_frame, is_frame, template, to_frame
+from reparam.data.inspection import ColumnSummary, Summary, inspect
+from reparam.data.kinds import coding, span
+from reparam.data.reading import Reading
+from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
 from reparam.data.statistics import blocks, moments
-from reparam.data.writing import WRITERS, grey_limits, write, write_rows
+from reparam.data.writing import WRITERS, grey_limits, write, write_cells, write_rows
 
 __all__ = [
     "NAMES",
     "WRITERS",
     "Column",
+    "ColumnSummary",
     "Dataset",
+    "Judgement",
+    "Reading",
     "Schema",
     "Summary",
     "blocks",
+    "coding",
     "conform",
+    "conform_frame",
+    "filled",
     "from_array",
+    "from_frame",
     "grey_limits",
     "inspect",
+    "is_frame",
     "load",
     "moments",
+    "span",
     "split",
+    "template",
+    "to_frame",
     "write",
+    "write_cells",
     "write_rows",
 ]

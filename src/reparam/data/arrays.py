@@ -26,14 +26,18 @@ KINDS = {
 }
 
 
+LARGEST_EXACT = 2**53  # whole numbers up to it are each a float64
+
+
 @dataclass(frozen=True)
 class Raw:
-    """What a source holds before it is checked: `scale` is known to digits and tables, else None."""
+    """What a source holds before it is checked: `scale`, names of columns and of rows where they are known."""
 
     array: NDArray[Any]
-    columns: tuple[str, ...] | None = None
     labels: NDArray[Any] | None = None
     scale: float | None = None
+    columns: tuple[str, ...] | None = None
+    index: NDArray[Any] | None = None
 
 
 def from_array(
@@ -48,9 +52,9 @@ def from_array(
 ) -> Dataset:
     """An array of N data, shape (N, ...), as a dataset.
 
-    Floats are stored as float32 or float64; integers up to 16 bits as they are, wider ones as int32; booleans
-    as uint8. uint8 means pixels (units x/255) unless no value exceeds 1 or `scale` is given; all else keeps its
-    units.
+    Floats are stored as float32 or float64; integers up to 16 bits as they are, wider ones as int32, or as float64
+    where that is too narrow; booleans as uint8. uint8 means pixels (units x/255) unless no value exceeds 1 or `scale`
+    is given; all else keeps its units.
 
     Args:
         array: numbers, shape (N, P) or (N, *event_shape), any byte order, any memory order.
@@ -129,14 +133,10 @@ def select_columns(have: Sequence[str], wanted: Sequence[str], name: str) -> lis
     return [places[column] for column in wanted]
 
 
-def check_int32(low: int, high: int, name: str) -> None:
-    """Raise the DataError for integers from `low` to `high` that int32 does not hold."""
+def fits_int32(low: int, high: int) -> bool:
+    """Whether int32 holds whole numbers from `low` to `high`."""
     limits = np.iinfo(np.int32)
-    if low < limits.min or high > limits.max:
-        raise DataError(
-            f"{name} holds integers from {low} to {high}; whole numbers must fit in int32, {limits.min} to "
-            f"{limits.max}. Store them as floats, or rescale them."
-        )
+    return bool(limits.min <= low and high <= limits.max)
 
 
 def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -152,10 +152,22 @@ def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _store(array: NDArray[Any], name: str) -> NDArray[Any]:
     """The same numbers, C-contiguous, in their stored type."""
     target = stored_dtype(array.dtype)
-    if target == np.int32:
-        check_int32(int(array.min()), int(array.max()), name)
+    if target == np.int32 and not fits_int32(int(array.min()), int(array.max())):
+        _check_exact(array, name)
+        target = np.dtype(np.float64)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused by name below
         return np.asarray(array, dtype=target, order="C")
+
+
+def _check_exact(array: NDArray[Any], name: str) -> None:
+    """Raise the DataError that names the first whole number which float64 would round."""
+    beyond = (array > LARGEST_EXACT) | (array < -LARGEST_EXACT)
+    if beyond.any():
+        place = np.argwhere(beyond.reshape(len(array), -1))[0]
+        raise DataError(
+            f"{name}: row {place[0]}, column {place[1]} holds {array.reshape(len(array), -1)[tuple(place)]}; whole "
+            "numbers beyond 2^53 would be rounded. Rows and columns are counted from 0. Leave out that column."
+        )
 
 
 def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, allow_missing: bool) -> None:

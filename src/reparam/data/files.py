@@ -42,7 +42,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 def read_npy(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
     """The array of a `.npy` file; the file is mapped, so that a conversion reads it only once."""
-    _refuse_labels(path, labels)
+    refuse_labels(path, labels)
     with reading(path, ".npy array"):
         _check_magic(path, b"\x93NUMPY")
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -61,7 +61,7 @@ def read_npz(path: Path, array: str | None = None, labels: str | None = None) ->
 
 def read_idx(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
     """An IDX file (the format of MNIST), gzipped or not, and the labels file that stands beside it."""
-    _refuse_labels(path, labels)
+    refuse_labels(path, labels)
     beside = path.with_name(re.sub(r"images([-.])idx3", r"labels\1idx1", path.name))
     images = _idx_array(path)
     found = _idx_array(beside) if beside != path and beside.is_file() else None
@@ -138,7 +138,8 @@ def _classes(labels: NDArray[Any]) -> NDArray[Any]:
     return labels
 
 
-def _refuse_labels(path: Path, labels: str | None) -> None:
+def refuse_labels(path: Path, labels: str | None) -> None:
+    """Raise the ParameterError that a file has no labels to name."""
     if labels is not None:
         raise ParameterError(
             f"labels={labels!r} names a column of a table or an array of a .npz, but {path} has neither."

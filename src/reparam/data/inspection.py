@@ -14,7 +14,7 @@ from reparam.data.statistics import blocks, moments
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSummary:
     """One column in stored units; NaN is left out, and all figures are NaN where nothing is present."""
 
     name: str
@@ -52,7 +52,7 @@ class Summary:
     missing: int
     binary: bool
     counts: bool
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSummary, ...]
     labels: int | None
 
     @property
@@ -115,12 +115,12 @@ def _every(data: Dataset, test: Any) -> bool:
     return all(bool((test(values) | np.isnan(values)).all()) for values in model_blocks)
 
 
-def _columns(data: Dataset, low: NDArray[Any], high: NDArray[Any]) -> tuple[Column, ...]:
+def _columns(data: Dataset, low: NDArray[Any], high: NDArray[Any]) -> tuple[ColumnSummary, ...]:
     mean, std = moments(data.rows)
     missing = sum(np.isnan(block).sum(axis=0) for block in blocks(data.rows))
     empty = missing == len(data.rows)
     figures = np.stack([low, high, np.where(empty, np.nan, mean), np.where(empty, np.nan, std)])
     return tuple(
-        Column(column_name(data.schema.columns, index), low_, high_, mean_, std_, int(missing[index]))
+        ColumnSummary(column_name(data.schema.columns, index), low_, high_, mean_, std_, int(missing[index]))
         for index, (low_, high_, mean_, std_) in enumerate(figures.T.tolist())
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Gt, Len, Predicate
 from numpy.typing import NDArray
 
+from reparam.data.columns import Column
 from reparam.data.statistics import blocks
 from reparam.documents import STRICT, Count, Name, Names, checked
 from reparam.errors import RunError
@@ -23,6 +24,7 @@ PositiveAffine = Positive | Annotated[tuple[Positive, ...], Len(1)]
 STORED_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
 Stored = Annotated[str, Predicate(STORED_DTYPES.__contains__)]
 FLOATS = ("float32", "float64")
+TABLES = ("table", "beside")  # fields that a schema of one kind of number does not write
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Schema:
         scale: one positive number, or P of them, in stored units.
         units: the name of the units, such as `"x/255"`.
         unit: what a stored value is divided by to be in units, one positive number or P of them.
+        missing: whether rows hold NaN, a cell that was not seen.
+        table: the P columns of a table of several kinds, whose rows are float64 with NaN for a missing cell; `None`
+            where all values are numbers of one kind (NaN is missing there too, where it is allowed).
+        beside: the columns of that table that the model leaves out, or `None`.
 
     >>> schema = Schema("digits", (8, 8), "uint8", None, 0.0, 16.0, "x/16")
     >>> schema.size
@@ -56,6 +62,9 @@ class Schema:
     scale: PositiveAffine = 1.0
     units: Name = "x"
     unit: PositiveAffine = 1.0
+    missing: bool = False
+    table: Annotated[tuple[Column, ...], Len(1)] | None = None
+    beside: tuple[Column, ...] | None = None
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
@@ -65,6 +74,14 @@ class Schema:
         return math.prod(self.event_shape)
 
     @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of all columns as they stand in the data, those that are left out among them."""
+        if self.table is None:
+            return self.columns
+        every = sorted((*self.table, *(self.beside or ())), key=lambda column: column.place)
+        return tuple(column.name for column in every)
+
+    @property
     def log_volumes(self) -> NDArray[np.float64]:
         """What ln p of each of the model's values exceeds ln p in units by, nats, (P,): ln(scale/unit)."""
         ratio = np.asarray(self.scale, np.float64) / np.asarray(self.unit, np.float64)
@@ -72,8 +89,15 @@ class Schema:
 
     @property
     def log_volume(self) -> float:
-        """The same of a datum, nats: their sum."""
+        """The same of a whole datum, nats: their sum."""
         return float(np.sum(self.log_volumes))
+
+    def log_volume_of(self, rows: NDArray[Any]) -> NDArray[np.float64] | float:
+        """The same of what was seen of each row, nats: shape (N,), or one number where nothing is missing."""
+        if not self.missing:
+            return self.log_volume
+        seen = [np.where(np.isnan(block), 0.0, self.log_volumes).sum(axis=1) for block in blocks(rows)]
+        return np.concatenate(seen)
 
     @property
     def is_compact(self) -> bool:
@@ -81,8 +105,9 @@ class Schema:
         return self.dtype not in FLOATS and isinstance(self.scale, float | int)
 
     def of(self, rows: NDArray[Any]) -> Schema:
-        """The schema of further rows in the same stored units, whatever type they are stored in."""
-        return replace(self, dtype=str(rows.dtype))
+        """The schema of further rows in the same stored units, whatever type they are stored in, with gaps or not."""
+        missing = rows.dtype.kind == "f" and any(np.isnan(block).any() for block in blocks(rows))
+        return replace(self, dtype=str(rows.dtype), missing=missing)
 
     def standardized(self, shift: Affine, scale: Affine) -> Schema:
         """The same rows and units, shown to the model by another shift and scale."""
@@ -130,8 +155,12 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """A document of plain values that `from_json` reads back."""
-        document = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in TABLES}
+        document = {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        given = {name: getattr(self, name) for name in TABLES}
+        return document | {
+            name: [c.to_json() for c in columns] for name, columns in given.items() if columns is not None
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Schema:
@@ -142,7 +171,36 @@ class Schema:
         """
         schema = checked(cls, document, "the schema")
         _check_lengths(schema)
+        if schema.table is not None and tuple(column.name for column in schema.table) != schema.columns:
+            raise RunError("the field 'table' of the schema must hold the columns that its field 'columns' names.")
+        for column in (*(schema.table or ()), *(schema.beside or ())):
+            column.check()
         return schema
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a table was found to be.
+
+    Args:
+        columns: every column, in the table's order.
+        remarks: what a user should know of columns and rows together, a sentence each.
+        plain: why its rows are numbers of one kind, which one likelihood explains; empty where they are not.
+    """
+
+    columns: tuple[Column, ...]
+    remarks: tuple[str, ...] = ()
+    plain: str = ""
+
+    @property
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns that make a row."""
+        return self.columns if self.plain else tuple(column for column in self.columns if column.is_modelled)
+
+    @property
+    def left_out(self) -> tuple[Column, ...]:
+        """The others."""
+        return () if self.plain else tuple(column for column in self.columns if not column.is_modelled)
 
 
 @dataclass(frozen=True)
@@ -153,15 +211,20 @@ class Dataset:
         rows: stored values, shape (N, P), C-contiguous, in `schema.dtype`.
         schema: the meaning of a row.
         labels: shape (N,), or `None`.
+        index: what names the rows, shape (N,), or `None`.
+        judgement: what the table was found to be that they come from, or `None`.
     """
 
     rows: NDArray[Any]
     schema: Schema
     labels: NDArray[Any] | None = None
+    index: NDArray[Any] | None = None
+    judgement: Judgement | None = None
 
     def take(self, numbers: NDArray[Any] | slice) -> Dataset:
-        """The rows of these numbers, with their labels."""
-        return Dataset(self.rows[numbers], self.schema, None if self.labels is None else self.labels[numbers])
+        """The rows of these numbers, with their labels and names."""
+        labels, index = (None if values is None else values[numbers] for values in (self.labels, self.index))
+        return replace(self, rows=self.rows[numbers], labels=labels, index=index)
 
 
 def _like(affine: Any, values: Array) -> Any:
@@ -171,7 +234,7 @@ def _like(affine: Any, values: Array) -> Any:
 
 def _check_lengths(schema: Schema) -> None:
     """Refuse names or numbers of columns that are not as many as the columns, or two columns of one name."""
-    for name in ("columns", "shift", "scale", "unit"):
+    for name in ("columns", "shift", "scale", "unit", "table"):
         value = getattr(schema, name)
         if isinstance(value, tuple) and len(value) != schema.size:
             raise RunError(

@@ -6,14 +6,19 @@ import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from reparam.data import files, tables
+from reparam.data import counts, files, tables
 from reparam.data.arrays import Raw, from_array, select_columns
+from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Schema
-from reparam.errors import DataError, ParameterError, ReparamWarning
+from reparam.data.sheets import Sheet
+from reparam.data.tables import conformed, from_sheet
+from reparam.errors import DataError, ParameterError, ReparamWarning, UnknownNameError
 
 Source = str | os.PathLike[str]
 
@@ -35,9 +40,12 @@ ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
     "-ubyte.gz": files.read_idx,
     ".idx": files.read_idx,
     ".idx.gz": files.read_idx,
+    ".h5ad": counts.read_h5ad,
+    ".mtx": counts.read_mtx,
+    ".mtx.gz": counts.read_mtx,
 }
 
-TABLES: dict[str, Callable[[Path, str | None, Sequence[str] | None], Raw]] = {
+TABLES: dict[str, Callable[[Path, Reading], Sheet]] = {
     ".csv": tables.read_csv,
     ".csv.gz": tables.read_csv,
     ".tsv": tables.read_csv,
@@ -47,6 +55,7 @@ TABLES: dict[str, Callable[[Path, str | None, Sequence[str] | None], Raw]] = {
     ".feather": tables.read_arrow,
 }
 
+UNKNOWN = ("refuse", "missing")
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
@@ -56,57 +65,105 @@ def load(
     labels: str | None = None,
     event_shape: Sequence[int] | None = None,
     allow_missing: bool = False,
+    reading: Reading | None = None,
 ) -> Dataset:
-    """Read a source of data.
+    """Read a source of data; of a table, judge what its columns are.
 
     Args:
         source: a name in `NAMES`, a path, or `file.npz:array`.
         labels: the column of a table, or the array of a `.npz`, that holds the labels.
         event_shape: the shape of one datum, when rows are flat.
-        allow_missing: keep NaN and empty cells, which mean missing; otherwise they are refused.
+        allow_missing: keep NaN in an array, which means missing; otherwise it is refused. Empty cells of a table
+            are always kept.
+        reading: what a table does not say of itself; `labels` goes before what it says of labels.
 
     Raises:
-        DataError: the source cannot be read, or is not numbers; the text says where and how to mend it.
-        ParameterError: `labels` or `event_shape` do not fit the source.
+        DataError: the source cannot be read, or not be modelled; the text says where and how to mend it.
+        ParameterError: `labels`, `event_shape` or `reading` do not fit the source.
 
     >>> data = load("digits")
     >>> data.rows.shape, data.schema.event_shape, data.schema.units
     ((1797, 64), (8, 8), 'x/16')
     """
-    raw = _read(source, labels, None)
-    return from_array(
-        raw.array,
-        name=_name(source),
-        columns=raw.columns,
-        labels=raw.labels,
-        scale=raw.scale,
-        event_shape=event_shape,
-        allow_missing=allow_missing,
-    )
+    said = _said(reading, labels)
+    found = _read(source, said)
+    if isinstance(found, Sheet):
+        if event_shape is None:
+            return from_sheet(found, said, _name(source))
+        data = from_sheet(found, said, _name(source))
+        return from_array(data.rows, name=_name(source), labels=data.labels, scale=1.0, event_shape=event_shape)
+    return _from_raw(found, source, event_shape=event_shape, allow_missing=allow_missing)
 
 
-def conform(source: Source | Dataset, schema: Schema, *, labels: str | None = None) -> Dataset:
+def conform(
+    source: Source | Dataset,
+    schema: Schema,
+    *,
+    labels: str | None = None,
+    reading: Reading | None = None,
+    unknown: str = "refuse",
+) -> Dataset:
     """New data for an existing model: its columns, its shape, and its shift and scale.
 
     Named columns are matched by name, in any order, and further columns are passed over (they may hold
     labels or text); columns without names are matched by position. Values are taken in the units in
     which the model's data were stored.
 
+    Args:
+        source: as for `load`, or a dataset.
+        schema: of the model.
+        labels: as for `load`.
+        reading: as for `load`; kinds of columns are those of the schema.
+        unknown: what becomes of a level of a table that the model never saw: `refuse`, or `missing`.
+
     Raises:
-        DataError: columns are missing, or the shape of a datum is another; both shapes are named.
+        DataError: columns are missing, the shape of a datum is another, or a cell is no value of its column.
+        ParameterError: `unknown` is neither.
     """
-    data = source if isinstance(source, Dataset) else _load_columns(source, schema, labels)
+    if unknown not in UNKNOWN:
+        raise UnknownNameError("value of 'unknown'", unknown, UNKNOWN)
+    data = source if isinstance(source, Dataset) else _load_columns(source, schema, _said(reading, labels), unknown)
+    if schema.table is not None:
+        return _conformed_table(data, schema)
     rows, found = data.rows, data.schema
-    if schema.columns is not None and found.columns is not None and isinstance(source, Dataset):
+    if schema.columns is not None and found.columns is not None and found.columns != schema.columns:
         rows = np.ascontiguousarray(rows[:, select_columns(found.columns, schema.columns, found.name)])
     _check_same_shape(rows.shape[1], found, schema)
     _warn_of_units(rows, schema, found.name)
-    return Dataset(rows, schema.of(rows), data.labels)
+    return Dataset(rows, schema.of(rows), data.labels, data.index)
 
 
-def _load_columns(source: Source, schema: Schema, labels: str | None) -> Dataset:
-    raw = _read(source, labels, schema.columns)
-    return from_array(raw.array, name=_name(source), columns=raw.columns, labels=raw.labels, scale=raw.scale)
+def _said(reading: Reading | None, labels: str | None) -> Reading:
+    said = reading or Reading()
+    return said if labels is None else replace(said, labels=labels)
+
+
+def _load_columns(source: Source, schema: Schema, reading: Reading, unknown: str) -> Dataset:
+    found = _read(source, reading)
+    if isinstance(found, Sheet):
+        return conformed(found, schema, reading, unknown=unknown)
+    return _from_raw(found, source, allow_missing=True)
+
+
+def _from_raw(found: Raw, source: Source, **more: Any) -> Dataset:
+    said: dict[str, Any] = {"columns": found.columns, "labels": found.labels, "scale": found.scale}
+    return replace(from_array(found.array, name=_name(source), **said, **more), index=found.index)
+
+
+def _conformed_table(data: Dataset, schema: Schema) -> Dataset:
+    """Rows for the schema of a table, which are its own values already.
+
+    Raises:
+        DataError: they are rows of another table.
+    """
+    if data.schema.table is None or data.schema.columns != schema.columns:
+        raise DataError(
+            f"{data.schema.name} is no table with the columns of {schema.name}, for which the model was made: "
+            f"{', '.join(map(repr, (schema.columns or ())[:5]))}, … Give a table (.csv, .parquet, .arrow), or a frame."
+        )
+    if [column.levels for column in data.schema.table] != [column.levels for column in schema.table or ()]:
+        raise DataError(f"{data.schema.name} was read with other levels than the model has. Read it by conform.")
+    return replace(data, schema=schema, judgement=None)
 
 
 def _check_same_shape(size: int, found: Schema, required: Schema) -> None:
@@ -136,19 +193,29 @@ def _name(source: Source) -> str:
     return Path(os.fspath(source)).name or os.fspath(source)
 
 
-def _read(source: Source, labels: str | None, wanted: Sequence[str] | None) -> Raw:
+def read_sheet(source: Source, reading: Reading) -> Sheet | None:
+    """The cells of a table as they were written, or None of what is no table.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    found = _read(source, reading)
+    return found if isinstance(found, Sheet) else None
+
+
+def _read(source: Source, reading: Reading) -> Raw | Sheet:
     text = os.fspath(source)
     if text in NAMES:
-        if labels is not None:
-            raise ParameterError(f"{text} brings its own labels, so labels={labels!r} cannot be chosen.")
+        if reading.labels is not None:
+            raise ParameterError(f"{text} brings its own labels, so labels={reading.labels!r} cannot be chosen.")
         return NAMES[text]()
     path, array = _locate(text)
     ending = _ending(path)
-    if array is not None and ending != ".npz":
+    if array is not None and ending not in (".npz", ".h5ad"):
         raise DataError(f"{text} asks for the array {array!r}, but only a .npz file holds named arrays.")
     if ending in TABLES:
-        return TABLES[ending](path, labels, wanted)
-    return ARRAYS[ending](path, array, labels)
+        return TABLES[ending](path, reading)
+    return ARRAYS[ending](path, array, reading.labels)
 
 
 def _locate(text: str) -> tuple[Path, str | None]:

@@ -1,14 +1,10 @@
-"""CSV, Parquet and Arrow tables of numbers → one array, its column names and its labels."""
+"""CSV, Parquet and Arrow tables → sheets, and sheets → datasets."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,171 +13,231 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.arrays import Raw, check_int32, column_name, select_columns, stored_dtype
-from reparam.data.files import reading
-from reparam.errors import DataError, UnknownNameError
+from reparam.data.arrays import fits_int32, from_array, select_columns, stored_dtype
+from reparam.data.dialect import Dialect, is_number, line_of, recognise, records, undecodable_line
+from reparam.data.files import reading as parsing
+from reparam.data.judgement import judge, remarks
+from reparam.data.reading import Reading
+from reparam.data.schema import Dataset, Schema
+from reparam.data.sheets import Sheet, check_names
+from reparam.errors import DataError
 
-MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
-SEPARATORS = (",", ";", "\t")
+BLOCK = 1 << 20
 
 
-def read_csv(path: Path, labels: str | None, wanted: Sequence[str] | None) -> Raw:
-    """A table of text, gzipped or not; its first row is a header if any cell of it is no number."""
+def read_csv(path: Path, reading: Reading) -> Sheet:
+    """A table of text, gzipped or not."""
     from pyarrow import csv as arrow_csv
 
-    with reading(path, "table of UTF-8 text"):
-        first = _first_row(path)
+    with parsing(path, "table of text"):
+        dialect = recognise(path, reading)
+        longest = 64 * sum(len(cell) + 1 for cell in dialect.first)
         try:
-            with pa.input_stream(str(path), compression="gzip" if _is_gzipped(path) else None) as stream:
+            with pa.input_stream(
+                str(path), compression="gzip" if path.name.lower().endswith(".gz") else None
+            ) as stream:
                 table = arrow_csv.read_csv(
                     stream,
-                    arrow_csv.ReadOptions(autogenerate_column_names=not first.is_header),
-                    arrow_csv.ParseOptions(delimiter=first.separator),
-                    arrow_csv.ConvertOptions(null_values=list(MISSING)),
+                    arrow_csv.ReadOptions(
+                        autogenerate_column_names=True, block_size=max(BLOCK, longest), encoding=dialect.encoding
+                    ),
+                    arrow_csv.ParseOptions(
+                        delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True
+                    ),
+                    arrow_csv.ConvertOptions(
+                        column_types={f"f{place}": pa.string() for place in range(len(dialect.first))},
+                        strings_can_be_null=False,
+                    ),
                 )
         except pa.ArrowInvalid:
-            _check_lengths(path, first)
+            _check_text(path, dialect)
             raise
-        names = [cell.strip() for cell in first.cells] if first.is_header else None
-        return _raw(path, table, names, labels, wanted)
+        return _text_sheet(path, dialect, table, reading)
 
 
-def read_parquet(path: Path, labels: str | None, wanted: Sequence[str] | None) -> Raw:
+def read_parquet(path: Path, reading: Reading) -> Sheet:
     """A Parquet table."""
     from pyarrow import parquet
 
-    with reading(path, "Parquet table"):
-        table = _without_index(parquet.ParquetFile(path, memory_map=True).read())
-        return _raw(path, table, table.column_names, labels, wanted)
+    with parsing(path, "Parquet table"):
+        return _typed_sheet(str(path), parquet.ParquetFile(path, memory_map=True).read())
 
 
-def read_arrow(path: Path, labels: str | None, wanted: Sequence[str] | None) -> Raw:
+def read_arrow(path: Path, reading: Reading) -> Sheet:
     """An Arrow table: a file (also called Feather) or a stream."""
-    with reading(path, "Arrow table"), pa.memory_map(str(path)) as file:
+    with parsing(path, "Arrow table"), pa.memory_map(str(path)) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
-        table = _without_index((pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all())
-        return _raw(path, table, table.column_names, labels, wanted)
+        return _typed_sheet(str(path), (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all())
 
 
-def _without_index(table: Any) -> Any:
+def from_sheet(sheet: Sheet, reading: Reading, name: str) -> Dataset:
+    """A table as rows: float64 by column of each kind, or numbers of one kind in the type they came in.
+
+    Raises:
+        DataError: a cell cannot be what its column is, or nothing is left to model; the text says where.
+    """
+    sheet, labels, index = _parted(sheet, reading)
+    judgement, cells = judge(sheet, reading)
+    columns = judgement.modelled
+    if judgement.plain:
+        whole = {name: cell.values for name, cell in cells.items()}
+        names = sheet.names if sheet.named or reading.drop or labels is not None or index is not None else None
+        data = from_array(_matrix(sheet, whole), name=name, columns=names, labels=labels, scale=1.0)
+    else:
+        rows = sheet.encoded(columns, [cells[column.name].values for column in columns])
+        names = tuple(column.name for column in columns)
+        schema = Schema(name, (len(columns),), "float64", names, table=columns, beside=judgement.left_out)
+        data = Dataset(rows, schema, labels)
+    told = remarks(columns, data.rows, labels, sheet.where)
+    return replace(data, index=index, judgement=replace(judgement, remarks=(*judgement.remarks, *told)))
+
+
+def conformed(sheet: Sheet, schema: Schema, reading: Reading, *, unknown: str = "refuse") -> Dataset:
+    """New rows of a table for an existing schema, matched by name, or by position where there are no names.
+
+    Args:
+        sheet: the table.
+        schema: of the model.
+        reading: what the user says of it.
+        unknown: what becomes of a level that the model never saw: ``refuse`` or ``missing``.
+
+    Raises:
+        DataError: columns are missing, or a cell is no value of its column.
+    """
+    sheet, labels, index = _parted(sheet, reading)
+    if schema.table is None:
+        wanted = schema.columns
+        if wanted is not None and (sheet.named or set(wanted) <= set(sheet.names)):
+            select_columns(sheet.names, wanted, sheet.source)
+            sheet = sheet.select(wanted)
+        return replace(_numbers(sheet, schema, labels), index=index)
+    names = matched(sheet, schema)
+    rows = sheet.encoded(schema.table, [sheet.text(name) for name in names], unknown=unknown)
+    return Dataset(rows, schema, labels, index)
+
+
+def matched(sheet: Sheet, schema: Schema) -> list[str]:
+    """What a sheet calls the columns of a table's schema: the same, or by position where it names none.
+
+    Raises:
+        DataError: columns are missing.
+    """
+    table, beside, names = schema.table or (), schema.beside or (), sheet.names
+    wanted = [column.name for column in table]
+    if sheet.named or set(wanted) <= set(names):
+        select_columns(names, wanted, sheet.source)
+        return wanted
+    if len(names) == len(table):
+        return list(names)
+    every = sorted((*table, *beside), key=lambda column: column.place)
+    if len(names) == len(every):
+        return [name for name, column in zip(names, every, strict=True) if column.is_modelled]
+    raise DataError(
+        f"{sheet.source} has {len(names)} columns without names, but the model was made for {len(table)} (from "
+        f"{schema.name}). Give the same columns, or a header that names them."
+    )
+
+
+def _text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading) -> Sheet:
+    if dialect.header:
+        names, told = check_names(str(path), dialect.first)
+        table = table.slice(1)
+    else:
+        names, told = tuple(f"column_{place}" for place in range(table.num_columns)), ()
+    return Sheet(
+        str(path),
+        table.rename_columns(list(names)),
+        named=dialect.header,
+        is_text=True,
+        missing=reading.missing,
+        delimiter=dialect.delimiter,
+        line_of=partial(line_of, path, dialect),
+        remarks=told,
+    )
+
+
+def _typed_sheet(source: str, table: Any) -> Sheet:
     """The table without the columns that pandas wrote as its index, which are no data."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    return table.drop_columns([name for name in index if isinstance(name, str) and name in table.column_names])
+    table = table.drop_columns([name for name in index if isinstance(name, str) and name in table.column_names])
+    names, told = check_names(source, table.column_names)
+    return Sheet(source, table.rename_columns(list(names)), remarks=told)
 
 
-@dataclass(frozen=True)
-class _FirstRow:
-    cells: list[str]
-    separator: str
-
-    @property
-    def is_header(self) -> bool:
-        return any(cell.strip() not in MISSING and not _is_number(cell) for cell in self.cells)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_gzipped(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[io.TextIOBase]:
-    with (gzip.open if _is_gzipped(path) else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-        yield file
-
-
-def _first_row(path: Path) -> _FirstRow:
-    """The first line that is not blank; the first of comma, semicolon and tab that it holds separates."""
-    with _text(path) as file:
-        lines = (line for line in file if line.strip("\r\n"))
-        line = next(lines, None)
-        if line is None:
-            raise DataError(f"{path} holds no rows; at least one is required.")
-        separator = next((mark for mark in SEPARATORS if mark in line), ",")
-        return _FirstRow(next(csv.reader([line, *_quoted_rest(line, lines)], delimiter=separator)), separator)
-
-
-def _quoted_rest(line: str, lines: Iterator[str]) -> Iterator[str]:
-    """The lines that follow while a quoted cell of the first row runs on."""
-    return lines if line.count('"') % 2 else iter(())
-
-
-def _check_lengths(path: Path, first: _FirstRow) -> None:
-    """Raise the DataError that names the first line with another number of cells than the first row."""
-    with _text(path) as file:
-        reader = csv.reader(file, delimiter=first.separator)
-        for cells in reader:
-            if cells and len(cells) != len(first.cells):
-                raise DataError(
-                    f"{path}: line {reader.line_num} has {len(cells)} cells, but the first row has "
-                    f"{len(first.cells)}. Every row must have as many; mend or remove that line."
-                )
-
-
-def _raw(
-    path: Path,
-    table: Any,
-    header: Sequence[str] | None,
-    labels: str | None,
-    wanted: Sequence[str] | None,
-) -> Raw:
-    """The columns that are asked for, or all but the labels, as one array."""
-    if header is not None:
-        _check_header(path, header)
-    names = [column_name(header, index) for index in range(table.num_columns)]
-    table = table.rename_columns(names)
-    label_values = None if labels is None else _labels(path, table, labels)
-    chosen = [name for name in names if name != labels]
-    if wanted is not None and (header is not None or set(wanted) <= set(chosen)):
-        chosen = [chosen[index] for index in select_columns(chosen, wanted, str(path))]
-    table = table.select(chosen)
-    _check_numbers(path, table)
-    anonymous = header is None and len(chosen) == len(names)
-    return Raw(_matrix(path, table), None if anonymous else tuple(chosen), label_values, scale=1.0)
-
-
-def _check_header(path: Path, names: Sequence[str]) -> None:
-    doubled = [name for name, count in Counter(names).items() if count > 1 and name]
-    if doubled:
-        raise DataError(f"{path} has more than one column called {', '.join(map(repr, doubled))}; rename them.")
-    if "" in names:
+def _check_text(path: Path, dialect: Dialect) -> None:
+    """Raise the DataError that names the first line with another number of cells, or with bytes that are no text."""
+    found = undecodable_line(path) if dialect.encoding.startswith("utf-8") else None
+    if found is not None:
         raise DataError(
-            f"{path}: column {list(names).index('')} (counted from 0) has no name in the header. Name it; or, "
-            "if it is an index that pandas wrote, write the table with index=False."
+            f"{path}: line {found[0]} holds the byte 0x{found[1].hex()}, which is not UTF-8, the encoding that is "
+            f"required{_latin(found[1])}. Save the whole file as UTF-8."
         )
+    for line, cells in records(path, dialect):
+        if len(cells) != len(dialect.first):
+            raise DataError(
+                f"{path}: line {line} has {len(cells)} cells, but the first row has {len(dialect.first)}. "
+                "Every row must have as many; mend or remove that line."
+            )
 
 
-def _labels(path: Path, table: Any, name: str) -> NDArray[Any]:
+def _latin(byte: bytes) -> str:
+    letter = byte.decode("cp1252", errors="ignore")
+    return f" (in Windows-1252 it is {letter!r})" if letter else ""
+
+
+def _parted(sheet: Sheet, reading: Reading) -> tuple[Sheet, NDArray[Any] | None, NDArray[Any] | None]:
+    """The table without the columns that are no data, its labels, and the names of its rows."""
+    for name in reading.drop:
+        sheet.require(name)
+    labels = None if reading.labels is None else _labels(sheet, reading.labels)
+    index = None if reading.index is None else _index(sheet, reading.index)
+    apart = {*reading.drop, reading.labels, reading.index}
+    kept = [name for name in sheet.names if name not in apart]
+    if sheet.rows == 0 or not kept:
+        raise DataError(
+            f"{sheet.source} holds no {'rows' if sheet.rows == 0 else 'columns'}; at least one is required."
+        )
+    return sheet.select(kept), labels, index
+
+
+def _labels(sheet: Sheet, name: str) -> NDArray[Any]:
     """The column of labels: numbers or text."""
-    if name not in table.column_names:
-        raise DataError(f"{path}: {UnknownNameError('column', name, table.column_names)}")
-    column = table[name]
-    if column.null_count:
-        raise DataError(f"{path}: {column.null_count} labels are missing in column {name!r}; fill them in.")
-    labels = np.asarray(column.to_pylist())
+    values = sheet.cells(sheet.require(name)).values
+    if values.null_count:
+        raise DataError(f"{sheet.source}: {values.null_count} labels are missing in column {name!r}; fill them in.")
+    labels = np.asarray(values.to_pylist())
     return labels.astype(str) if labels.dtype.kind == "O" else labels
 
 
-def _check_numbers(path: Path, table: Any) -> None:
-    """Raise the DataError that names the columns which are not numbers."""
-    bad = [name for name in table.column_names if not _is_numeric(table.schema.field(name).type)]
-    if not bad:
-        return
-    shown = ", ".join(map(repr, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-    column = table[bad[0]].drop_null()
-    example = f", such as {str(column[0].as_py())[:40]!r} in {bad[0]!r}" if len(column) else ""
+def _index(sheet: Sheet, name: str) -> NDArray[Any]:
+    """The column that names the rows, as text where it came as text."""
+    values = np.asarray(sheet.raw(sheet.require(name)).to_pylist())
+    return values.astype(str) if values.dtype.kind == "O" else values
+
+
+def _numbers(sheet: Sheet, schema: Schema, labels: NDArray[Any] | None) -> Dataset:
+    """Rows of numbers of one kind, whatever they are judged to be here.
+
+    Raises:
+        DataError: a cell is no number.
+    """
+    columns = {name: sheet.cells(name) for name in sheet.names}
+    for name, cells in columns.items():
+        if not _is_numeric(cells.values.type):
+            _refuse_text(sheet, name, cells.values)
+    names = sheet.names if sheet.named else None
+    matrix = _matrix(sheet, {name: cells.values for name, cells in columns.items()})
+    name = Path(sheet.source).name
+    return from_array(matrix, name=name, columns=names, labels=labels, scale=1.0, allow_missing=True)
+
+
+def _refuse_text(sheet: Sheet, name: str, values: Any) -> None:
+    present = np.flatnonzero(np.asarray(values.is_valid())).tolist()
+    first = next((place for place in present if not is_number(str(values[place].as_py()))), present[0])
     raise DataError(
-        f"{path}: {'column' if len(bad) == 1 else 'columns'} {shown} must hold numbers. Got "
-        f"{table.schema.field(bad[0]).type} instead{example}. "
-        "Encode as numbers, leave out, or name as labels."
+        f"{sheet.source}: {sheet.place(first, name)} holds {str(values[first].as_py())[:40]!r}, but the column must "
+        f"hold numbers. Mend that cell, or leave the column out."
     )
 
 
@@ -192,24 +248,26 @@ def _is_numeric(kind: Any) -> bool:
     )
 
 
-def _matrix(path: Path, table: Any) -> NDArray[Any]:
+def _matrix(sheet: Sheet, columns: dict[str, Any]) -> NDArray[Any]:
     """All columns side by side, shape (N, P): integers where every column is whole, otherwise float64."""
-    dtype = _common_dtype(path, table)
-    rows = np.empty((table.num_rows, table.num_columns), dtype)
-    for index, name in enumerate(table.column_names):
-        rows[:, index] = table[name].cast(pa.from_numpy_dtype(dtype), safe=False).to_numpy()
+    dtype = _common_dtype(list(columns.values()))
+    rows = np.empty((sheet.rows, len(columns)), dtype)
+    for target, values in zip(rows.T, columns.values(), strict=True):
+        numbers = values.cast(pa.float64(), safe=False) if values.null_count or dtype == np.float64 else values
+        target[:] = numbers.cast(pa.from_numpy_dtype(dtype), safe=False).to_numpy(zero_copy_only=False)
     return rows
 
 
-def _common_dtype(path: Path, table: Any) -> np.dtype[Any]:
-    columns = [table[name] for name in table.column_names]
+def _common_dtype(columns: Sequence[Any]) -> np.dtype[Any]:
+    """The narrowest type that holds every column, and float64 for fractions, holes and large whole numbers."""
     types = [column.type for column in columns]
-    if not columns or any(column.null_count for column in columns):
+    if any(column.null_count for column in columns):
         return np.dtype(np.float64)
     if not all(pa.types.is_integer(kind) or pa.types.is_boolean(kind) for kind in types):
         return np.dtype(np.float64)
-    for name, column in zip(table.column_names, columns, strict=True):
+    for column in columns:
         if pa.types.is_integer(column.type) and column.type.bit_width > 16 and len(column):
             extremes = compute.min_max(column).as_py()
-            check_int32(extremes["min"], extremes["max"], f"{path}: column {name!r}")
+            if not fits_int32(extremes["min"], extremes["max"]):
+                return np.dtype(np.float64)
     return np.result_type(*(stored_dtype(np.dtype(kind.to_pandas_dtype())) for kind in types))

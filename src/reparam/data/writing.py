@@ -9,13 +9,14 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.coding import cells_of
 from reparam.data.schema import Schema
 from reparam.errors import DataError, ParameterError
 from reparam.storage import whole_file
@@ -36,6 +37,7 @@ class Table:
     index: NDArray[Any] | None = None
     event_shape: tuple[int, ...] | None = None
     limits: tuple[float, float] | None = None
+    index_name: str = "index"
 
     @property
     def first(self) -> NDArray[Any]:
@@ -50,7 +52,7 @@ class Table:
 
     def flat(self) -> dict[str, NDArray[Any]]:
         """Every column by name, shape (N,): `score`, or `mean_0`, `mean_1` and so on."""
-        named: dict[str, NDArray[Any]] = {} if self.index is None else {"index": self.index}
+        named: dict[str, NDArray[Any]] = {} if self.index is None else {self.index_name: self.index}
         for position, (name, array) in enumerate(self.arrays.items()):
             own = self.columns if position == 0 else None
             rows = array.reshape(len(array), -1)
@@ -66,7 +68,8 @@ def write(
     arrays: Any,
     *,
     columns: Sequence[str] | None = None,
-    index: Sequence[Any] | None = None,
+    index: Sequence[Any] | NDArray[Any] | None = None,
+    index_name: str = "index",
     event_shape: Sequence[int] | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Path:
@@ -86,7 +89,8 @@ def write(
         path: the file; one of this name is replaced.
         arrays: shape (N, ...), or a mapping of names to such arrays with the same N. Alone it is x.
         columns: names of the first array's columns.
-        index: names of the N rows, written as a column `index` to `.csv` and `.parquet`, an array to `.npz`.
+        index: names of the N rows, written as a column to `.csv` and `.parquet`, as an array to `.npz`.
+        index_name: what that column, or array, is called.
         event_shape: shape of one datum of the first array.
         limits: the values shown black and white; by default the smallest and the largest.
 
@@ -105,26 +109,67 @@ def write(
     """
     path = Path(path).expanduser()
     writer = _writer(path)
-    table = _table(arrays, columns, index, event_shape, limits)
-    with _atomic(path) as file:
+    table = replace(_table(arrays, columns, index, event_shape, limits), index_name=index_name)
+    with atomic(path) as file:
         writer(file, table, path)
     return path
 
 
-def write_rows(path: str | os.PathLike[str], rows: Any, schema: Schema, *, index: Sequence[Any] | None = None) -> Path:
+def write_rows(
+    path: str | os.PathLike[str],
+    rows: Any,
+    schema: Schema,
+    *,
+    index: Sequence[Any] | NDArray[Any] | None = None,
+    index_name: str = "index",
+) -> Path:
     """Write rows in stored units, shape (N, P), with the names, the shape and the grey levels of `schema`.
+
+    Of a table `.csv` and `.parquet` hold its columns in their order, each cell as its column has them: a level, a date,
+    a number inside its range; columns that have one value are there too. Other formats hold the values of the rows.
 
     Raises:
         ParameterError, DataError: as `write`.
     """
+    path = Path(path).expanduser()
+    if schema.table is not None and path.suffix.lower() in (".csv", ".parquet"):
+        named = {} if index is None else {index_name: _index(index)}
+        cells = {**named, **cells_of(np.asarray(rows, np.float64), schema)}
+        has_commas = any(column.stored_as == "decimal_comma" for column in schema.table)
+        return write_cells(path, cells, delimiter=";" if has_commas else ",")
     return write(
         path,
         rows,
         columns=schema.columns,
         index=index,
+        index_name=index_name,
         event_shape=schema.event_shape,
         limits=grey_limits(schema),
     )
+
+
+def write_cells(
+    path: str | os.PathLike[str], cells: Mapping[str, Any], *, delimiter: str = ",", header: bool = True
+) -> Path:
+    """Write Arrow cells by column to `.csv` or `.parquet`; in text only cells that need quotes have them.
+
+    Raises:
+        ParameterError: the ending is neither.
+        DataError: as `write`.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path, table = Path(path).expanduser(), pa.table(dict(cells))
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".parquet"):
+        raise ParameterError(f"the cells of a table are written to .csv or .parquet. Got {str(path)!r} instead.")
+    with atomic(path) as file:
+        if ending == ".parquet":
+            parquet.write_table(table, file)
+        else:
+            _write_text(file, table, delimiter, header=header)
+    return path
 
 
 def grey_limits(schema: Schema) -> tuple[float, float] | None:
@@ -137,7 +182,7 @@ def grey_limits(schema: Schema) -> tuple[float, float] | None:
 def _table(
     arrays: Any,
     columns: Sequence[str] | None,
-    index: Sequence[Any] | None,
+    index: Sequence[Any] | NDArray[Any] | None,
     event_shape: Sequence[int] | None,
     limits: tuple[float, float] | None,
 ) -> Table:
@@ -165,7 +210,7 @@ def _table(
     return table
 
 
-def _index(index: Sequence[Any]) -> NDArray[Any]:
+def _index(index: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
     names = np.asarray(index)
     return names.astype(str) if names.dtype.kind == "O" else names  # objects would be pickled
 
@@ -178,7 +223,7 @@ def _write_npy(file: BinaryIO, table: Table, path: Path) -> None:
 
 
 def _write_npz(file: BinaryIO, table: Table, path: Path) -> None:
-    arrays = table.shaped() if table.index is None else {**table.shaped(), "index": table.index}
+    arrays = table.shaped() if table.index is None else {**table.shaped(), table.index_name: table.index}
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():  # a ZipInfo without a date: equal arrays are equal bytes
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
@@ -186,13 +231,28 @@ def _write_npz(file: BinaryIO, table: Table, path: Path) -> None:
 
 
 def _write_csv(file: BinaryIO, table: Table, path: Path) -> None:
+    _write_text(file, _arrow(table), ",", header=True)
+
+
+def _write_text(file: BinaryIO, table: Any, delimiter: str, *, header: bool) -> None:
+    """Cells as text: Arrow's way where none needs quotes, and otherwise cell by cell."""
+    import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    columns = _arrow(table)
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(columns.column_names)
-    file.write(header.getvalue().encode())
-    arrow_csv.write_csv(columns, file, arrow_csv.WriteOptions(include_header=False))
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    if header:
+        writer.writerow(table.column_names)
+    body = io.BytesIO()
+    try:
+        plain = arrow_csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="none")
+        arrow_csv.write_csv(table, body, plain)
+    except pa.ArrowInvalid:
+        body = io.BytesIO()
+        columns = [column.cast(pa.string()).to_pylist() for column in table.columns]
+        writer.writerows(zip(*columns, strict=True))
+    file.write(text.getvalue().encode())
+    file.write(body.getbuffer())
 
 
 def _write_parquet(file: BinaryIO, table: Table, path: Path) -> None:
@@ -260,7 +320,7 @@ def _writer(path: Path) -> Callable[[BinaryIO, Table, Path], None]:
 
 
 @contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the name `path` when it is whole and on disk, and vanishes when anything fails."""
     if not path.parent.is_dir():
         raise DataError(f"there is no folder {str(path.parent)!r} to write {path.name!r} in. Make it first.")

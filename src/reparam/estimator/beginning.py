@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
-from reparam.data import Schema
+from reparam.data import Schema, moments
 from reparam.errors import ParameterError
+from reparam.estimator.columns import encoder_inputs, given_places, inputs_of, likelihood_part
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import noise_shape
 from reparam.inference import Inference
 from reparam.model import Model, Statistics, assemble
-from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
-from reparam.specification import build
+from reparam.probability.likelihoods import Likelihood
 from reparam.starts import Start, StartOf, linear_start, stacked
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
 from reparam.starts.networks import begin_at
@@ -51,26 +51,27 @@ def first_state(
     Raises:
         ParameterError: ``start="linear"`` where no linear answer is known.
     """
-    data = _statistics(configuration, schema, rows, found)
+    part = likelihood_part(likelihood, schema)
+    data = with_inputs(_statistics(configuration, schema, rows, found), configuration, schema, part)
     key, folds = configuration.key("training"), configuration.folds(len(rows))
-    name, start_of = _linear_answer(configuration, schema, likelihood, rows)
+    name, start_of = _linear_answer(configuration, schema, part, rows)
     recipe = configuration.recipe(len(rows))
     if folds is None:
         start = None if start_of is None else start_of(thinned(rows, schema))
-        model = configuration.model(data, configuration.key("model"), likelihood, start)
+        model = configuration.model(data, configuration.key("model"), part, start)
         return name, initial_state(model, key, recipe, rows=len(rows), held_out_rows=held_out_rows)
     starts = None
     if start_of is not None:
         seen = folds.weights(len(rows)) > 0
         starts = stacked([start_of(thinned(rows[each], schema)) for each in seen])
-    parts, inference = configuration.parts(likelihood), configuration.inference_part()
+    parts, inference = configuration.parts(part), configuration.inference_part()
     copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
     return name, copied_state(copies, key, recipe, folds.held_out.shape)
 
 
 def state_like(
     configuration: Configuration,
-    size: int,
+    schema: Schema,
     likelihood: str | Likelihood,
     owned: Mapping[str, tuple[int, ...]],
     *,
@@ -80,19 +81,21 @@ def state_like(
 
     Args:
         configuration: the settings.
-        size: P.
+        schema: of the rows.
         likelihood: of x.
         owned: the shapes of its tensors, which alone know how many rows own a q, and how many copies there are.
         linear: whether the networks build upon linear paths.
     """
     local, held_out = (owned.get(f"{part}.raw", (0,))[0] for part in ("local", "held_out"))
     latents, judged, recipe = configuration.latents, owned.get("judged.first"), configuration.recipe(1)
+    size = schema.size
     wide, narrow, short = (jax.ShapeDtypeStruct(shape, float) for shape in ((size, latents), (size,), (latents,)))
 
     def state(key: Array, wide: Array, narrow: Array, short: Array) -> TrainState:
-        data = Statistics(narrow, narrow, narrow[None])
+        part = likelihood_part(likelihood, schema)
+        data = with_inputs(Statistics(narrow, narrow, narrow[None]), configuration, schema, part)
         start = Start(narrow, wide, narrow, wide, short, short) if linear else None
-        model = configuration.model(data, key, likelihood, start)
+        model = configuration.model(data, key, part, start)
         if judged is None:
             return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
         parts = judged[0]
@@ -135,7 +138,7 @@ def _repeated(model: Model, count: int) -> Model:
 
 
 def _linear_answer(
-    configuration: Configuration, schema: Schema, likelihood: str | Likelihood, rows: NDArray[Any]
+    configuration: Configuration, schema: Schema, part: Likelihood, rows: NDArray[Any]
 ) -> tuple[str, StartOf | None]:
     """What training begins at, in words, and how it is found for rows of the model's values; None for random weights.
 
@@ -144,7 +147,6 @@ def _linear_answer(
     """
     if configuration.start == "random":
         return "random", None
-    part = build("likelihood", LIKELIHOODS, likelihood, schema.size)
     fixed = isinstance(getattr(part, "log_scale", None), float)
     found = None
     if noise_shape(part) == () and part.name == "gaussian":
@@ -162,9 +164,18 @@ def _linear_answer(
 
 
 def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
-    """Rows as the model's values in double precision; of many, some thousands evenly spaced."""
+    """Rows as the model's values in double precision; of many, some thousands evenly spaced; a gap has the mean."""
     some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
-    return np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
+    x = np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
+    return np.where(np.isnan(x), moments(x)[0], x) if schema.missing else x
+
+
+def with_inputs(data: Statistics, configuration: Configuration, schema: Schema, part: Likelihood) -> Statistics:
+    """The statistics with what the encoder takes of a row, and decoder and prior of what is given."""
+    keys = jax.random.split(jax.random.fold_in(configuration.key("model"), 1))
+    places = given_places(schema, configuration.condition)
+    given = inputs_of(schema, part, places, keys[1]) if places else None
+    return data._replace(inputs=encoder_inputs(schema, part, keys[0]), given=given)
 
 
 def _statistics(

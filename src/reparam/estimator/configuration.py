@@ -37,7 +37,19 @@ MOST_EPOCHS = 60
 MAY_BE_AUTO = ("latent_dim", "epochs")
 STANDARDIZATIONS = ("auto", "none")
 ON_NONFINITE = ("stop", "skip")
-PURPOSES = ("model", "training", "binarization", "codes", "draw", "sample", "score", "evaluate", "inference", "gap")
+PURPOSES = (
+    "model",
+    "training",
+    "binarization",
+    "codes",
+    "draw",
+    "sample",
+    "score",
+    "evaluate",
+    "inference",
+    "gap",
+    "impute",
+)
 """What noise is drawn for: no two results share any. Appended to, never reordered: runs that are kept rely on it."""
 
 
@@ -59,10 +71,11 @@ class Configuration:
     beta: float | None = None
     warmup: str = "none"
     inference: str | Inference = "amortized"
-    hidden: Sequence[int] = (64, 64)
+    hidden: Sequence[int] = (128, 128)
     activation: str = "gelu"
     encoder: Network | None = None
     decoder: Network | None = None
+    condition: Sequence[str] = ()
     start: str = "auto"
     standardize: str = "auto"
     binarize: str = "none"
@@ -95,6 +108,9 @@ class Configuration:
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
+        _check_names(self.condition)
+        if len(self.condition) and self.start == "linear":
+            raise ParameterError("a condition needs start='random': no linear answer is known of a conditional model.")
         root_key(self.seed)
         self.objective_part()
         self.recipe(1)
@@ -154,7 +170,7 @@ class Configuration:
         """Whether the networks and q can carry a linear answer."""
         named = build("posterior", POSTERIORS, self.posterior, self.latents, scale=self.scale, key=self.key("model"))
         own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
-        return not own and not isinstance(named, Flow)
+        return not own and not isinstance(named, Flow) and not len(self.condition)
 
     def folds(self, rows: int) -> Folds | None:
         """By which training is told to stop: None where epochs are counted, or the bound is not what is maximised."""
@@ -235,7 +251,14 @@ def _check_widths(hidden: Any) -> None:
         positive_int("hidden", width, "VAE", most=MOST["width"])
 
 
+def _check_names(condition: Any) -> None:
+    if isinstance(condition, str) or not all(isinstance(name, str) for name in condition):
+        raise ParameterError(requirement("condition", "VAE", "a sequence of names of columns", condition))
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return list(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple | np.ndarray) and all(isinstance(width, Integral) for width in value):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
+from reparam.estimator.columns import choose_for_table, given_places, without_density
 from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
@@ -76,18 +77,25 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
     keep_compiled()
     if len(data.rows) < 2:
         raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
+    data = replace(data, schema=data.schema.of(data.rows))  # which says whether cells are missing
     summary = inspect(data)
     if summary.constant:
         warnings.warn(_told_constant(summary), ReparamWarning, stacklevel=3)
     likelihood, reason = configuration.likelihood, "chosen by the user"
     if isinstance(likelihood, str):
-        likelihood, reason = choose_likelihood(likelihood, summary, binarize=configuration.binarize)
+        table = data.schema.table
+        likelihood, reason = (
+            choose_likelihood(likelihood, summary, binarize=configuration.binarize)
+            if table is None
+            else choose_for_table(likelihood, table)
+        )
     train, held_out = split_rows(configuration, len(data.rows))
-    check_memory(configuration, data.schema.size, likelihood, len(train))
+    check_memory(configuration, data.schema, likelihood, len(train))
     mean, std = moments(data.rows[train])
     schema = data.schema
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, mean, std)
+    schema = without_density(schema, given_places(schema, configuration.condition))
     counts = {"held_out_rows": 0 if held_out is None else len(held_out)}
     start, state = first_state(configuration, schema, likelihood, data.rows[train], found=(mean, std), **counts)
     started = Fitted(configuration, schema, likelihood, reason, start, state, (), sha256(data))
@@ -209,7 +217,7 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     done = 0
     for block in blocks(rows):
         kept, schema = fitted.stored(block)
-        fitted.model.likelihood.check(schema.apply(kept), first_row=done)
+        fitted.model.likelihood.check(schema.apply(kept), first_row=done, missing=schema.missing)
         done += len(block)
 
 

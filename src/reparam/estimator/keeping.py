@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 TRIES = 5
-BEFORE: dict[str, Any] = {"on_nonfinite": "stop"}
+BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": []}
 """What settings that came later than a format were before there was a word for them: runs of then open for ever."""
 
 
@@ -123,7 +123,7 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     configuration, likelihood = _configured(path, config, parts)
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
     owned = {name: found.shape for name, found in shapes[1].items()}
-    expected = state_like(configuration, schema.size, likelihood, owned, linear=config.start != "random")
+    expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
     places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
     for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):
         compare_shapes(tree, found, place)
@@ -191,7 +191,7 @@ def _plain(annotation: Any) -> Any:
     if annotation is Any:  # an optimiser's name
         return Name | None
     if get_origin(annotation) is Sequence:
-        return tuple[int, ...]
+        return tuple[Name, ...] if str in get_args(annotation) else tuple[int, ...]
     kinds = {str: Name, int: int, float: float, bool: bool}
     found = [plain for kind, plain in kinds.items() if kind in (annotation, *get_args(annotation))]
     return reduce(or_, found, None)

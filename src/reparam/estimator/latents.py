@@ -121,7 +121,10 @@ def _bounds(configuration: Configuration, data: Dataset) -> NDArray[np.float64]:
         for reached, _ in fitting.train(fitted, data):
             fitted = reached
     judged = np.asarray(fitted.state.judged.best, np.float64)  # type: ignore[union-attr]  # folds did judge
-    return judged - fitted.schema.log_volume
+    train, _ = fitting.split_rows(configuration, len(data.rows))
+    folds = configuration.folds(len(train))
+    volumes = np.broadcast_to(fitted.schema.log_volume_of(data.rows[train]), len(train))
+    return judged - np.append(volumes, 0.0)[folds.held_out]  # type: ignore[union-attr]
 
 
 def _quietly_begun(configuration: Configuration, data: Dataset) -> Fitted:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data import Schema, Summary
-from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
-from reparam.specification import build
+from reparam.estimator.columns import likelihood_part, standardized_table
+from reparam.probability.likelihoods import Likelihood, Table
 
+LARGEST_EXACT = 2**24  # whole numbers up to it are each a float32; larger ones are times or names, and no counts
 SMALLEST_SPREAD = 1e-30  # of a constant column, whose sums in double precision may leave a rounding error
 
 
@@ -25,7 +26,8 @@ def choose_likelihood(likelihood: str, summary: Summary, *, binarize: str = "non
         return "bernoulli", "every value is 0 or 1"
     if binarize != "none":
         return "bernoulli", f"values are binarised ({binarize})"
-    if summary.counts and np.dtype(summary.dtype).kind in "iu" and not summary.image:
+    whole = summary.counts and np.dtype(summary.dtype).kind in "iu" and not summary.image
+    if whole and summary.model_maximum <= LARGEST_EXACT:
         return "negative_binomial", "every value is a whole number of at least 0"
     grey = "; a Bernoulli would need values of 0 and 1 only" if summary.unit_interval else ""
     values = f"values from {summary.model_minimum:g} to {summary.model_maximum:g}{grey}"
@@ -48,7 +50,10 @@ def standardization(
         mean: of each column of the training rows in stored units, shape (P,).
         std: likewise.
     """
-    learned = noise_shape(build("likelihood", LIKELIHOODS, likelihood, schema.size))
+    part = likelihood_part(likelihood, schema)
+    if isinstance(part, Table):
+        return standardized_table(schema, part, mean, std)
+    learned = noise_shape(part)
     if learned is None or len(schema.event_shape) > 1:
         return schema
     spread = np.where(std > SMALLEST_SPREAD + 1e-12 * np.abs(mean), std, 1.0)

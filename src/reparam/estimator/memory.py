@@ -9,38 +9,51 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from reparam.data import Schema
 from reparam.errors import ParameterError
 from reparam.estimator.beginning import state_like
 from reparam.estimator.configuration import Configuration
 
 KEPT_PER_ACTIVATION = 3  # a layer's values, their activations, and their gradient
+MOST_RAW = 256  # numbers of a decoder per feature, of an encoder per latent
+LARGE = 2**62
 GIB = 2**30
 
 
-def check_memory(configuration: Configuration, size: int, likelihood: Any, rows: int) -> None:
+def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, rows: int) -> None:
     """Refuse a model whose training cannot fit, before anything of it is allocated.
 
     Raises:
         ParameterError: the estimate exceeds the memory that is free.
     """
-    there = free_memory()
-    folds = configuration.folds(rows)
-    owned = {"local.raw": (rows,)} if folds is None else {"judged.first": folds.held_out.shape}
-    state = state_like(configuration, size, likelihood, owned, linear=configuration.start == "linear")
-    weights = _bytes(state) + _bytes(state.model)  # and a gradient
+    there, folds = free_memory(), configuration.folds(rows)
+    copies = 1 if folds is None else folds.copies
     objective = configuration.objective_part()
     draws = getattr(objective, "draws", getattr(objective, "samples", 1))
+    if there is None or _at_most(configuration, schema.size, draws, copies) < there:
+        return  # which spares a small model the shapes of a large one
+    owned = {"local.raw": (rows,)} if folds is None else {"judged.first": folds.held_out.shape}
+    state = state_like(configuration, schema, likelihood, owned, linear=configuration.start == "linear")
+    weights = _bytes(state) + _bytes(state.model)  # and a gradient
     raw = state.best_model.posterior.raw_size + draws * state.best_model.likelihood.raw_size
-    copies = 1 if folds is None else folds.copies
-    widths = size + (1 + draws) * sum(map(int, configuration.hidden)) + raw
+    widths = schema.size + (1 + draws) * sum(map(int, configuration.hidden)) + raw
     batch = min(configuration.batch_size, max(rows, 1))
     values = KEPT_PER_ACTIVATION * jnp.zeros(()).dtype.itemsize * batch * widths * copies
-    if there is not None and weights + values > there:
+    if weights + values > there:
         needed, wanted, free = (f"{number / GIB:,.1f} GiB" for number in (weights, values, there))
         raise ParameterError(
             f"the model needs about {needed} for weights and their optimiser, and {wanted} for a batch of {batch:,}; "
             f"{free} are free. Choose a smaller latent_dim, hidden, batch_size or number of draws."
         )
+
+
+def _at_most(configuration: Configuration, size: int, draws: int, copies: int) -> int:
+    """More bytes than any model of these widths needs for weights, two moments and a gradient, and for a batch."""
+    if configuration.encoder is not None or configuration.decoder is not None:
+        return LARGE
+    latents = configuration.latents
+    widths = MOST_RAW * size + 2 * sum(map(int, configuration.hidden)) + (latents + 1) ** 2 + MOST_RAW * latents
+    return 4 * jnp.zeros(()).dtype.itemsize * copies * widths * (widths + configuration.batch_size * (1 + draws))
 
 
 def free_memory() -> int | None:

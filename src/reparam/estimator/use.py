@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from reparam.data import Dataset, Schema, from_array
-from reparam.errors import DataError, ReparamWarning
+from reparam.batch import Batch
+from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
+from reparam.errors import DataError, ParameterError, ReparamWarning
+from reparam.estimator.columns import given_places, given_rows
 from reparam.estimator.fitting import Fitted, split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
+from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
-from reparam.evaluation.latents import draw_data, posterior_draws
+from reparam.evaluation.imputation import drawn_cells, expected_cells
+from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
-from reparam.evaluation.rows import Progress, map_rows
+from reparam.evaluation.rows import Progress
 from reparam.inference import Found
-from reparam.model import Model
 from reparam.specification import positive_int, real_number
 
 
@@ -34,6 +38,8 @@ class FittedUse(TransformerMixin):
     """
 
     fitted_: Fitted
+    frame_: Any = None
+    """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
 
     def transform(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
@@ -58,41 +64,59 @@ class FittedUse(TransformerMixin):
         """The raw vectors of q(z|x) of each row, (N, R), as the way of inference finds them."""
         return self._raw(*self._stored(X), report)
 
-    def inverse_transform(self, X: Any) -> NDArray[Any]:
-        """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data."""
+    def inverse_transform(self, X: Any, given: Mapping[str, Any] | None = None) -> Any:
+        """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data.
+
+        Of a level of a table it is the most probable one. A conditional model is ``given`` its columns' values. Here
+        and below rows come as a DataFrame where ``fit`` was given one.
+        """
         check_is_fitted(self, "fitted_")
         codes = check_array(X, dtype=np.float32)
         latents = self.fitted_.configuration.latents
         if codes.shape[1] != latents:
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
-        return self._decoded(codes)
+        return self._framed(self._decoded(codes, self._told(given, len(codes))))
 
     def reconstruct(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
-    ) -> NDArray[Any]:
-        """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it."""
-        codes = self.transform(X, draw=draw, random_state=random_state, report=report)
-        return self.inverse_transform(np.asarray(codes))
+    ) -> Any:
+        """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it.
+
+        Of a DataFrame the same kind of frame, with its index.
+        """
+        codes = np.asarray(self.transform(X, draw=draw, random_state=random_state, report=report), np.float32)
+        rows = self._decoded(codes, self._given(X) if len(self.fitted_.configuration.condition) else None)
+        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None)
 
     def sample(
-        self, n_samples: int = 1, *, temperature: float = 1.0, draw: bool = False, random_state: int | None = None
-    ) -> NDArray[Any]:
+        self,
+        n_samples: int = 1,
+        *,
+        temperature: float = 1.0,
+        draw: bool = False,
+        given: Mapping[str, Any] | None = None,
+        random_state: int | None = None,
+    ) -> Any:
         """New rows from the model: z drawn from the prior, then the mean of p(x|z), shape (n_samples, P).
 
         Args:
             n_samples: how many.
             temperature: what the noise ε of z is multiplied by; below 1 the rows are more typical, above 1 stranger.
             draw: draw x from p(x|z) too, instead of its mean.
+            given: of a conditional model the value of each column of its condition.
             random_state: a seed for these draws; by default the one of the estimator.
         """
         check_is_fitted(self, "fitted_")
         count = positive_int("n_samples", n_samples, "VAE.sample")
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
-        z = draw_prior(self.fitted_.model, latent_key, count, temperature)
+        told = self._told(given, count)
+        batch = self._batch(told)
+        z = draw_prior(self.fitted_.model, latent_key, count, temperature, batch)
         if not draw:
-            return self._decoded(np.asarray(z))
-        return self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key))
+            return self._framed(self._decoded(np.asarray(z), told))
+        drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
+        return self._framed(self._as_told(drawn, told))
 
     def score_samples(
         self,
@@ -107,6 +131,68 @@ class FittedUse(TransformerMixin):
         key, raw = self.fitted_.configuration.key("score", random_state), self._raw(rows, schema, report)
         count = self._samples(samples)
         return importance_bound(self.fitted_.model, rows, schema, key, count, raw=raw, report=report)
+
+    def contributions(
+        self,
+        X: Any,
+        *,
+        samples: int | None = None,
+        random_state: int | None = None,
+        report: Progress | None = None,
+    ) -> Contributions:
+        r"""What each cell adds to the ELBO of its row, nats: ``cells`` (N, P) less ``kl`` (N,).
+
+        .. math:: \mathrm{ELBO}(x) = \sum_j c_j(x) - KL(q(z|x)\|p(z)), \qquad c_j(x) = E_{q(z|x)} \ln p(x_j|z)
+
+        A cell that is missing adds 0. Arguments as in :meth:`score_samples`.
+        """
+        rows, schema = self._stored(X)
+        key, raw = self.fitted_.configuration.key("score", random_state), self._raw(rows, schema, report)
+        return row_contributions(self.fitted_.model, rows, schema, key, self._samples(samples), raw=raw, report=report)
+
+    def impute(
+        self,
+        X: Any,
+        *,
+        draws: int | None = None,
+        std: bool = False,
+        samples: int | None = None,
+        random_state: int | None = None,
+        report: Progress | None = None,
+    ) -> Any:
+        """Rows with their missing cells filled in, shape (N, P); a cell that is there stays as it is, to the last bit.
+
+        Of a DataFrame the same kind of frame, with its index.
+
+        Args:
+            X: rows, shape (N, P), NaN where a cell is missing.
+            draws: give so many completed tables instead, shape (draws, N, P) or a list of frames: multiple imputation,
+                each with cells drawn from p(x_missing|x_seen), so that an analysis of all of them knows what imputing
+                leaves open.
+            std: give beside the rows the posterior predictive deviation of each cell, in its units, and of a code the
+                probability that another is true, (N, P): 0 where the cell is there.
+            samples: K, draws of q whose weights correct for what q is not, by default ``bound_samples``.
+            random_state: a seed for these draws; by default the one of the estimator.
+            report: called with the rows done and N.
+
+        Raises:
+            ParameterError: ``draws`` is no positive int, or asked for together with ``std``.
+        """
+        if draws is not None and std:
+            raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
+        given, kept, schema = self._given(X), *self._stored(X)
+        key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
+        of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
+        if draws is not None:
+            drawn = drawn_cells(*of, draws=positive_int("draws", draws, "VAE.impute"), raw=raw, report=report)
+            tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
+            return tables if is_frame(X) else np.stack(tables)
+        found = expected_cells(*of, raw=raw, report=report)
+        whole = self._filled(X, given, found.centre)
+        if not std:
+            return whole
+        scale = np.asarray(self.fitted_.schema.scale, np.float64)
+        return whole, np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
@@ -211,13 +297,32 @@ class FittedUse(TransformerMixin):
         train_rows, held_out_rows = split_rows(self.fitted_.configuration, len(raw))
         return raw if held_out_rows is None else raw[np.argsort(np.concatenate([train_rows, held_out_rows]))]
 
+    def _filled(self, X: Any, given: NDArray[Any], values: NDArray[Any]) -> Any:
+        """Rows as they were given, with the model's values in the place of what is missing."""
+        rows = np.where(np.isnan(given), self.fitted_.schema.invert(values), given)
+        rows = self._as_told(rows, given)  # of a condition nothing is known but what is given
+        return filled(X, rows, self.fitted_.schema) if is_frame(X) else rows
+
     def _stored(self, X: Any) -> tuple[NDArray[Any], Schema]:
-        """Rows checked against what was fitted, as a device keeps them; a dataset has been conformed to it."""
+        """Rows checked against what was fitted, as a device keeps them."""
+        given = self._given(X)
+        return self.fitted_.stored(given)
+
+    def _given(self, X: Any) -> NDArray[Any]:
+        """Rows checked against what was fitted, in stored units; a dataset has been conformed to it."""
         check_is_fitted(self, "fitted_")
         if isinstance(X, Dataset):
-            return self.fitted_.stored(X.rows)
-        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
-        return self.fitted_.stored(from_array(rows, name="X").rows)
+            return X.rows
+        if is_frame(X) and self.fitted_.schema.table is not None:
+            validate_data(self, X, reset=False, skip_check_array=True)
+            return conform_frame(X, self.fitted_.schema).rows
+        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
+        return from_array(rows, name="X", allow_missing=True).rows
+
+    def _framed(self, rows: NDArray[Any], like: Any = None) -> Any:
+        """Rows in the like of a frame, by default the one that was fitted; where there was none, as they are."""
+        like = self.frame_ if like is None else like
+        return rows if like is None else to_frame(rows, self.fitted_.schema, like)
 
     def _found(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""
@@ -237,12 +342,26 @@ class FittedUse(TransformerMixin):
         chosen = self.fitted_.configuration.bound_samples if samples is None else samples
         return positive_int("samples", chosen, "the K-sample bound")
 
-    def _decoded(self, codes: NDArray[Any]) -> NDArray[Any]:
-        means = map_rows(lambda z: _decode_mean(self.fitted_.model, z), codes)
-        return self.fitted_.schema.invert(np.asarray(means))
+    def _decoded(self, codes: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
+        """What codes stand for in stored units; of a conditional model with rows (N, P) that tell its columns."""
+        rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, self._batch(told)))
+        return self._as_told(rows, told)
 
+    def _told(self, given: Mapping[str, Any] | None, count: int) -> NDArray[Any] | None:
+        """Rows (count, P) that tell the columns of the condition, or None where there is no condition."""
+        condition = self.fitted_.configuration.condition
+        row = given_rows(self.fitted_.schema, condition, given)
+        return np.tile(row, (count, 1)) if len(condition) else None
 
-@eqx.filter_jit
-def _decode_mean(model: Model, z: jax.Array) -> jax.Array:
-    mean: jax.Array = model.decode(z).mean
-    return mean
+    def _batch(self, told: NDArray[Any] | None) -> Batch | None:
+        if told is None:
+            return None
+        rows, schema = self.fitted_.stored(told)
+        return Batch.of_rows(jnp.asarray(rows), schema)
+
+    def _as_told(self, rows: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
+        """Rows with the columns of the condition as they were given."""
+        if told is None:
+            return rows
+        places = given_places(self.fitted_.schema, self.fitted_.configuration.condition)
+        return np.where(np.isin(np.arange(rows.shape[1]), places), told, rows)

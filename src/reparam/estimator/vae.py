@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from reparam.data import Dataset, Schema, from_array
+from reparam.data import Dataset, Schema, from_array, from_frame, is_frame, template
 from reparam.estimator import fitting, keeping
 from reparam.estimator.configuration import AUTO, FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
@@ -56,6 +56,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
+        condition: names of columns that are given and not explained: encoder, decoder and prior are told what they
+            hold, and ``sample`` asks for it.
         start: ``linear``, the answer in closed form of probabilistic PCA (one noise), of factor analysis (a noise for
             each feature) or of its like for bits and counts, to which the networks, MLPs then, are corrections that
             are zero at first; ``random`` weights; or ``auto``, linear where such an answer is known and can be carried.
@@ -112,6 +114,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         activation: str = Configuration.activation,
         encoder: Network | None = Configuration.encoder,
         decoder: Network | None = Configuration.decoder,
+        condition: Sequence[str] = Configuration.condition,
         start: str = Configuration.start,
         standardize: str = Configuration.standardize,
         binarize: str = Configuration.binarize,
@@ -145,6 +148,7 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.activation = activation
         self.encoder = encoder
         self.decoder = decoder
+        self.condition = condition
         self.start = start
         self.standardize = standardize
         self.binarize = binarize
@@ -165,9 +169,20 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows of X, shape (N, P); y is ignored."""
-        rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
-        return self.fit_dataset(from_array(rows, name="X"))
+        """Train on the rows of X, shape (N, P), NaN where a cell is missing; y is ignored.
+
+        Columns of a DataFrame (pandas, polars) may be text, categories, dates or booleans, and miss cells; ``schema_``
+        says what was made of each, and new rows come as a frame like it.
+        """
+        data = from_frame(X) if is_frame(X) else None
+        if data is not None and data.schema.table is not None:
+            validate_data(self, X, skip_check_array=True)
+            self.fit_dataset(data)
+        else:
+            rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
+            self.fit_dataset(from_array(rows, name="X", allow_missing=True))
+        self.frame_ = None if data is None else template(X)
+        return self
 
     def fit_dataset(self, data: Dataset) -> Self:
         """Train on a dataset with a schema, from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
@@ -197,10 +212,11 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
 
     def adopt(self, fitted: Fitted) -> Self:
         """Be the estimator of a model that was fitted elsewhere."""
-        self.fitted_ = fitted
-        self.n_features_in_ = fitted.schema.size
-        if fitted.schema.columns is not None:
-            self.feature_names_in_ = np.asarray(fitted.schema.columns, dtype=object)
+        self.fitted_, self.frame_ = fitted, None
+        names = fitted.schema.names
+        self.n_features_in_ = fitted.schema.size if names is None else len(names)
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
         self._n_features_out = fitted.configuration.latents
         return self
 
@@ -266,7 +282,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         """
         from reparam.explorer import explore_fitted
 
-        return explore_fitted(self, X, y)
+        rows = Dataset(self._given(X), self.schema_) if is_frame(X) else X
+        return explore_fitted(VAE(**self.get_params(deep=False)).adopt(self._fitted()), rows, y)
 
     def save(self, path: str | Path, *, overwrite: bool = False, data: dict[str, Any] | None = None) -> Path:
         """Write a run folder; :func:`reparam.load` opens it again, and executes no code.
@@ -299,8 +316,9 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         return "fitted_" in vars(self)
 
     def __sklearn_tags__(self) -> Any:
-        """Codes are single precision whatever the input."""
+        """Codes are single precision whatever the input, which may miss cells."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -20,12 +20,13 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.latents import draw_data, draw_prior, moments
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.results import Estimate, mean_of, not_finite, plain
 from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
-from reparam.evaluation.weights import encoded, importance_bound
+from reparam.evaluation.weights import encoded, importance_bound, less
 from reparam.inference import AMORTIZED, Inference
 from reparam.model import Model
 
@@ -144,7 +145,7 @@ def annealed_bound(
 
     chunk = _rows_at_once(model, annealing)
     bounds = map_rows(bound, rows, raw, row_numbers(rows), chunk=chunk, report=report)
-    return np.asarray(bounds) - schema.log_volume
+    return less(np.asarray(bounds), schema.log_volume_of(rows))
 
 
 def bidirectional_bounds(
@@ -181,7 +182,7 @@ def bidirectional_bounds(
     lower = annealed_bound(model, x, schema, below_key, annealing, raw=raw, report=report)
 
     def bound(rows: Array, raw: Array, z: Array, numbers: Array) -> Array:
-        return _backward(model, schema.apply(rows), raw, z, row_keys(above_key, numbers), annealing=annealing)
+        return _backward(model, Batch.of_rows(rows, schema), raw, z, row_keys(above_key, numbers), annealing=annealing)
 
     bounds = map_rows(bound, x, raw, z, row_numbers(x), chunk=_rows_at_once(model, annealing))
     upper = np.asarray(bounds) - schema.log_volume
@@ -220,35 +221,35 @@ def temperatures(count: int) -> Array:
 def _forward(
     model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, annealing: Annealing
 ) -> Array:
-    x = schema.apply(rows)
+    batch = Batch.of_rows(rows, schema)
 
-    def of_row(x: Array, loc: Array, scale: Array, key: PRNGKeyArray) -> Array:
-        path = _path(model, x, loc, scale)
+    def of_row(datum: Batch, loc: Array, scale: Array, key: PRNGKeyArray) -> Array:
+        path = _path(model, datum, loc, scale)
         pilot_key, start_key, key = jax.random.split(key, 3)
         steps = _step_sizes(path, pilot_key, annealing)
         u = jax.random.normal(start_key, (annealing.chains, len(loc)))
         return _mean_weight(_anneal(path, u, key, steps, annealing))
 
-    bounds: Array = jax.vmap(of_row)(x, *moments(model.posterior, raw, keys), keys)
+    bounds: Array = jax.vmap(of_row)(batch, *moments(model.posterior, raw, keys), keys)
     return bounds
 
 
 @eqx.filter_jit
-def _backward(model: Model, x: Array, raw: Array, z: Array, keys: PRNGKeyArray, *, annealing: Annealing) -> Array:
-    def of_row(x: Array, z: Array, loc: Array, scale: Array, key: PRNGKeyArray) -> Array:
-        path = _path(model, x, loc, scale)
+def _backward(model: Model, batch: Batch, raw: Array, z: Array, keys: PRNGKeyArray, *, annealing: Annealing) -> Array:
+    def of_row(datum: Batch, z: Array, loc: Array, scale: Array, key: PRNGKeyArray) -> Array:
+        path = _path(model, datum, loc, scale)
         pilot_key, key = jax.random.split(key)
         steps = _step_sizes(path, pilot_key, annealing)
         u = jnp.tile((z - loc) / scale, (annealing.chains, 1)).astype(float)  # as the noise is
         return -_mean_weight(_anneal_back(path, u, key, steps, annealing))
 
-    bounds: Array = jax.vmap(of_row)(x, z, *moments(model.posterior, raw, keys), keys)
+    bounds: Array = jax.vmap(of_row)(batch, z, *moments(model.posterior, raw, keys), keys)
     return bounds
 
 
-def _path(model: Model, x: Array, loc: Array, scale: Array) -> Path:
-    p = model.prior_distribution()
-    return Path(loc, scale, lambda z: jnp.asarray(model.decode(z).log_prob(x) + p.log_prob(z)))
+def _path(model: Model, datum: Batch, loc: Array, scale: Array) -> Path:
+    p = model.prior_distribution(datum)
+    return Path(loc, scale, lambda z: jnp.asarray(model.log_likelihood(z, datum) + p.log_prob(z)))
 
 
 def _anneal(path: Path, u: Array, key: PRNGKeyArray, step_sizes: Array, annealing: Annealing) -> Array:

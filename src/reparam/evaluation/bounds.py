@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.information import Information, mutual_information
 from reparam.evaluation.latents import posterior_moments
@@ -120,7 +121,7 @@ def evaluate(
         **_of_bounds(found, samples),
         **_of_information(information, mean_of(found.kl).value),
         **_of_bits(model, rows, schema, bits_key, found=found, raw=raw, samples=samples),
-        kl_per_dimension=_kl_per_dimension(model, raw),
+        kl_per_dimension=_kl_per_dimension(model, rows, raw, schema),
         active_units=int(np.sum(np.var(means, axis=0, dtype=np.float64) > ACTIVE_VARIANCE)),
         observation_noise=observation_noise(model, rows, schema, noise_key, raw, beta=beta),
         not_converged=not_converged,
@@ -160,14 +161,15 @@ def _of_information(found: Information, kl: float) -> dict[str, Any]:
     }
 
 
-def _kl_per_dimension(model: Model, raw: NDArray[Any]) -> tuple[float, ...] | None:
-    terms = map_rows(lambda chunk: _row_kl_per_dimension(model, chunk), raw)
+def _kl_per_dimension(model: Model, rows: NDArray[Any], raw: NDArray[Any], schema: Schema) -> tuple[float, ...] | None:
+    terms = map_rows(lambda rows, raw: _row_kl_per_dimension(model, rows, raw, schema), rows, raw)
     return tuple(terms.mean(axis=0, dtype=np.float64).tolist()) or None
 
 
 @eqx.filter_jit
-def _row_kl_per_dimension(model: Model, raw: Array) -> Array:
-    terms = kl_per_dimension(model.posterior.distribution(raw), model.prior_distribution())
+def _row_kl_per_dimension(model: Model, rows: Array, raw: Array, schema: Schema) -> Array:
+    p = model.prior_distribution(Batch.of_rows(rows, schema))
+    terms = kl_per_dimension(model.posterior.distribution(raw), p)
     return jnp.zeros((len(raw), 0)) if terms is None else terms
 
 

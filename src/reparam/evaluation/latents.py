@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.rows import map_rows, no_numbers, row_keys, row_numbers, rows_at_once
 from reparam.evaluation.weights import encoded
@@ -51,11 +52,18 @@ def posterior_draws(
     return draws
 
 
-def draw_prior(model: Model, key: PRNGKeyArray, count: int, temperature: float = 1.0) -> Array:
+def draw_prior(
+    model: Model, key: PRNGKeyArray, count: int, temperature: float = 1.0, given: Batch | None = None
+) -> Array:
     """Draws of p(z), shape (count, K), with the noise ε scaled by ``temperature``: 0 gives the most typical points.
+
+    Of a conditional model one draw of p(z|c) for each of ``count`` data that are ``given``.
 
     A mixture keeps its weights: a component is drawn, then its noise is scaled.
     """
+    if model.shift is not None:
+        p = model.prior_distribution(given)
+        return jnp.asarray(reparameterize(p, temperature * draw_noise(p, key)))
     p = model.prior_distribution()
     if not isinstance(p, dist.MixtureSameFamily):
         return jnp.asarray(reparameterize(p, temperature * draw_noise(p, key, (count,))))
@@ -67,10 +75,25 @@ def draw_prior(model: Model, key: PRNGKeyArray, count: int, temperature: float =
     return taken
 
 
-def draw_data(model: Model, z: NDArray[Any] | Array, key: PRNGKeyArray) -> NDArray[Any]:
+def draw_data(model: Model, z: NDArray[Any] | Array, key: PRNGKeyArray, given: Batch | None = None) -> NDArray[Any]:
     """One draw of p(x|z) for each code z (N, K), as the model sees data, shape (N, P); memory does not grow with N."""
-    draws: NDArray[Any] = map_rows(lambda z, index: _data(model, z, index, key), z, np.arange(len(z), dtype=np.uint32))
+    numbers, leaves = np.arange(len(z), dtype=np.uint32), jax.tree.leaves(given)
+    structure = jax.tree.structure(given)
+
+    def draw(z: Array, index: Array, *told: Array) -> Array:
+        return _data(model, z, index, key, jax.tree.unflatten(structure, told))
+
+    draws: NDArray[Any] = map_rows(draw, z, numbers, *leaves)
     return draws
+
+
+def decoded(model: Model, z: NDArray[Any] | Array, given: Batch | None = None) -> NDArray[Any]:
+    """What each code z (N, K) stands for, as the model sees data, (N, P): means, and a table's likeliest levels."""
+    structure = jax.tree.structure(given)
+    centres = map_rows(
+        lambda z, *told: _centre(model, z, jax.tree.unflatten(structure, told)), z, *jax.tree.leaves(given)
+    )
+    return np.asarray(centres)
 
 
 def has_moments(family: Posterior, raw: NDArray[Any] | Array) -> bool:
@@ -109,7 +132,12 @@ def _draws(family: Posterior, raw: Array, numbers: Array, key: PRNGKeyArray) -> 
 
 
 @eqx.filter_jit
-def _data(model: Model, z: Array, index: Array, key: PRNGKeyArray) -> Array:
+def _data(model: Model, z: Array, index: Array, key: PRNGKeyArray, given: Batch | None) -> Array:
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(index)
-    draws: Array = jax.vmap(lambda z, key: model.decode(z).sample(key))(z, keys)
+    draws: Array = jax.vmap(lambda z, key, datum: model.laws(z, datum).sample(key))(z, keys, given)
     return draws
+
+
+@eqx.filter_jit
+def _centre(model: Model, z: Array, given: Batch | None) -> Array:
+    return model.likelihood.centre(model.likelihood.expectation(model.laws(z, given)))

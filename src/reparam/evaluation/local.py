@@ -11,9 +11,11 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.latents import moments
 from reparam.evaluation.rows import Progress, draws_at_once, map_rows, no_numbers, row_keys, row_numbers
+from reparam.evaluation.weights import less
 from reparam.inference import Found, Inference, Search, maximize
 from reparam.inference.base import row_elbo
 from reparam.inference.mean_field import find_locally
@@ -124,7 +126,7 @@ def optimize_family(
         chunk=searched_at_once(model, search.samples),
         report=report,
     )
-    return bound._replace(elbo=bound.elbo - schema.log_volume)
+    return bound._replace(elbo=less(bound.elbo, schema.log_volume_of(rows)))
 
 
 def richer_family(name: str, model: Model) -> Posterior:
@@ -146,12 +148,12 @@ def searched_at_once(model: Model, samples: int) -> int:
 def _found(
     inference: Inference, model: Model, rows: Array, numbers: Array, key: PRNGKeyArray, *, schema: Schema
 ) -> Found:
-    return inference.find(model, schema.apply(rows), row_keys(key, numbers))
+    return inference.find(model, Batch.of_rows(rows, schema), row_keys(key, numbers))
 
 
 @eqx.filter_jit
 def _optimized(model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, search: Search) -> Found:
-    return find_locally(model, schema.apply(rows), keys, raw, search)
+    return find_locally(model, Batch.of_rows(rows, schema), keys, raw, search)
 
 
 class _HeldPrior(Prior):
@@ -168,22 +170,27 @@ class _HeldPrior(Prior):
 def _optimized_family(
     model: Model, family: Posterior, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, search: Search
 ) -> LocalBound:
-    x = schema.apply(rows)
+    batch = Batch.of_rows(rows, schema)
     weights, settings = eqx.partition(family, eqx.is_inexact_array)
-    held = eqx.tree_at(lambda model: model.prior, model, _HeldPrior(family.latent_dim, model.prior_distribution()))
+    held = model
+    if model.given is None:
+        prior = _HeldPrior(family.latent_dim, model.prior_distribution())
+        held = eqx.tree_at(lambda model: model.prior, model, prior)
     start = jax.vmap(lambda mean, std: raw_at(family, mean, std))(*moments(model.posterior, raw, keys))
-    own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(x), *leaf.shape)), weights)
+    own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(raw), *leaf.shape)), weights)
 
-    def value(parameters: tuple[Any, Array], x: Array, key: PRNGKeyArray, samples: int) -> Array:
+    def value(parameters: tuple[Any, Array], datum: Batch, key: PRNGKeyArray, samples: int) -> Array:
         weights, raw = parameters
         bent = eqx.tree_at(lambda model: model.posterior, held, eqx.combine(weights, settings))
-        return row_elbo(bent, raw, x, key, samples)
+        return row_elbo(bent, raw, datum, key, samples)
 
-    end = maximize(value, (own, start), x, keys, search)
+    end = maximize(value, (own, start), batch, keys, search)
 
     def fresh(index: Array) -> Array:
         new = jax.vmap(lambda key: jax.random.fold_in(key, -1 - index))(keys)
-        return jax.vmap(lambda own, x, key: value(own, x, key, search.judge_samples))(end.parameters, x, new)
+        return jax.vmap(lambda own, datum, key: value(own, datum, key, search.judge_samples))(
+            end.parameters, batch, new
+        )
 
     return LocalBound(jnp.mean(jax.lax.map(fresh, jnp.arange(JUDGED_DRAWS)), axis=0), end.converged)
 

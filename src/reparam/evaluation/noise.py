@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model
@@ -66,13 +67,14 @@ def observation_noise(
 @eqx.filter_jit
 def _noise(model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, schema: Schema) -> tuple[Array, Array]:
     """Mean variance of p(x|z) and mean square of x − E[x|z] of each row in units, both (N,)."""
-    x, ratio = schema.apply(rows), jnp.asarray(schema.scale) / jnp.asarray(schema.unit)
+    batch, ratio = Batch.of_rows(rows, schema), jnp.asarray(schema.scale) / jnp.asarray(schema.unit)
 
-    def of_row(x: Array, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
-        p_x = model.decode(model.posterior.distribution(raw).sample(key))
-        return jnp.mean(ratio**2 * p_x.variance), jnp.mean((ratio * (x - p_x.mean)) ** 2)
+    def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+        p_x, counted = model.decode(model.posterior.distribution(raw).sample(key), datum), model.explained(datum)
+        square = (ratio * (datum.x - p_x.mean)) ** 2
+        return jnp.mean(ratio**2 * p_x.variance, where=counted), jnp.mean(square, where=counted)
 
-    variance, square = jax.vmap(of_row)(x, raw, keys)
+    variance, square = jax.vmap(of_row)(batch, raw, keys)
     return variance, square
 
 

@@ -129,7 +129,7 @@ def draws_at_once(model: Model) -> int:
 
     On a CPU about a million values were measured fastest: larger activations leave the cache between layers.
     """
-    widest = values_per_row(model.decoder, np.empty((1, model.posterior.latent_dim)))
+    widest = values_per_row(model.decoder, np.empty((1, model.decoder_size)))
     return max(1, 2 ** (20 if jax.default_backend() == "cpu" else 26) // widest)
 
 

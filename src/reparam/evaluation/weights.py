@@ -15,6 +15,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
 from reparam.model import Model
@@ -51,10 +52,10 @@ class RowBounds(NamedTuple):
         """Reconstruction − KL, (N,)."""
         return self.reconstruction - self.kl
 
-    def in_units(self, log_volume: float) -> RowBounds:
-        """The same of densities in units in which a datum takes e^log_volume times the room."""
+    def in_units(self, log_volume: NDArray[np.float64] | float) -> RowBounds:
+        """The same of densities in units in which a datum takes e^log_volume times the room; one for all or (N,)."""
         names = ("bound", "reconstruction", "growth")
-        return self._replace(**{name: getattr(self, name) - log_volume for name in names})
+        return self._replace(**{name: less(getattr(self, name), log_volume) for name in names})
 
 
 def row_bounds(
@@ -87,7 +88,15 @@ def row_bounds(
         return _row_bounds(model, rows, raw, row_keys(key, numbers), schema=schema, samples=samples, width=width)
 
     done: RowBounds = map_rows(bounds, rows, raw, row_numbers(rows), chunk=chunk, report=report)
-    return done.in_units(schema.log_volume)
+    return done.in_units(schema.log_volume_of(rows))
+
+
+def less(log_density: NDArray[Any], log_volume: NDArray[np.float64] | float) -> NDArray[Any]:
+    """Log densities (N, ...) less the log-volume of each row, one for all or (N,), in their own precision."""
+    if isinstance(log_volume, float):
+        return log_density - log_volume
+    lifted = log_volume.reshape(-1, *(1,) * (log_density.ndim - 1))
+    return np.asarray(log_density - lifted, log_density.dtype)
 
 
 def importance_bound(
@@ -127,7 +136,7 @@ def encoded(model: Model, rows: NDArray[Any], schema: Schema) -> NDArray[Any]:
 
 @eqx.filter_jit
 def _encoded(model: Model, rows: Array, schema: Schema) -> Array:
-    return model.encoder(schema.apply(rows))
+    return model.raw(Batch.of_rows(rows, schema))
 
 
 def sample_counts(samples: int) -> tuple[int, ...]:
@@ -177,9 +186,9 @@ def effective_samples(log_weights: Array) -> Array:
 def _row_bounds(
     model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, samples: int, width: int
 ) -> RowBounds:
-    x = schema.apply(rows)
-    q, p = model.posterior.distribution(raw), model.prior_distribution()
-    reconstruction, log_ratio = weight_parts(model, x, raw, keys, samples, width=width)
+    batch = Batch.of_rows(rows, schema)
+    q, p = model.posterior.distribution(raw), model.prior_distribution(batch)
+    reconstruction, log_ratio = weight_parts(model, batch, raw, keys, samples, width=width)
     growth = mean_weight_growth(reconstruction - log_ratio)
     return RowBounds(
         bound=growth[:, -1],
@@ -191,19 +200,19 @@ def _row_bounds(
 
 
 def weight_parts(
-    model: Model, x: Array, raw: Array, keys: PRNGKeyArray, samples: int, *, width: int = SAMPLE_CHUNK
+    model: Model, batch: Batch, raw: Array, keys: PRNGKeyArray, samples: int, *, width: int = SAMPLE_CHUNK
 ) -> tuple[Array, Array]:
     """Ln p(x|z) and ln q(z|x) − ln p(z) of draws from each row's q, both (N, samples), ``width`` draws at a time."""
-    p = model.prior_distribution()
+    prior = model.prior_of()
 
-    def of_row(x: Array, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+    def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
         q = model.posterior.distribution(raw)
         z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (width,)))
-        return jnp.asarray(model.decode(z).log_prob(x)), jnp.asarray(log_q - p.log_prob(z))
+        return model.log_likelihood(z, datum), jnp.asarray(log_q - prior(datum).log_prob(z))
 
     def draw(index: Array) -> tuple[Array, Array]:
-        return jax.vmap(of_row)(x, raw, jax.vmap(lambda key: jax.random.fold_in(key, index))(keys))
+        return jax.vmap(of_row)(batch, raw, jax.vmap(lambda key: jax.random.fold_in(key, index))(keys))
 
     parts = jax.lax.map(draw, jnp.arange(-(-samples // width)))  # (chunks, N, width)
-    reconstruction, log_ratio = jax.tree.map(lambda part: jnp.swapaxes(part, 0, 1).reshape(len(x), -1), parts)
+    reconstruction, log_ratio = jax.tree.map(lambda part: jnp.swapaxes(part, 0, 1).reshape(len(raw), -1), parts)
     return reconstruction[:, :samples], log_ratio[:, :samples]

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.batch import Batch
 from reparam.model import Model
 from reparam.objectives import ELBO
 
@@ -29,12 +30,12 @@ class Inference(eqx.Module):
     samples: eqx.AbstractVar[int]
 
     @abstractmethod
-    def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:
+    def find(self, model: Model, batch: Batch, keys: PRNGKeyArray) -> Found:
         """Find q of a batch.
 
         Args:
             model: p(x, z), the family of q, and an encoder where the method has one.
-            x: data as the model sees them, shape (B, P).
+            batch: B data.
             keys: B keys, the noise of each datum.
         """
 
@@ -43,10 +44,10 @@ class Inference(eqx.Module):
         return model
 
 
-def row_elbo(model: Model, raw: Array, x: Array, key: PRNGKeyArray, samples: int) -> Array:
-    """The ELBO of one datum x (P,) under q of ``raw`` (R,) by ``samples`` draws, nats, shape ()."""
+def row_elbo(model: Model, raw: Array, datum: Batch, key: PRNGKeyArray, samples: int) -> Array:
+    """The ELBO of one datum under q of ``raw`` (R,) by ``samples`` draws, nats, shape ()."""
     q = model.posterior.distribution(raw[None])
-    return ELBO(samples)(model, x[None], key, q=q).bound[0]
+    return ELBO(samples)(model, datum.alone, key, q=q).bound[0]
 
 
 def all_converged(raw: Array) -> Found:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.batch import Batch
 from reparam.errors import ParameterError
 from reparam.inference.base import Found, Inference, row_elbo
 from reparam.inference.search import Search, maximize
@@ -54,19 +57,20 @@ class MeanField(Inference):
         self.search = Search()
         self.samples = self.search.samples
 
-    def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:
+    def find(self, model: Model, batch: Batch, keys: PRNGKeyArray) -> Found:
         """Optimise each row's q from N(0, I) until it converges."""
-        start = jnp.tile(model.posterior.initial_raw(), (len(x), 1))
-        return find_locally(model, x, keys, start, self.search)
+        start = jnp.tile(model.posterior.initial_raw(), (len(batch), 1))
+        return find_locally(model, batch, keys, start, self.search)
 
     def prepare(self, model: Model) -> Model:
         """The model without its encoder."""
         bare: Model = eqx.tree_at(lambda model: model.encoder, model, NoEncoder())
-        bare.prior_distribution()  # a prior that needs the encoder refuses here
+        if model.given is None:
+            bare.prior_distribution()  # a prior that needs the encoder refuses here
         return bare
 
 
-def find_locally(model: Model, x: Array, keys: PRNGKeyArray, start: Array, search: Search) -> Found:
+def find_locally(model: Model, batch: Batch, keys: PRNGKeyArray, start: Array, search: Search) -> Found:
     """The q in the model's family that maximises each row's ELBO, from raw vectors ``start`` (B, R)."""
-    end = maximize(lambda raw, x, key, samples: row_elbo(model, raw, x, key, samples), start, x, keys, search)
+    end = maximize(partial(row_elbo, model), start, batch, keys, search)
     return Found(jax.lax.stop_gradient(end.parameters), end.converged)

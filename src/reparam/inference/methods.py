@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.batch import Batch
 from reparam.errors import ParameterError
 from reparam.inference.base import Found, Inference, all_converged, row_elbo
 from reparam.model import Model
@@ -20,15 +21,15 @@ class Amortized(Inference):
 
     >>> from reparam.model import build_model
     >>> model = build_model(jnp.zeros((4, 6)), jax.random.key(0), latent_dim=2, hidden=())
-    >>> Amortized().find(model, jnp.zeros((3, 6)), jax.random.split(jax.random.key(0), 3)).raw.shape
+    >>> Amortized().find(model, Batch(jnp.zeros((3, 6))), jax.random.split(jax.random.key(0), 3)).raw.shape
     (3, 4)
     """
 
     samples: int = eqx.field(static=True, default=0)
 
-    def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:
+    def find(self, model: Model, batch: Batch, keys: PRNGKeyArray) -> Found:
         """One pass of the encoder."""
-        return all_converged(model.encoder(x))
+        return all_converged(model.raw(batch))
 
 
 AMORTIZED = Amortized()
@@ -67,15 +68,15 @@ class SemiAmortized(Inference):
         self.gradient = gradient
         self.samples = positive_int("samples", samples, owner, most=10**6)
 
-    def find(self, model: Model, x: Array, keys: PRNGKeyArray) -> Found:
+    def find(self, model: Model, batch: Batch, keys: PRNGKeyArray) -> Found:
         """One pass of the encoder, then k steps."""
-        raw = model.encoder(x)
-        refined = self._refined(model, raw, x, keys)
+        raw = model.raw(batch)
+        refined = self._refined(model, raw, batch, keys)
         return all_converged(refined if self.gradient == "through" else raw + jax.lax.stop_gradient(refined - raw))
 
-    def _refined(self, model: Model, raw: Array, x: Array, keys: PRNGKeyArray) -> Array:
+    def _refined(self, model: Model, raw: Array, batch: Batch, keys: PRNGKeyArray) -> Array:
         def total(raw: Array, keys: PRNGKeyArray) -> Array:
-            rows = jax.vmap(lambda raw, x, key: row_elbo(model, raw, x, key, self.samples))(raw, x, keys)
+            rows = jax.vmap(lambda raw, datum, key: row_elbo(model, raw, datum, key, self.samples))(raw, batch, keys)
             return jnp.sum(rows)
 
         def step(carry: tuple[Array, Array], index: Array) -> tuple[tuple[Array, Array], None]:

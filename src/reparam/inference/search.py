@@ -14,8 +14,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 DIRECTION = optax.scale_by_adam(b2=0.99)
 
-Value = Callable[[Any, Array, PRNGKeyArray, int], Array]
-"""(parameters of one row, x (P,), key, draws) → an unbiased estimate, shape ()."""
+Value = Callable[[Any, Any, PRNGKeyArray, int], Array]
+"""(parameters of one row, its datum, key, draws) → an unbiased estimate, shape ()."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Climber(NamedTuple):
 class Visit(NamedTuple):
     """What a window of one row needs."""
 
-    x: Array  # (P,)
+    datum: Any
     key: PRNGKeyArray
     rate: Array
 
@@ -74,18 +74,18 @@ class Position(NamedTuple):
     halvings: Array
 
 
-def maximize(value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search: Search) -> Maximum:
+def maximize(value: Value, parameters: Any, data: Any, keys: PRNGKeyArray, search: Search) -> Maximum:
     """Maximise ``value`` for each row on its own; a row stops by itself, and the call ends with the last.
 
     Args:
         value: what to maximise, by draws.
         parameters: where to start, a PyTree of arrays (B, ...).
-        x: data, (B, P).
+        data: a PyTree of arrays (B, ...), such as a batch.
         keys: B keys.
         search: how far and how finely.
     """
     judge_keys = jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys)
-    judged = jax.vmap(lambda parameters, x, key: value(parameters, x, key, search.judge_samples))
+    judged = jax.vmap(lambda parameters, datum, key: value(parameters, datum, key, search.judge_samples))
 
     def unfinished(carry: tuple[Array, Position]) -> Array:
         done, position = carry
@@ -95,21 +95,21 @@ def maximize(value: Value, parameters: Any, x: Array, keys: PRNGKeyArray, search
         done, position = carry
         step_keys = jax.vmap(lambda key: jax.random.fold_in(key, done + 1))(keys)
         rate = search.learning_rate * 0.5**position.halvings
-        climber = jax.vmap(partial(_climb, value, search))(position.climber, Visit(x, step_keys, rate))
-        after = _judge(position, climber, judged(climber.mean, x, judge_keys), search.tolerance)
+        climber = jax.vmap(partial(_climb, value, search))(position.climber, Visit(data, step_keys, rate))
+        after = _judge(position, climber, judged(climber.mean, data, judge_keys), search.tolerance)
         resting = position.halvings >= search.halvings
         return done + 1, jax.tree.map(lambda old, new: _choose(resting, old, new), position, after)
 
     climber = Climber(parameters, jax.vmap(DIRECTION.init)(parameters), parameters)
-    start = Position(climber, parameters, judged(parameters, x, judge_keys), jnp.zeros(len(x), jnp.int32))
+    start = Position(climber, parameters, judged(parameters, data, judge_keys), jnp.zeros(len(keys), jnp.int32))
     _, end = jax.lax.while_loop(unfinished, window, (jnp.int32(0), start))
     return Maximum(end.best, end.best_value, end.halvings >= search.halvings)
 
 
 def _climb(value: Value, search: Search, start: Climber, visit: Visit) -> Climber:
     """One window of one row."""
-    x, key, rate = visit
-    descent = jax.grad(lambda parameters, key: -value(parameters, x, key, search.samples))
+    datum, key, rate = visit
+    descent = jax.grad(lambda parameters, key: -value(parameters, datum, key, search.samples))
     counted = search.window - search.window // 2
 
     def step(at: Climber, index: Array) -> tuple[Climber, None]:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
-import reparam
-from reparam.insight.session import Session, feature_log_prob
-from reparam.model import Model
+from reparam.evaluation.contributions import row_contributions
+from reparam.insight.session import Session
 
 DRAWS = 64
 
@@ -40,9 +35,11 @@ def score_of(session: Session, row: int) -> float:
 
 def contributions(session: Session, row: int) -> NDArray[np.float64]:
     r"""What each feature adds to :math:`E_q \ln p(x|z)`, nats, shape (P,): the mean of ln p(x_j|z) over 64 draws."""
-    key = jax.random.fold_in(session.seed_key(0), row)
-    found = _contributions(session.model, session.raw(row), session.x(row), key)
-    return np.asarray(found, np.float64) - session.schema.log_volumes
+    one = session.take([row])
+    rows, schema = session.vae.fitted_.stored(one.rows)
+    raw = session.vae.posterior_raw(one)
+    found = row_contributions(session.model, rows, schema, session.seed_key(0), DRAWS, raw=raw)
+    return np.asarray(found.cells[0], np.float64)
 
 
 def neighbours(session: Session, row: int, count: int = 8) -> list[tuple[int, float]]:
@@ -50,10 +47,3 @@ def neighbours(session: Session, row: int, count: int = 8) -> list[tuple[int, fl
     distances, found = session.tree.query(session.codes.mean[row], k=min(count + 1, session.rows))
     pairs = zip(np.atleast_1d(found).tolist(), np.atleast_1d(distances).tolist(), strict=True)
     return [(int(other), float(distance)) for other, distance in pairs if other != row][:count]
-
-
-@eqx.filter_jit
-def _contributions(model: Model, raw: Array, x: Array, key: PRNGKeyArray) -> Array:
-    q = model.posterior.distribution(raw)
-    z = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
-    return jnp.mean(feature_log_prob(model, z, x), axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpyro.distributions import Distribution
 from scipy.spatial import cKDTree
 
 import reparam
+from reparam.batch import Batch
 from reparam.data import Dataset, Schema, grey_limits
 from reparam.errors import NoClosedFormError
 from reparam.estimator import VAE
@@ -147,10 +148,15 @@ class Session:
         """Some rows, as a dataset."""
         return self.data.take(np.asarray(numbers, np.intp))
 
-    def x(self, row: int) -> Array:
-        """A datum as the model sees it, (P,)."""
+    def datum(self, row: int) -> Batch:
+        """A row as the model sees it, without a leading axis."""
         rows, schema = self.vae.fitted_.stored(self.take([row]).rows)
-        return jnp.asarray(schema.apply(rows)[0], float)
+        one: Batch = jax.tree.map(lambda leaf: leaf[0], Batch.of_rows(jnp.asarray(rows), schema))
+        return replace(one, x=jnp.asarray(one.x, float))
+
+    def log_volumes(self, row: int) -> NDArray[np.float64]:
+        """What ln p of each cell that was seen exceeds ln p in units by, nats, (P,)."""
+        return np.where(np.isnan(self.data.rows[row]), 0.0, self.schema.log_volumes)
 
     def raw(self, row: int) -> Array:
         """The raw vector of q(z|x) of a row, (R,), found as the model was trained."""
@@ -260,12 +266,6 @@ class Session:
         found = self.vae.gap(self.take([row]))
         names = ("amortized_elbo", "local_elbo", "log_prob", "amortization_gap", "approximation_gap", "inference_gap")
         return {name: float(getattr(found, name).value) for name in names}
-
-
-def feature_log_prob(model: Model, z: Array, x: Array) -> Array:
-    """Ln p(x_j|z) of every feature, nats, (..., P)."""
-    p: Any = model.decode(z)
-    return jnp.asarray(p.base_dist.log_prob(x))
 
 
 def is_image(event_shape: tuple[int, ...]) -> bool:

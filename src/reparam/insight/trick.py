@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 import reparam
+from reparam.batch import Batch
 from reparam.errors import NoClosedFormError, ParameterError
 from reparam.insight.session import Session
 from reparam.model import Model
@@ -101,9 +102,9 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
     """
     if eps.shape != (session.noise_size,):
         raise ParameterError(f"eps must hold {session.noise_size} numbers. Got {eps.size} instead.")
-    raw, x = session.raw(row), session.x(row)
-    passage = _passage(session.model, raw, x, jnp.asarray(eps, jnp.float32), session.seed_key(seed))
-    volume = session.schema.log_volume
+    raw, datum = session.raw(row), session.datum(row)
+    passage = _passage(session.model, raw, datum, jnp.asarray(eps, jnp.float32), session.seed_key(seed))
+    volume = float(session.log_volumes(row).sum())
     passage = passage._replace(
         log_likelihood=passage.log_likelihood - volume,
         reconstructions=passage.reconstructions - volume,
@@ -159,10 +160,10 @@ def gradients(session: Session, row: int, eps: NDArray[np.float64], *, latent: i
 
     Where the family has no scale, σ stands for the diagonal entry of S.
     """
-    raw, x = session.raw(row), session.x(row)
-    single = _single_gradients(session.model, raw, x, jnp.asarray(eps, jnp.float32))
+    raw, datum = session.raw(row), session.datum(row)
+    single = _single_gradients(session.model, raw, datum, jnp.asarray(eps, jnp.float32))
     keys = jax.random.split(session.seed_key(seed), GRADIENTS)
-    many = (_spread(session.model, raw, x, keys, estimator) for estimator in ("pathwise", "score_function"))
+    many = (_spread(session.model, raw, datum, keys, estimator) for estimator in ("pathwise", "score_function"))
     project = partial(_of_latent, session, raw, latent)
     return Gradients(*(project(np.asarray(found, np.float64)) for found in (*single, *many)))
 
@@ -178,11 +179,11 @@ def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.f
 
 
 @eqx.filter_jit
-def _passage(model: Model, raw: Array, x: Array, eps: Array, key: PRNGKeyArray) -> Passage:
-    q, p = model.posterior.distribution(raw), model.prior_distribution()
+def _passage(model: Model, raw: Array, datum: Batch, eps: Array, key: PRNGKeyArray) -> Passage:
+    q, p = model.posterior.distribution(raw), model.prior_distribution(datum)
     z = reparam.reparameterize(q, eps)
     many = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
-    reconstructions = model.decode(many).log_prob(x)
+    reconstructions = model.log_likelihood(many, datum)
     log_weights = reconstructions + p.log_prob(many) - q.log_prob(many)
     mean, covariance = _moments(q, many)
     try:
@@ -194,7 +195,7 @@ def _passage(model: Model, raw: Array, x: Array, eps: Array, key: PRNGKeyArray) 
         std=jnp.sqrt(jnp.diagonal(covariance)),
         covariance=covariance,
         z=z,
-        log_likelihood=model.decode(z).log_prob(x),
+        log_likelihood=model.log_likelihood(z, datum),
         log_prior=p.log_prob(z),
         log_q=q.log_prob(z),
         kl=kl,
@@ -214,11 +215,11 @@ def _moments(q: Any, draws: Array) -> tuple[Array, Array]:
 
 
 @eqx.filter_jit
-def _single_gradients(model: Model, raw: Array, x: Array, eps: Array) -> tuple[Array, Array]:
+def _single_gradients(model: Model, raw: Array, datum: Batch, eps: Array) -> tuple[Array, Array]:
     """∇ f(g(φ, ε)) and f(z) ∇ ln q(z; φ) with f(z) = ln p(x|z), each (R,)."""
 
     def f(z: Array) -> Array:
-        return jnp.asarray(model.decode(z).log_prob(x))
+        return model.log_likelihood(z, datum)
 
     def at(raw: Array) -> Array:
         return f(reparam.reparameterize(model.posterior.distribution(raw), eps))
@@ -229,10 +230,10 @@ def _single_gradients(model: Model, raw: Array, x: Array, eps: Array) -> tuple[A
 
 
 @eqx.filter_jit
-def _spread(model: Model, raw: Array, x: Array, keys: PRNGKeyArray, estimator: str) -> Array:
+def _spread(model: Model, raw: Array, datum: Batch, keys: PRNGKeyArray, estimator: str) -> Array:
     def one(key: PRNGKeyArray) -> Array:
         return reparam.estimate_gradient(
-            lambda z: jnp.asarray(model.decode(z).log_prob(x)),
+            lambda z: model.log_likelihood(z, datum),
             model.posterior.distribution,
             raw,
             key,

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.errors import DataError
 from reparam.model import Model
 from reparam.probability.distributions.location_scale import LocationScale
@@ -43,32 +44,32 @@ class Objective(eqx.Module):
     def __call__(
         self,
         model: Model,
-        x: Array,
+        x: Array | Batch,
         key: PRNGKeyArray,
         *,
         q: Distribution | None = None,
-        weight: Array | None = None,
     ) -> Terms:
         """Evaluate a batch.
 
         Args:
             model: p(x, z) and the encoder.
-            x: data as the model sees them, shape (B, P).
+            x: data as the model sees them, shape (B, P), or a batch of them. Missing cells are out of the bound; the
+                weight of padding matters where a term is one of the whole batch.
             key: the noise.
             q: q(z|x) of the batch where it does not come from the encoder.
-            weight: of each datum, shape (B,), 1 or 0 for padding: it matters where a term is one of the whole batch.
 
         Raises:
             DataError: there is no datum, or x has another shape.
         """
-        if x.ndim != 2 or not len(x):
-            raise DataError(f"An objective takes one datum or more, x of shape (B, P) with B ≥ 1. Got shape {x.shape}.")
-        q = model.encode(x) if q is None else q
-        terms = self.terms(model, x, key, q, jnp.ones(len(x)) if weight is None else weight)
+        batch = Batch.of(x)
+        if batch.x.ndim != 2 or not len(batch):
+            shape = batch.x.shape
+            raise DataError(f"An objective takes one datum or more, x of shape (B, P) with B ≥ 1. Got shape {shape}.")
+        terms = self.terms(model, batch, key, model.encode(batch) if q is None else q)
         return terms._replace(surrogate=terms.surrogate.astype(terms.bound.dtype))  # coefficients have no say in it
 
     @abstractmethod
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """What a call gives, once every argument stands."""
 
     def at(self, step: Array, steps_per_epoch: int) -> Objective:

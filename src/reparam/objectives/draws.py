@@ -10,6 +10,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.model import Model
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
@@ -36,7 +37,7 @@ def evaluate_draws(
     sampler: Distribution,
     density: Distribution | None = None,
     *,
-    x: Array,
+    batch: Batch,
     key: PRNGKeyArray,
     count: int,
 ) -> Draws:
@@ -49,16 +50,16 @@ def evaluate_draws(
         model: p(x, z).
         sampler: q(z|x), through which gradients reach z.
         density: q(z|x) again, through which gradients reach ln q(z|x); by default the sampler.
-        x: data, shape (B, P).
+        batch: B data.
         key: the noise.
         count: K.
     """
-    p = model.prior_distribution()
+    p = model.prior_distribution(batch)
     eps = draw_noise(sampler, key, (count,))
 
     def draws(eps: Array) -> Draws:
         z, log_q = draw_with_log_prob(sampler, eps, density)
-        return Draws(model.decode(z).log_prob(x), p.log_prob(z), log_q)
+        return Draws(model.log_likelihood(z, batch), p.log_prob(z), log_q)
 
     chunk = count if count == 1 else max(1, CHUNK_BYTES // (2 * _bytes(jax.make_jaxpr(draws)(eps[:1]).jaxpr)))
     if count <= chunk:

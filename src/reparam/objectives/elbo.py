@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.errors import NoClosedFormError, UnknownNameError
 from reparam.model import Model
 from reparam.objectives.base import Objective, Terms, nonnegative
@@ -62,11 +63,11 @@ class ELBO(Objective):
         self.form = form
         self.estimator = check_estimator(estimator, f"objective 'elbo' in the form {form!r}", _refused(form))
 
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """Reconstruction by ``samples`` draws, and the divergence by the form."""
-        p = model.prior_distribution()
+        p = model.prior_distribution(batch)
         form = self._form(q, p)
-        evaluate = partial(evaluate_draws, x=x, key=key, count=self.samples)
+        evaluate = partial(evaluate_draws, batch=batch, key=key, count=self.samples)
         target = mean_of_draws(partial(self._log_weights, form))
         drawn, draws = ESTIMATORS[self.estimator](target, evaluate, model, q)
         reconstruction = jnp.mean(draws.log_likelihood, axis=0)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.errors import ParameterError, ReparamWarning
 from reparam.model import Model
 from reparam.objectives.base import Common, Objective, Terms, nonnegative
@@ -93,9 +94,9 @@ class ImportanceWeighted(Objective):
         self.beta = nonnegative("beta", beta, name)
         self.estimator = self._suitable(estimator, linear=samples == 1 or average.mix == 1.0 or average.power == 0.0)
 
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """One target for encoder and decoder, or the decoder's at fixed q and z and the encoder's at a fixed model."""
-        evaluate = partial(evaluate_draws, x=x, key=key, count=self.draws)
+        evaluate = partial(evaluate_draws, batch=batch, key=key, count=self.draws)
         estimate, target = ESTIMATORS[self.estimator], self._target()
         if self.encoders == self.decoders:
             surrogate, draws = estimate(target, evaluate, model, q)
@@ -103,7 +104,7 @@ class ImportanceWeighted(Objective):
             encoder, _ = estimate(target, evaluate, detached(model), q)
             draws = evaluate(model, detached(q))
             surrogate = encoder + self.decoders.value(target.log_weights(draws))
-        p = model.prior_distribution()
+        p = model.prior_distribution(batch)
         log_ratio = draws.log_prior - draws.log_q
         kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(-log_ratio, axis=0)
         bound = self.decoders.value(draws.log_likelihood + log_ratio)  # its weights are of power 1, whatever β is

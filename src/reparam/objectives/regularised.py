@@ -13,6 +13,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.model import Model
 from reparam.objectives.base import Common, Objective, Terms, gaussian_marginals, kl_per_dimension, nonnegative
@@ -47,13 +48,13 @@ class Regularised(Objective):
         """Never."""
         return False
 
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """The ELBO's, with another surrogate."""
-        terms = ELBO(self.samples).terms(model, x, key, q, weight)
-        return terms._replace(surrogate=self.surrogate(terms, model, key, q, weight))
+        terms = ELBO(self.samples).terms(model, batch, key, q)
+        return terms._replace(surrogate=self.surrogate(terms, model, batch, key, q))
 
     @abstractmethod
-    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
+    def surrogate(self, terms: Terms, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Array:
         """What is differentiated, (B,); ``key`` gives the draws that reconstruct."""
 
 
@@ -88,17 +89,17 @@ class FreeBits(Regularised):
         self.level, self.per = nonnegative("level", level, "free_bits"), per
         super().__init__("free_bits", samples, **common)
 
-    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
+    def surrogate(self, terms: Terms, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Array:
         """KL, and what each mean divergence lacks of λ: together the larger of the two."""
         divergences: Array | None = terms.kl[:, None]
         if self.per == "dimension":
-            divergences = kl_per_dimension(q, model.prior_distribution())
+            divergences = kl_per_dimension(q, model.prior_distribution(batch))
         if divergences is None:
             raise ParameterError(
                 f"free bits per dimension need a Gaussian q(z|x) and a standard normal prior. Got q {type(q).__name__} "
                 f"and prior {type(model.prior).__name__}: choose 'free_bits:λ,total'."
             )
-        means = weight @ divergences / jnp.sum(weight)  # padding left out
+        means = batch.weights @ divergences / jnp.sum(batch.weights)  # padding left out
         return terms.reconstruction - self.beta * (terms.kl + jnp.sum(jax.nn.relu(self.level - means)))
 
 
@@ -132,10 +133,10 @@ class BetaTCVAE(Regularised):
     def __init__(self, samples: int = 1, *, beta: float = 6.0, estimator: str = "pathwise"):
         super().__init__("beta_tcvae", samples, beta=beta, estimator=estimator)
 
-    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
+    def surrogate(self, terms: Terms, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Array:
         """The draws that reconstruct are those whose correlation is measured."""
         z = reparameterize(q, draw_noise(q, key, (self.samples,)))
-        correlation = jnp.mean(jax.vmap(lambda z: total_correlation(q, z, weight))(z), axis=0)
+        correlation = jnp.mean(jax.vmap(lambda z: total_correlation(q, z, batch.weights))(z), axis=0)
         return terms.bound - (self.beta - 1.0) * correlation
 
 
@@ -176,12 +177,16 @@ class MMD(Regularised):
         self.mmd_weight, self.kernel = nonnegative("mmd_weight", mmd_weight, "mmd"), kernel
         super().__init__("mmd", samples, **common)
 
-    def surrogate(self, terms: Terms, model: Model, key: PRNGKeyArray, q: Distribution, weight: Array) -> Array:
+    def surrogate(self, terms: Terms, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Array:
         """As many draws of the prior as of q."""
         z = reparameterize(q, draw_noise(q, key, (self.samples,)))  # (S, B, K)
-        prior_draws = model.prior_distribution().sample(jax.random.fold_in(key, 1), z.shape[:2])
+        prior_draws = model.prior_distribution(batch).sample(
+            jax.random.fold_in(key, 1), z.shape[: 2 - (model.shift is not None)]
+        )
         kernel = KERNELS[self.kernel]
-        distances = jax.vmap(lambda z, y: squared_mmd(kernel, z, jax.lax.stop_gradient(y), weight))(z, prior_draws)
+        distances = jax.vmap(lambda z, y: squared_mmd(kernel, z, jax.lax.stop_gradient(y), batch.weights))(
+            z, prior_draws
+        )
         return terms.reconstruction - self.beta * terms.kl - self.mmd_weight * jnp.mean(distances)
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.distributions import Distribution
 
+from reparam.batch import Batch
 from reparam.errors import UnknownNameError
 from reparam.model import Model
 from reparam.objectives.base import Objective, Terms
@@ -63,9 +64,9 @@ class Warmup(Objective):
                 raise UnknownNameError(kind, value, known)
         real_number("length", self.length, "the warm-up", above=0.0)
 
-    def terms(self, model: Model, x: Array, key: PRNGKeyArray, q: Distribution, weight: Array) -> Terms:
+    def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """The objective as it is once it is warm."""
-        return self.objective.terms(model, x, key, q, weight)
+        return self.objective.terms(model, batch, key, q)
 
     def at(self, step: Array, steps_per_epoch: int) -> Objective:
         """The objective with its coefficient of this step."""

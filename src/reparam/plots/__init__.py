@@ -4,6 +4,7 @@ Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig(path)`` 
 """
 
 from reparam.plots.evaluation import bound_by_samples
+from reparam.plots.explained import worst_rows
 from reparam.plots.gap import inference_gaps
 from reparam.plots.gradients import gradient_quality
 from reparam.plots.latents import latent_path
@@ -33,4 +34,5 @@ __all__ = [
     "mosaic",
     "reconstructions",
     "training_curves",
+    "worst_rows",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from reparam.reports import figures
 from reparam.reports.compared import shown_setting, with_error
 from reparam.reports.data_views import captioned, cell, column_scale, datum, given_and_found, row_name
 from reparam.reports.grid import decoding_grid
+from reparam.reports.page import page
 
 MAPPED = 3000
 PIXELS = 300_000
@@ -61,23 +61,7 @@ def report(session: Session, *, shown: Session | None = None) -> Html:
         (tag("a", title, href=f"#{_anchor(title)}") for title, body in parts if body is not None),
         aria_label="contents",
     )
-    return _document(session, join((contents, sections)))
-
-
-def _document(session: Session, inside: Html) -> Html:
-    style = files("reparam.markup").joinpath("style.css").read_text(encoding="utf-8")
-    script = files("reparam.markup").joinpath("grid.js").read_text(encoding="utf-8")
-    title = f"{session.name}: a variational autoencoder of {session.schema.name}"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", title),
-        tag("link", rel="icon", href="data:,"),
-        Html(f"<style>{style}</style>"),
-    )
-    body = tag("body", tag("main", tag("h1", title), inside), Html(f"<script>{script}</script>"), class_="report")
-    return Html("<!doctype html>\n" + tag("html", head, body, lang="en", data_theme="light"))
+    return page(f"{session.name}: a variational autoencoder of {session.schema.name}", join((contents, sections)))
 
 
 def _anchor(title: str) -> str:

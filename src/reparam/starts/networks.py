@@ -45,7 +45,8 @@ def begin_at(model: Model, start: Start) -> Model:
     Raises:
         ParameterError: a network is no MLP.
     """
-    encoder = Residual(_encoder_path(model.posterior, start), _mlp(model.encoder))
+    correction = _mlp(model.encoder)
+    encoder = Residual(_encoder_path(model.posterior, start, correction.layers[0].weight.shape[0]), correction)
     counts = isinstance(model.likelihood, Poisson | NegativeBinomial)
     begun: Model = eqx.tree_at(
         lambda tree: (tree.encoder, tree.decoder, tree.likelihood),
@@ -59,9 +60,10 @@ def begin_at(model: Model, start: Start) -> Model:
     return begun
 
 
-def _encoder_path(posterior: Posterior, start: Start) -> Linear:
-    tail = _raw_of_std(posterior, _default(start.posterior_std))
-    weight = jnp.pad(_default(start.posterior_map), ((0, 0), (0, len(tail))))
+def _encoder_path(posterior: Posterior, start: Start, size: int) -> Linear:
+    """Of ``size`` numbers, the first P of which are values and the rest tell of gaps."""
+    tail, known = _raw_of_std(posterior, _default(start.posterior_std)), _default(start.posterior_map)
+    weight = jnp.pad(known, ((0, size - len(known)), (0, len(tail))))
     return Linear.of(weight, jnp.concatenate([_default(start.posterior_intercept), tail]))
 
 

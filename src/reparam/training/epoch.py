@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.model import Model
 from reparam.objectives import IWAE, Objective
@@ -18,7 +20,7 @@ from reparam.training.metrics import Sums, batch_sums
 from reparam.training.pace import Clock, averaged
 from reparam.training.recipe import Recipe
 from reparam.training.state import TrainState
-from reparam.training.visits import Batch, Local
+from reparam.training.visits import Local, Visited
 
 CALIBRATION_ROWS = 4096
 JUDGING_DRAWS = 32
@@ -45,7 +47,7 @@ def train_epoch(
     objective: Objective,
     schema: Schema,
     recipe: Recipe,
-    seen: Array | None = None,
+    shares: Array | None = None,
 ) -> tuple[TrainState, Sums, Array]:
     """Visit every row ``recipe.passes`` times, each time in an order drawn from ``key``, one step per batch.
 
@@ -55,7 +57,7 @@ def train_epoch(
     up with rows of weight zero, so that one shape is compiled.
 
     Args:
-        state: where to begin; with ``seen``, its weights and moments have a leading axis of copies.
+        state: where to begin; with ``shares``, its weights and moments have a leading axis of copies.
         rows: as they are stored, shape (N, P).
         key: orders and noise.
         learning_rate: before the schedule.
@@ -63,7 +65,7 @@ def train_epoch(
         objective: what is maximised.
         schema: what rows mean.
         recipe: how rows are visited, and how weights move.
-        seen: 1 where a copy is trained on a row and 0 where it is not, shape (M, N); None for one model of all rows.
+        shares: 1 where a copy is trained on a row and 0 where it is not, shape (M, N); None for one model of all rows.
 
     Returns:
         The state after; sums for each batch, of copies those of the last; and which steps were taken, (steps,), or by
@@ -73,25 +75,25 @@ def train_epoch(
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
     visit, transformation = recipe.visit, recipe.optimizer.transformation
 
-    def loss(trained: Any, local: Any, batch: Batch, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
+    def loss(trained: Any, local: Any, visited: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(visit.raw(model, local, batch, key))
-        terms = now(model, batch.x, key, q=q, weight=batch.weight)
-        sums = batch_sums(terms, q, model.prior_distribution(), batch.weight)
-        return -(batch.weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
+        q = model.posterior.distribution(visit.raw(model, local, visited, key))
+        terms = now(model, visited.batch, key, q=q)
+        weight = visited.batch.weights
+        sums = batch_sums(terms, q, model.prior_distribution(visited.batch), weight)
+        return -(weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
 
     def step(
-        at: Position, this: tuple[Array, Array, Array, PRNGKeyArray], seen: Array | None
+        at: Position, this: tuple[Array, Array, Array, PRNGKeyArray], shares: Array | None
     ) -> tuple[Position, tuple[Sums, Array]]:
         indices, weight, number, key = this
-        weight = weight if seen is None else weight * seen[indices]
+        weight = weight if shares is None else weight * shares[indices]
         clock = Clock(number, len(batches), total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
-        x = schema.apply(rows[indices])  # (B, P)
-        batch = Batch(indices, drawn(x, draw_key) if recipe.redraw else x, weight)
+        visited = Visited(indices, _seen(rows[indices], draw_key, schema, recipe, weight))
         now = objective.at(number, len(batches))
-        local = visit.improve(eqx.combine(at.trained, fixed), at.local, batch, own_key, now)
-        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, batch, now, key)
+        local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
+        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key)
         updates, moments = transformation.update(gradient, at.moments, at.trained)
         rate = learning_rate * recipe.schedule.factor(clock)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
@@ -107,13 +109,13 @@ def train_epoch(
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
     along = batches, weights, numbers, keys
-    if seen is None:
-        end, (sums, taken) = jax.lax.scan(partial(step, seen=None), start, along)
+    if shares is None:
+        end, (sums, taken) = jax.lax.scan(partial(step, shares=None), start, along)
     else:
-        copies = len(seen)
+        copies = len(shares)
         start = start._replace(stopped=jnp.zeros(copies, bool))
-        each = jax.vmap(lambda start, seen: jax.lax.scan(partial(step, seen=seen), start, along))
-        end, (sums, taken) = each(start, seen)
+        each = jax.vmap(lambda start, of: jax.lax.scan(partial(step, shares=of), start, along))
+        end, (sums, taken) = each(start, shares)
         sums = jax.tree.map(lambda copies: copies[-1], sums)
     models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
     return _with(state, models[0], end.moments, models[1], end.local), sums, taken
@@ -139,12 +141,12 @@ def evaluate_epoch(
 
     def step(local: Any, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
         indices, weight, key = this
-        batch = Batch(indices, schema.apply(rows[indices]), weight)
+        seen = Visited(indices, Batch.of_rows(rows[indices], schema, weight))
         own_key, key = jax.random.split(key)
-        local = visit.improve(model, local, batch, own_key, objective)
-        q = model.posterior.distribution(visit.raw(model, local, batch, key))
-        terms = objective(model, batch.x, key, q=q, weight=weight)
-        return local, batch_sums(terms, q, model.prior_distribution(), weight)
+        local = visit.improve(model, local, seen, own_key, objective)
+        q = model.posterior.distribution(visit.raw(model, local, seen, key))
+        terms = objective(model, seen.batch, key, q=q)
+        return local, batch_sums(terms, q, model.prior_distribution(seen.batch), weight)
 
     keys = jax.random.split(key, len(batches))
     followed, sums = jax.lax.scan(step, held_out, (batches, weights, keys))
@@ -181,11 +183,10 @@ def judge_copies(
             indices = numbers[places]
             weight = weight * (indices < count)
             draw_key, key = jax.random.split(key)
-            x = schema.apply(rows[jnp.minimum(indices, count - 1)])
-            batch = Batch(indices, drawn(x, draw_key) if recipe.redraw else x, weight)
-            q = model.posterior.distribution(recipe.visit.raw(model, None, batch, key))
-            terms = IWAE(JUDGING_DRAWS)(model, batch.x, key, q=q, weight=weight)
-            return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(), weight))
+            batch = _seen(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
+            q = model.posterior.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
+            terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
+            return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(batch), weight))
 
         _, (bounds, sums) = jax.lax.scan(step, None, (batches, filled, keys))
         return bounds.reshape(-1)[:longest], sums
@@ -222,10 +223,9 @@ def _calibrated(  # noqa: PLR0917
 ) -> Model:
     rows_key, draw_key, noise_key = jax.random.split(key, 3)
     chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
-    x = schema.apply(rows[chosen])
-    batch = Batch(chosen, drawn(x, draw_key) if recipe.redraw else x, jnp.ones(len(chosen), x.dtype))
-    z = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise_key)).sample(noise_key)
-    likelihood = model.likelihood.refit(model.decoder(z), batch.x)
+    visited = Visited(chosen, _seen(rows[chosen], draw_key, schema, recipe))
+    z = model.posterior.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
+    likelihood = model.likelihood.refit(model.decoder(z), visited.batch.x, visited.batch.observed)
     calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
     return calibrated
 
@@ -265,6 +265,12 @@ def repeated_batches(key: PRNGKeyArray, count: int, recipe: Recipe) -> tuple[Arr
     orders = jax.vmap(partial(random_order, count=count))(jax.random.split(key, recipe.passes))
     indices, weights = jax.vmap(partial(padded_batches, batch_size=recipe.batch_size))(orders)
     return indices.reshape(-1, recipe.batch_size), weights.reshape(-1, recipe.batch_size)
+
+
+def _seen(rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, weight: Array | None = None) -> Batch:
+    """Stored rows (B, P) as a batch; grey values drawn where each visit draws them."""
+    batch = Batch.of_rows(rows, schema, weight)
+    return replace(batch, x=drawn(batch.x, key)) if recipe.redraw else batch
 
 
 def _with(state: TrainState, model: Model, moments: Any, average: Model | None, local: Local | None) -> TrainState:

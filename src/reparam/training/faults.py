@@ -10,28 +10,29 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.model import Model
 from reparam.objectives import Objective
 from reparam.training.epoch import visits
 from reparam.training.recipe import Recipe
 from reparam.training.tensors import not_finite
-from reparam.training.visits import Batch, Local
+from reparam.training.visits import Local, Visited
 
 ROWS_SHOWN = 5
 
 
-class Visited(NamedTuple):
+class Step(NamedTuple):
     """A step: its number in the epoch, whose key it is, how and what for; of a copy the weight of each row, (N,)."""
 
     step: int
     key: PRNGKeyArray
     recipe: Recipe
     objective: Objective
-    seen: Array | None = None
+    shares: Array | None = None
 
 
-def fault(model: Model, local: Local | None, stored: Array, schema: Schema, visit: Visited) -> str:
+def fault(model: Model, local: Local | None, stored: Array, schema: Schema, at: Step) -> str:
     """Take the step that was not taken again, with the weights before it, and tell what is not finite.
 
     Args:
@@ -39,25 +40,25 @@ def fault(model: Model, local: Local | None, stored: Array, schema: Schema, visi
         local: what rows own.
         stored: training rows as they are stored, (N, P).
         schema: what they mean.
-        visit: the step.
+        at: the step.
     """
-    recipe = visit.recipe
-    batches, weights, keys = visits(visit.key, len(stored), recipe)
-    _, _, noise = jax.random.split(keys[visit.step], 3)
-    indices, weight = batches[visit.step], weights[visit.step]
-    weight = weight if visit.seen is None else weight * visit.seen[indices]
-    batch = Batch(indices, schema.apply(stored[indices]), weight)
+    recipe = at.recipe
+    batches, weights, keys = visits(at.key, len(stored), recipe)
+    _, _, noise = jax.random.split(keys[at.step], 3)
+    indices, weight = batches[at.step], weights[at.step]
+    weight = weight if at.shares is None else weight * at.shares[indices]
+    batch = Batch.of_rows(stored[indices], schema, weight)
     trained, fixed = eqx.partition(model, eqx.is_inexact_array)
 
     def loss(trained: Any) -> tuple[Array, Any]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(recipe.visit.raw(model, local, batch, noise))
-        terms = visit.objective(model, batch.x, noise, q=q, weight=batch.weight)
-        return -(batch.weight @ terms.surrogate), terms
+        q = model.posterior.distribution(recipe.visit.raw(model, local, Visited(indices, batch), noise))
+        terms = at.objective(model, batch, noise, q=q)
+        return -(weight @ terms.surrogate), terms
 
     gradient, terms = jax.grad(loss, has_aux=True)(trained)
-    seen = np.asarray(batch.weight) > 0
-    numbers, values = np.asarray(batch.indices)[seen], np.asarray(batch.x)[seen]
+    seen = np.asarray(weight) > 0
+    numbers, values = np.asarray(indices)[seen], np.asarray(batch.x)[seen]
     for name in ("reconstruction", "kl", "bound", "surrogate"):
         wrong = ~np.isfinite(np.asarray(getattr(terms, name)))[seen]
         if wrong.any():

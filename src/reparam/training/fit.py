@@ -18,7 +18,7 @@ from reparam.errors import TrainingError
 from reparam.model import Model
 from reparam.objectives import Objective
 from reparam.training.epoch import calibrate, calibrate_copies, evaluate_epoch, judge_copies, train_epoch
-from reparam.training.faults import Visited, fault
+from reparam.training.faults import Step, fault
 from reparam.training.folds import Folds, is_gain
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.recipe import Recipe, Settings
@@ -45,6 +45,11 @@ class Rows(NamedTuple):
 
     stored: Array
     schema: Schema
+
+    @property
+    def log_volume(self) -> float:
+        """What ln p of a row, as the model sees it, exceeds ln p in units by, nats: the mean over rows."""
+        return float(np.mean(self.schema.log_volume_of(np.asarray(self.stored))))
 
 
 @dataclass(frozen=True)
@@ -118,15 +123,25 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     total_steps = jnp.asarray(task.settings.epochs * task.steps_per_epoch)
     rate = jnp.asarray(task.settings.learning_rate, float)
     stored, schema = task.rows
-    seen = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
+    shares = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
     after, sums, taken = train_epoch(
-        state, stored, key, rate, total_steps, objective=task.objective, schema=schema, recipe=task.recipe, seen=seen
+        state,
+        stored,
+        key,
+        rate,
+        total_steps,
+        objective=task.objective,
+        schema=schema,
+        recipe=task.recipe,
+        shares=shares,
     )
     steps = np.atleast_2d(np.asarray(taken))  # of the one model, or of each copy
     missed = np.flatnonzero(~steps.all(axis=0))
     if len(missed) and (not task.recipe.skip or len(missed) == steps.shape[1]):
-        raise TrainingError(_told_fault(after, task, key, seen, (int(np.argmin(steps[:, missed[0]])), int(missed[0]))))
-    metrics = replace(reduce_sums(sums).in_units(schema.log_volume), skipped=len(missed))
+        raise TrainingError(
+            _told_fault(after, task, key, shares, (int(np.argmin(steps[:, missed[0]])), int(missed[0])))
+        )
+    metrics = replace(reduce_sums(sums).in_units(task.rows.log_volume), skipped=len(missed))
     if not math.isfinite(metrics.bound):
         raise TrainingError(
             f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}, for "
@@ -141,10 +156,10 @@ def _told_fault(after: TrainState, task: Task, key: Array, seen: Array | None, w
     copy, step = where
     model, weights = (after.model, None) if seen is None else (one_copy(after.model, copy), seen[copy])
     number = int(after.epoch) * task.steps_per_epoch + step
-    visit = Visited(step, key, task.recipe, task.objective.at(jnp.asarray(number), task.steps_per_epoch), weights)
+    at = Step(step, key, task.recipe, task.objective.at(jnp.asarray(number), task.steps_per_epoch), weights)
     return (
         f"training diverged in epoch {int(after.epoch) + 1}, step {step + 1} of {task.steps_per_epoch}: "
-        f"{fault(model, after.local, *task.rows, visit)}. Lower the learning rate (now "
+        f"{fault(model, after.local, *task.rows, at)}. Lower the learning rate (now "
         f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far beyond ±10 "
         "train badly. on_nonfinite='skip' leaves such steps out."
     )
@@ -186,7 +201,7 @@ def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, Trai
         schema=schema,
         recipe=task.recipe,
     )
-    metrics = reduce_sums(sums).in_units(schema.log_volume)
+    metrics = reduce_sums(sums).in_units(task.held_out.log_volume)
     after: TrainState = eqx.tree_at(lambda s: s.held_out, state, followed, is_leaf=lambda leaf: leaf is None)
     return metrics.bound > float(state.best_bound), metrics, after
 
@@ -216,7 +231,7 @@ def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metr
     stored, schema = task.rows
     key, held_out = validation_key(state), jnp.asarray(folds.held_out)
     bounds, sums = judge_copies(state.candidate, stored, held_out, key, schema=schema, recipe=task.recipe)
-    return bounds, reduce_sums(sums).in_units(schema.log_volume)
+    return bounds, reduce_sums(sums).in_units(task.rows.log_volume)
 
 
 def _with_judged(state: TrainState, judged: Judged) -> TrainState:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.batch import Batch
 from reparam.inference import Inference, MeanField
 from reparam.model import Model
 from reparam.objectives import Objective
@@ -23,19 +24,18 @@ OWN_OPTIMIZER = optax.adam(1.0)
 INFERENCE_NOISE = 1  # what sets the noise of the search for q apart from the objective's
 
 
-class Batch(NamedTuple):
-    """Rows by number, as the model sees them, and their weights: 0 for padding."""
-
-    indices: Array  # (B,)
-    x: Array  # (B, P)
-    weight: Array  # (B,)
-
-
 class Local(NamedTuple):
     """q of each row, addressed by its number, and the moments of its own optimiser; every leaf has N rows."""
 
     raw: Array  # (N, R)
     moments: Any
+
+
+class Visited(NamedTuple):
+    """A batch and the numbers of its rows."""
+
+    indices: Array  # (B,)
+    batch: Batch
 
 
 class Visit(eqx.Module):
@@ -46,11 +46,11 @@ class Visit(eqx.Module):
         """What ``count`` rows own before they are visited."""
 
     @abstractmethod
-    def improve(self, model: Model, local: Any, batch: Batch, key: PRNGKeyArray, objective: Objective) -> Any:
+    def improve(self, model: Model, local: Any, rows: Visited, key: PRNGKeyArray, objective: Objective) -> Any:
         """What the rows own after steps on the q of this batch."""
 
     @abstractmethod
-    def raw(self, model: Model, local: Any, batch: Batch, key: PRNGKeyArray) -> Array:
+    def raw(self, model: Model, local: Any, rows: Visited, key: PRNGKeyArray) -> Array:
         """The raw vectors of q of the batch, (B, R), through which the model may be differentiated."""
 
 
@@ -62,13 +62,13 @@ class Shared(Visit):
     def start(self, model: Model, count: int) -> None:
         """Nothing."""
 
-    def improve(self, model: Model, local: None, batch: Batch, key: PRNGKeyArray, objective: Objective) -> None:
+    def improve(self, model: Model, local: None, rows: Visited, key: PRNGKeyArray, objective: Objective) -> None:
         """Nothing."""
 
-    def raw(self, model: Model, local: None, batch: Batch, key: PRNGKeyArray) -> Array:
+    def raw(self, model: Model, local: None, rows: Visited, key: PRNGKeyArray) -> Array:
         """As the method finds it, each row by a key of its own."""
-        keys = jax.random.split(jax.random.fold_in(key, INFERENCE_NOISE), len(batch.x))
-        return self.inference.find(model, batch.x, keys).raw
+        keys = jax.random.split(jax.random.fold_in(key, INFERENCE_NOISE), len(rows.batch))
+        return self.inference.find(model, rows.batch, keys).raw
 
 
 class Owned(Visit):
@@ -81,12 +81,13 @@ class Owned(Visit):
         raw = jnp.tile(model.posterior.initial_raw(), (count, 1))
         return Local(raw, jax.vmap(OWN_OPTIMIZER.init)(raw))
 
-    def improve(self, model: Model, local: Local, batch: Batch, key: PRNGKeyArray, objective: Objective) -> Local:
+    def improve(self, model: Model, local: Local, rows: Visited, key: PRNGKeyArray, objective: Objective) -> Local:
         """Steps on the q of the batch's rows; those of weight 0, and all others, stay as they are."""
-        indices, x, weight = batch
+        indices, batch = rows
+        weight = batch.weights
 
         def loss(raw: Array, key: PRNGKeyArray) -> Array:
-            terms = objective(model, x, key, q=model.posterior.distribution(raw), weight=weight)
+            terms = objective(model, batch, key, q=model.posterior.distribution(raw))
             return -jnp.sum(weight * terms.surrogate)
 
         def step(visited: Local, key: PRNGKeyArray) -> tuple[Local, None]:
@@ -100,9 +101,9 @@ class Owned(Visit):
         stored: Local = jax.tree.map(lambda leaf, new: leaf.at[kept].set(new, mode="drop"), local, moved)
         return stored
 
-    def raw(self, model: Model, local: Local, batch: Batch, key: PRNGKeyArray) -> Array:
+    def raw(self, model: Model, local: Local, rows: Visited, key: PRNGKeyArray) -> Array:
         """Those that the rows own."""
-        return local.raw[batch.indices]
+        return local.raw[rows.indices]
 
 
 def visit_by(inference: Inference) -> Visit:

@@ -54,11 +54,15 @@ class Likelihood(eqx.Module):
 
     @abstractmethod
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return p(x|z), batch shape (...) and event shape (P,), of ``raw``, shape (..., raw_size)."""
+        """Return the law of each feature, batch shape (..., P) and no event, of ``raw``, shape (..., raw_size)."""
 
     @abstractmethod
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the raw vector where training starts, (raw_size,), from column means and deviations, (P,)."""
+
+    def begin_raw(self, x_mean: ArrayLike, x_std: ArrayLike, rows: ArrayLike) -> Array:
+        """Return the same where rows of the data, (N, P) with NaN for what is missing, say more than these."""
+        return self.initial_raw(x_mean, x_std)
 
     def started(self, x_std: ArrayLike) -> Self:
         """Return the likelihood with its learned noise at the spread of the data, from column deviations (P,)."""
@@ -69,16 +73,42 @@ class Likelihood(eqx.Module):
         """Whether :meth:`refit` changes anything."""
         return False
 
-    def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
-        """Return the likelihood with its noise at the closed-form maximum for these data, where it has one."""
+    def refit(self, raw: ArrayLike, x: ArrayLike, observed: ArrayLike | None = None) -> Self:
+        """Return the likelihood with its noise at the closed-form maximum for what was seen, where it has one."""
+        return self
+
+    @property
+    def expectation_size(self) -> int:
+        """How many numbers :meth:`expectation` gives, S."""
+        return self.event_size
+
+    def expectation(self, laws: Distribution) -> Array:
+        """Return what is averaged over draws of z to say what a feature is, (..., S): here its mean, S = P."""
+        return jnp.asarray(laws.mean)
+
+    def centre(self, expectation: Array) -> Array:
+        """Return the value that says it, (..., P): the mean of a number, the most probable code of a table's level."""
+        return expectation
+
+    def deviation(self, expectation: Array, square: Array) -> Array:
+        r"""Return how far a value may be from it, (..., P): :math:`\sqrt{E x^2 - (E x)^2}`, of a code P(another).
+
+        ``square`` is the mean of x², shape (..., P).
+        """
+        return jnp.sqrt(jnp.maximum(square - expectation**2, 0.0))
+
+    def part_at(self, column: int) -> Likelihood:
+        """Return the likelihood of one feature's family."""
         return self
 
     def inside(self, x: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which values lie in the support, in the shape of ``x``."""
         return np.asarray(self.support(x))
 
-    def check(self, x: NDArray[Any], *, first_row: int = 0) -> None:
+    def check(self, x: NDArray[Any], *, first_row: int = 0, missing: bool = False) -> None:
         """Refuse data, shape (..., P), to which the likelihood gives no probability; rows count from ``first_row``.
+
+        Where the caller knows of missing cells, NaN, ``missing`` lets them pass.
 
         Raises:
             DataError: there are not P features.
@@ -90,12 +120,13 @@ class Likelihood(eqx.Module):
                 f"The {self.name} likelihood was made for {self.event_size} features. Got {values.shape[-1]} instead."
             )
         rows = values.reshape(-1, self.event_size)
-        outside = ~self.inside(rows)
+        outside = ~self.inside(rows) & ~(missing & np.isnan(rows))
         if outside.any():
             row, column = np.argwhere(outside)[0]
+            part = self.part_at(int(column))
             raise SupportError(
                 f"row {first_row + row}, column {column}: {rows[row, column]} is outside the support of the "
-                f"{self.name} likelihood, {self.support.words}; {outside.sum()} of {outside.size} values are. "
+                f"{part.name} likelihood, {part.support.words}; {outside.sum()} of {outside.size} values are. "
                 f"{_remedy(rows)}"
             )
 

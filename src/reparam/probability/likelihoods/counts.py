@@ -34,8 +34,8 @@ class Poisson(Counts):
     name: ClassVar[str] = "poisson"
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Poisson laws."""
-        return PoissonByMean(tempered(raw)).to_event(1)
+        """Return Poisson laws."""
+        return PoissonByMean(tempered(raw))
 
 
 class Overdispersed(Counts):
@@ -63,8 +63,8 @@ class NegativeBinomial(Overdispersed):
     name: ClassVar[str] = "negative_binomial"
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent negative binomial laws."""
-        return self.counted(raw).to_event(1)
+        """Return negative binomial laws."""
+        return self.counted(raw)
 
 
 class ZeroInflatedNegativeBinomial(Overdispersed):
@@ -80,9 +80,9 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
     raw_per_feature: ClassVar[int] = 2
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent zero-inflated negative binomial laws."""
+        """Return zero-inflated negative binomial laws."""
         log_mean, gate_logits = self.blocks(raw)
-        return ZeroInflated(self.counted(log_mean), gate_logits).to_event(1)
+        return ZeroInflated(self.counted(log_mean), gate_logits)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return a dropout of 0.12 and the means that then give the data's."""

@@ -35,7 +35,7 @@ class Gaussian(Likelihood):
 
     >>> Gaussian(3, "decoder").raw_size, Gaussian(3, "fixed:0.1").raw_size
     (6, 3)
-    >>> round(Gaussian(2).distribution(jnp.zeros(2)).log_prob(jnp.zeros(2)).item(), 4)
+    >>> round(Gaussian(2).distribution(jnp.zeros(2)).log_prob(jnp.zeros(2)).sum().item(), 4)
     -1.8379
     """
 
@@ -72,9 +72,9 @@ class Gaussian(Likelihood):
         return 2 if self.noise == "decoder" else 1
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent normal laws."""
+        """Return normal laws."""
         loc, *decoded = self.blocks(raw)
-        return LocationScale(loc, log_scale=self._log_scale(decoded), event_dim=0).to_event(1)
+        return LocationScale(loc, log_scale=self._log_scale(decoded), event_dim=0)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means, and ln σ at the data's spread where the decoder gives it."""
@@ -95,14 +95,16 @@ class Gaussian(Likelihood):
         """Whether the noise is "optimal"."""
         return self.noise == "optimal"
 
-    def refit(self, raw: ArrayLike, x: ArrayLike) -> Self:
+    def refit(self, raw: ArrayLike, x: ArrayLike, observed: ArrayLike | None = None) -> Self:
         r"""Set "optimal" noise to :math:`\sigma^2 = \frac{1}{NP} \sum (x - \mu)^2`; else return the likelihood itself.
 
-        At the optimum the gradient through σ vanishes, so none is passed. σ stays above e^{−14}.
+        At the optimum the gradient through σ vanishes, so none is passed. σ stays above e^{−14}. The mean is that of
+        what was seen.
         """
         if not self.refits:
             return self
-        variance = jnp.mean((at_least_single(x) - self.blocks(raw)[0]) ** 2)
+        seen = None if observed is None else jnp.asarray(observed)
+        variance = jnp.mean((at_least_single(x) - self.blocks(raw)[0]) ** 2, where=seen)
         log_scale = 0.5 * jnp.log(jnp.maximum(jax.lax.stop_gradient(variance), SMALLEST_VARIANCE))
         refitted: Self = eqx.tree_at(lambda likelihood: likelihood.log_scale, self, log_scale)
         return refitted
@@ -123,9 +125,9 @@ class OneScale(Likelihood):
     support: ClassVar[Support] = REALS
 
     def about(self, raw: ArrayLike, base: str, df: float = 5.0) -> Distribution:
-        """Return independent laws of a base of ``LocationScale`` about the decoder's locations."""
+        """Return laws of a base of ``LocationScale`` about the decoder's locations."""
         loc, log_scale = at_least_single(raw), tempered(self.log_scale)
-        return LocationScale(loc, log_scale=log_scale, base=base, df=df, event_dim=0).to_event(1)
+        return LocationScale(loc, log_scale=log_scale, base=base, df=df, event_dim=0)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the means."""
@@ -150,7 +152,7 @@ class Laplace(OneScale):
         self.event_size, self.log_scale = event_size, jnp.zeros(())
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Laplace laws."""
+        """Return Laplace laws."""
         return self.about(raw, "laplace")
 
 
@@ -172,7 +174,7 @@ class StudentT(OneScale):
         self.df = real_number("df", df, "the student_t likelihood", above=0.0)
 
     def distribution(self, raw: ArrayLike) -> Distribution:
-        """Return independent Student-t laws."""
+        """Return Student-t laws."""
         return self.about(raw, "student_t", self.df)
 
 

@@ -1,0 +1,85 @@
+"""``reparam impute``: data with gaps → data without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reparam.cli.options import (
+    Data,
+    Index,
+    Json,
+    Output,
+    RunPath,
+    Samples,
+    Seed,
+    Unknown,
+    check_output,
+    rows_done,
+    tell_written,
+)
+
+
+def impute(
+    run: RunPath,
+    data: Data,
+    *,
+    out: Output,
+    draws: Annotated[
+        int | None,
+        typer.Option(metavar="M", help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected."),
+    ] = None,
+    std: Annotated[
+        bool, typer.Option("--std", help="Beside each column its deviation; of a level P(another is true).")
+    ] = False,
+    samples: Samples = None,
+    seed: Seed = None,
+    index: Index = None,
+    unknown: Unknown = "refuse",
+    as_json: Json = False,
+) -> None:
+    """Fill the missing cells of DATA; a cell that is there stays what it is.
+
+    A missing number becomes its mean given the cells of its row that are there, a missing level the most probable one;
+    with --draws each table holds draws of them, so that an analysis of all tables knows what filling in leaves open.
+    """
+    check_output(out)
+    import numpy as np
+
+    from reparam.cli.sources import read_as, rows_for
+    from reparam.data.arrays import column_name
+    from reparam.data.completion import write_completed
+    from reparam.estimator import load
+
+    vae = load(run)
+    schema, reading = vae.schema_, replace(read_as(vae), index=index)
+    dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
+    chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}
+    found = vae.impute(dataset, draws=draws, std=std, **chosen)
+    whole, deviation = found if std else (found, None)
+    beside = (
+        {}
+        if deviation is None
+        else {f"{column_name(schema.columns, place)}_std": values for place, values in enumerate(deviation.T)}
+    )
+    places = [out] if draws is None else [out.with_stem(f"{out.stem}-{draw + 1}") for draw in range(draws)]
+    for place, rows in zip(places, [whole] if draws is None else whole, strict=True):
+        if not write_completed(place, data, rows, schema, reading=reading, beside=beside):
+            _write_numbers(place, rows, beside, vae)
+    missing = int(np.isnan(dataset.rows).sum())
+    document = {"rows": len(dataset.rows), "missing": missing, "files": [str(place) for place in places]}
+    tell_written(out, f"{missing:,} cells of {len(dataset.rows):,} rows filled in", document, as_json=as_json)
+
+
+def _write_numbers(place: Path, rows: Any, beside: Mapping[str, Any], vae: Any) -> None:
+    """What came from no table, in the format that the ending names."""
+    from reparam.data import write, write_rows
+
+    if beside:
+        write(place, {"x": rows, **beside})
+    else:
+        write_rows(place, rows, vae.schema_)

@@ -1,0 +1,149 @@
+"""What a table's columns decide: its likelihood, what its encoder takes, and how numbers are shown to the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reparam.data import Column, Schema
+from reparam.data.arrays import column_name
+from reparam.data.coding import encode
+from reparam.errors import ParameterError, UnknownNameError
+from reparam.networks import Inputs
+from reparam.probability.likelihoods import LIKELIHOODS, Likelihood, table_of
+from reparam.probability.likelihoods.counts import Counts
+from reparam.probability.supports import REALS
+from reparam.specification import build
+
+TABLE = "table"
+
+
+def choose_for_table(likelihood: str, table: tuple[Column, ...]) -> tuple[str, str]:
+    """The likelihood of a table, and why: ``auto`` takes that of each column.
+
+    Raises:
+        ParameterError: one likelihood is named for all columns, and some hold codes of levels.
+
+    >>> choose_for_table("auto", (Column("age", "count", "poisson"), Column("sex", "binary", "bernoulli", ("f", "m"))))
+    ('table', '1 column poisson, 1 bernoulli')
+    """
+    coded = [column.name for column in table if column.is_coded]
+    if likelihood != "auto":
+        if coded:
+            raise ParameterError(
+                f"likelihood {likelihood!r} is to explain every column, but {coded[0]!r} holds levels. "
+                "Leave it at 'auto', and say of a column how it is to be explained."
+            )
+        return likelihood, "chosen by the user"
+    if {column.likelihood for column in table} == {"gaussian"}:
+        return "gaussian:per_dimension", "every column holds numbers"
+    counted = Counter(column.likelihood for column in table).most_common()
+    (name, count), *others = counted
+    first = f"{count} column{'s' if count > 1 else ''} {name}"
+    return TABLE, ", ".join([first, *(f"{count} {name}" for name, count in others)])
+
+
+def likelihood_part(likelihood: str | Likelihood, schema: Schema) -> Likelihood:
+    """The likelihood of a name, of a table by its columns."""
+    if likelihood == TABLE and schema.table is not None:
+        return table_of([(column.likelihood, len(column.levels or ())) for column in schema.table])
+    part: Likelihood = build("likelihood", LIKELIHOODS, likelihood, schema.size)
+    return part
+
+
+def encoder_inputs(schema: Schema, likelihood: Likelihood, key: jax.Array) -> Inputs | None:
+    """What the encoder takes of a row; None where it is the values themselves."""
+    inputs = inputs_of(schema, likelihood, range(schema.size), key)
+    return None if len(inputs.numbers) == inputs.size else inputs
+
+
+def inputs_of(schema: Schema, likelihood: Likelihood, places: Iterable[int], key: jax.Array) -> Inputs:
+    """What a network takes of some columns of a row.
+
+    Args:
+        schema: of the rows that are trained on: a column that misses cells there has an indicator.
+        likelihood: of the rows.
+        places: the columns.
+        key: learned vectors of columns with many levels.
+    """
+    columns = {place: None if schema.table is None else schema.table[place] for place in places}
+    levels = {place: len(column.levels or ()) for place, column in columns.items() if column and column.kind in LEVELS}
+    of_table = schema.table is not None
+    counts = tuple(place for place in columns if of_table and isinstance(likelihood.part_at(place), Counts))
+    gaps = tuple(place for place, column in columns.items() if (column.missing if column else schema.missing))
+    numbers = tuple(place for place in columns if place not in counts and place not in levels)
+    return Inputs(numbers, counts, levels, gaps, key)
+
+
+def given_places(schema: Schema, names: Sequence[str]) -> tuple[int, ...]:
+    """Where the columns stand that a model is given.
+
+    Raises:
+        ParameterError: there is no such column, or no other one is left.
+    """
+    known = [column_name(schema.columns, place) for place in range(schema.size)]
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("column of the condition", name, known)
+    if len({*names}) >= schema.size:
+        raise ParameterError("the condition names every column: one at least is required that is to be explained.")
+    return tuple(place for place, name in enumerate(known) if name in names)
+
+
+def given_rows(schema: Schema, condition: Sequence[str], given: Mapping[str, Any] | None) -> NDArray[np.float64]:
+    """One row, (P,), of what is given; NaN in every other column.
+
+    Raises:
+        ParameterError: a column of the condition is not given, another is, or the value is none of the column.
+    """
+    named, said = sorted(condition), dict(given or {})
+    if sorted(said) != named:
+        shown = ", ".join(named) or "nothing, for it was trained without a condition"
+        raise ParameterError(f"this model is to be given {shown}. Got {', '.join(sorted(said)) or 'nothing'} instead.")
+    row = np.full(schema.size, np.nan)
+    for place in given_places(schema, condition) if condition else ():
+        name = column_name(schema.columns, place)
+        row[place] = _value(schema, place, name, said[name])
+    return row
+
+
+def _value(schema: Schema, place: int, name: str, value: Any) -> float:
+    column = Column(name, "real", "gaussian") if schema.table is None else schema.table[place]
+    numbers, unknown = encode(pa.array([str(value)]), column)
+    if len(unknown) or np.isnan(numbers[0]):
+        levels = f": one of {', '.join(column.levels[:20])}" if column.levels else ""
+        raise ParameterError(f"{name} cannot be {value!r}; it is {column.kind}{levels}.")
+    return float(numbers[0])
+
+
+def without_density(schema: Schema, places: Sequence[int]) -> Schema:
+    """The schema whose units are the model's in columns that are given: no density of theirs is told."""
+    unit, scale = (np.broadcast_to(np.asarray(v, np.float64), (schema.size,)) for v in (schema.unit, schema.scale))
+    units = np.where(np.isin(np.arange(schema.size), places), scale, unit)
+    return replace(schema, unit=tuple(units.tolist())) if len(places) else schema
+
+
+LEVELS = ("categorical", "ordinal")
+"""The kinds of columns whose codes are no numbers to an encoder; yes or no is 1 or 0 as it stands."""
+
+
+def standardized_table(schema: Schema, likelihood: Likelihood, mean: NDArray[Any], std: NDArray[Any]) -> Schema:
+    """The schema with each column of real numbers shifted and scaled by its own mean and deviation, others as they are.
+
+    Args:
+        schema: of a table.
+        likelihood: of the table.
+        mean: of each column of the training rows in stored units, shape (P,).
+        std: likewise; of a constant column 0.
+    """
+    real = np.array([likelihood.part_at(place).support is REALS for place in range(schema.size)])
+    varying = std > 1e-30 + 1e-12 * np.abs(mean)
+    shift, scale = np.where(real, mean, 0.0), np.where(real & varying, std, 1.0)
+    return schema.standardized(tuple(shift.tolist()), tuple(scale.tolist()))

@@ -1,0 +1,139 @@
+"""A table with gaps through train, impute and score --explain, by its files alone."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import must, run_cli
+from PIL import Image
+
+import reparam
+
+HOLES = {(0, "city"), (3, "age"), (4, "city"), (7, "visits"), (9, "member")}
+
+
+def cells():
+    """Rows of text as a person types them: 04 for 4, one number to two places, one without any."""
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=60)
+    rows = []
+    for row, z in enumerate(codes):
+        whole = {
+            "age": f"{40 + 10 * z:.2f}" if row % 2 else f"{40 + 10 * z:.0f}.0",
+            "city": ("Rome", "Oslo, north", "Lima")[int(z > -0.5) + int(z > 0.5)],
+            "visits": f"{int(rng.poisson(np.exp(1 + 0.5 * z))):02d}",
+            "member": "yes" if z > 0 else "no",
+        }
+        rows.append({name: "" if (row, name) in HOLES else cell for name, cell in whole.items()})
+    return rows
+
+
+def read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    source = folder / "people.csv"
+    with source.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["age", "city", "visits", "member"])
+        writer.writeheader()
+        writer.writerows(cells())
+    must("train", source, "--out", folder / "run", "--hidden", 8, "--epochs", 2, "--batch-size", 32)
+    return folder / "run", source
+
+
+def test_every_present_cell_is_written_as_it_was_typed(run, tmp_path):
+    where, source = run
+    result = must("impute", where, source, "-o", tmp_path / "whole.csv", "--samples", 50, "--json")
+    assert result.document["missing"] == len(HOLES)
+    given, whole = cells(), read(tmp_path / "whole.csv")
+    for row, (before, after) in enumerate(zip(given, whole, strict=True)):
+        for name, cell in before.items():
+            assert (after[name] == cell) == ((row, name) not in HOLES), (row, name)
+    assert whole[0]["city"] in ("Rome", "Oslo, north", "Lima")
+    assert whole[9]["member"] in ("yes", "no")
+    assert np.isfinite(float(whole[3]["age"]))
+    assert float(whole[7]["visits"]) >= 0
+
+
+def test_draws_are_tables_of_their_own_and_one_seed_makes_them_again(run, tmp_path):
+    where, source = run
+    for name in ("one", "two"):
+        must("impute", where, source, "-o", tmp_path / f"{name}.csv", "--draws", 2, "--samples", 50, "--seed", 4)
+    files = [tmp_path / f"{name}-{draw}.csv" for name in ("one", "two") for draw in (1, 2)]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert hashes[0] == hashes[2] != hashes[1] == hashes[3]
+    assert not (tmp_path / "one.csv").exists()
+    for row, drawn in zip(cells(), read(files[0]), strict=True):
+        assert all(drawn[name] == cell for name, cell in row.items() if cell)
+
+
+def test_deviations_stand_beside(run, tmp_path):
+    where, source = run
+    must("impute", where, source, "-o", tmp_path / "whole.csv", "--std", "--samples", 50)
+    rows = read(tmp_path / "whole.csv")
+    assert list(rows[0])[4:] == ["age_std", "city_std", "visits_std", "member_std"]
+    for row, cells_of in enumerate(rows):
+        for name in ("age", "city", "visits", "member"):
+            assert (float(cells_of[f"{name}_std"]) > 0) == ((row, name) in HOLES)
+    assert 0 < float(rows[0]["city_std"]) < 1
+
+
+def test_draws_and_deviations_exclude_each_other(run, tmp_path):
+    result = run_cli("impute", *run, "-o", tmp_path / "x.csv", "--std", "--draws", 2)
+    assert result.code == 2
+    assert "exclude each other" in result.err
+
+
+def test_explained_scores_sum_to_the_elbo(run, tmp_path):
+    where, source = run
+    out = tmp_path / "scores.csv"
+    picture = must("score", where, source, "-o", out, "--explain", "--samples", 400, "--json").document["picture"]
+    rows = pd.read_csv(out)
+    assert list(rows) == ["score", "kl", "age", "city", "visits", "member"]
+    elbo = rows[["age", "city", "visits", "member"]].sum(axis=1) - rows["kl"]
+    assert np.all(elbo < rows["score"] + 0.5)  # the K-sample bound lies above the ELBO but for the noise of 400 draws
+    evaluated = must("evaluate", where, source, "--samples", 400, "--json").document
+    assert elbo.mean() == pytest.approx(evaluated["elbo"], abs=0.05)
+    assert rows.loc[0, "city"] == 0
+    with Image.open(picture) as image:
+        assert min(image.size) > 200
+
+
+def test_a_frame_is_completed_in_its_own_types(run):
+    frame = pd.DataFrame(cells()).replace("", None)
+    frame["age"] = pd.to_numeric(frame["age"])
+    frame["city"] = frame["city"].astype("category")
+    frame["visits"] = pd.to_numeric(frame["visits"]).astype("Int64")
+    frame.index = [f"p{row}" for row in range(len(frame))]
+    vae = reparam.VAE(hidden=(8,), epochs=2, batch_size=32, bound_samples=50).fit(frame)
+    whole = vae.impute(frame)
+    assert not whole.isna().any().any()
+    assert whole.dtypes.equals(frame.dtypes)
+    assert whole.index.equals(frame.index)
+    present = frame.notna()
+    assert whole.where(present).equals(frame.where(present))
+    assert len(vae.impute(frame, draws=2)) == 2
+
+
+def test_a_conditional_run_samples_what_it_is_given(run, tmp_path):
+    _, source = run
+    where = tmp_path / "run"
+    small = ("--hidden", 8, "--epochs", 2, "--batch-size", 32)
+    must("train", source, "--out", where, *small, "--condition", "city", "--condition", "member")
+    given = ("--given", "city=Oslo, north", "--given", "member=no")
+    must("sample", where, "-n", 7, "-o", tmp_path / "x.csv", "--draw", *given)
+    rows = read(tmp_path / "x.csv")
+    assert {row["city"] for row in rows} == {"Oslo, north"}
+    assert {row["member"] for row in rows} == {"no"}
+    assert len({row["age"] for row in rows}) > 3  # draws, held within the range of the data
+    refused = run_cli("sample", where, "-n", 7, "-o", tmp_path / "y.csv")
+    assert refused.code == 2
+    assert "is to be given city, member" in refused.err
