@@ -122,11 +122,11 @@ def test_a_setting_of_a_wrong_kind_or_size_is_refused_before_anything_is_built(r
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(run, name, value):
     tensors = load_file(run / name)
-    where = next(key for key in tensors if key.endswith("decoder.layers.0.weight"))
+    where = next(key for key in tensors if "decoder" in key and key.endswith("layers.0.weight"))
     tensors[where][0, 0] = value
     save_file(tensors, run / name)
     resummed(run)
-    refused(run, "NaN or infinity", "decoder.layers.0.weight")
+    refused(run, "NaN or infinity", where)
 
 
 def test_a_file_of_a_wide_tensor_is_refused_by_its_head(run):
