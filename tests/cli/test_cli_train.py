@@ -109,7 +109,7 @@ def test_every_parameter_of_the_estimator_is_an_option_with_its_default_told():
     defaults["hidden"] = ",".join(map(str, defaults["hidden"]))
     for name in ("early_stopping", "encoder", "decoder", "warm_start", "verbose"):
         del defaults[name]  # validation_fraction says the first, --resume warm_start; networks are for Python
-    defaults["beta"] = "1, of beta-tcvae 6"
+    defaults["beta"], defaults["condition"] = "1, of beta-tcvae 6", "none"
     options = {option.name: option for option in typer.main.get_command(app).commands["train"].params}
     settable = set(options) - {*NOT_SETTINGS, *READING, "help"}
     assert settable == set(defaults)

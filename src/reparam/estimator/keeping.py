@@ -75,9 +75,9 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
 
 
 def size_of(fitted: Fitted) -> int:
-    """How many bytes a run of it takes on disk, about, twice: checkpoints are kept in pairs."""
+    """How many bytes a run of it takes on disk, about: two checkpoints, and a third while it is written."""
     arrays = jax.tree.leaves(eqx.filter((fitted.model, fitted.state), eqx.is_inexact_array))
-    return 2 * sum(int(array.nbytes) for array in arrays)
+    return 3 * sum(int(array.nbytes) for array in arrays)
 
 
 def load(path: str | Path, **parts: Any) -> VAE:
