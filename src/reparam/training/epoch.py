@@ -48,10 +48,9 @@ def train_epoch(
     schema: Schema,
     recipe: Recipe,
     shares: Array | None = None,
+    careful: bool = False,
 ) -> tuple[TrainState, Sums, Array]:
     """Visit every row ``recipe.passes`` times, each time in an order drawn from ``key``, one step per batch.
-
-    A step that would leave the finite numbers is not taken, and none after it unless such steps are skipped.
 
     Rows stay on the device as they are stored and become the model's values batch by batch. The last batch is filled
     up with rows of weight zero, so that one shape is compiled.
@@ -66,10 +65,12 @@ def train_epoch(
         schema: what rows mean.
         recipe: how rows are visited, and how weights move.
         shares: 1 where a copy is trained on a row and 0 where it is not, shape (M, N); None for one model of all rows.
+        careful: take no step that would leave the finite numbers, and none after it unless such steps are skipped; the
+            same bits otherwise, and slower.
 
     Returns:
-        The state after; sums for each batch, of copies those of the last; and which steps were taken, (steps,), or by
-        which copies, (M, steps).
+        The state after; sums for each batch, of copies those of the last; and whether all stayed finite, () or (M,), or
+        of a ``careful`` epoch which steps were taken, (steps,) or (M, steps).
     """
     batches, weights, keys = visits(key, rows.shape[0], recipe)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
@@ -98,6 +99,8 @@ def train_epoch(
         rate = learning_rate * recipe.schedule.factor(clock)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
         average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(clock))
+        if not careful:
+            return Position(trained, moments, average, local, at.stopped), (sums, at.stopped)
         taken = is_finite((sums.bound, trained, moments)) & ~at.stopped
         new, old = (trained, moments, average), (at.trained, at.moments, at.average)
         kept = jax.tree.map(lambda one, other: jnp.where(taken, one, other), new, old)
@@ -109,13 +112,16 @@ def train_epoch(
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
     along = batches, weights, numbers, keys
+
+    def epoch(start: Position, shares: Array | None) -> tuple[Position, Sums, Array]:
+        end, (sums, taken) = jax.lax.scan(partial(step, shares=shares), start, along)
+        return end, sums, taken if careful else is_finite((sums.bound, end.trained, end.moments))
+
     if shares is None:
-        end, (sums, taken) = jax.lax.scan(partial(step, shares=None), start, along)
+        end, sums, taken = epoch(start, None)
     else:
-        copies = len(shares)
-        start = start._replace(stopped=jnp.zeros(copies, bool))
-        each = jax.vmap(lambda start, of: jax.lax.scan(partial(step, shares=of), start, along))
-        end, (sums, taken) = each(start, shares)
+        start = start._replace(stopped=jnp.zeros(len(shares), bool))
+        end, sums, taken = jax.vmap(epoch)(start, shares)
         sums = jax.tree.map(lambda copies: copies[-1], sums)
     models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
     return _with(state, models[0], end.moments, models[1], end.local), sums, taken

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -124,24 +124,15 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     rate = jnp.asarray(task.settings.learning_rate, float)
     stored, schema = task.rows
     shares = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
-    after, sums, taken = train_epoch(
-        state,
-        stored,
-        key,
-        rate,
-        total_steps,
-        objective=task.objective,
-        schema=schema,
-        recipe=task.recipe,
-        shares=shares,
-    )
-    steps = np.atleast_2d(np.asarray(taken))  # of the one model, or of each copy
-    missed = np.flatnonzero(~steps.all(axis=0))
-    if len(missed) and (not task.recipe.skip or len(missed) == steps.shape[1]):
-        raise TrainingError(
-            _told_fault(after, task, key, shares, (int(np.argmin(steps[:, missed[0]])), int(missed[0])))
-        )
-    metrics = replace(reduce_sums(sums).in_units(task.rows.log_volume), skipped=len(missed))
+    how: Any = {"objective": task.objective, "schema": schema, "recipe": task.recipe, "shares": shares}
+    after, sums, taken = train_epoch(state, stored, key, rate, total_steps, **how, careful=task.recipe.skip)
+    if not (task.recipe.skip or np.all(taken)):  # the same epoch again, to see which step it was
+        after, sums, taken = train_epoch(state, stored, key, rate, total_steps, **how, careful=True)
+    missed = np.argwhere(~np.atleast_2d(taken).T)  # steps, and by which copies
+    skipped = len(np.unique(missed[:, 0]))
+    if len(missed) and (not task.recipe.skip or skipped == task.steps_per_epoch):
+        raise TrainingError(_told_fault(after, task, key, shares, (int(missed[0, 1]), int(missed[0, 0]))))
+    metrics = replace(reduce_sums(sums).in_units(task.rows.log_volume), skipped=skipped)
     if not math.isfinite(metrics.bound):
         raise TrainingError(
             f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}, for "
@@ -151,10 +142,10 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     return after, metrics
 
 
-def _told_fault(after: TrainState, task: Task, key: Array, seen: Array | None, where: tuple[int, int]) -> str:
+def _told_fault(after: TrainState, task: Task, key: Array, shares: Array | None, where: tuple[int, int]) -> str:
     """What a copy's step out of the finite numbers was, and how that is mended."""
     copy, step = where
-    model, weights = (after.model, None) if seen is None else (one_copy(after.model, copy), seen[copy])
+    model, weights = (after.model, None) if shares is None else (one_copy(after.model, copy), shares[copy])
     number = int(after.epoch) * task.steps_per_epoch + step
     at = Step(step, key, task.recipe, task.objective.at(jnp.asarray(number), task.steps_per_epoch), weights)
     return (
