@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test numerics check format clean
+.PHONY: demo test numerics fuzz check format clean
 
 demo: $(VENV)/.installed  ## train on real handwriting, then use the run
 	$(BIN)/python -m benchmarks.demo
@@ -22,6 +22,14 @@ numerics: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 numerics: $(VENV)/.test  ## the numerical tests at the optimisation level that users run
 	$(BIN)/pytest -n 2 -q tests/probability/test_divergences.py tests/probability/test_priors.py \
 	  tests/objectives/test_objective_bounds.py tests/test_training.py
+
+# The seed is the day's, and printed with whatever is found; a case that is found becomes a test.
+fuzz: export REPARAM_FUZZ_CASES ?= 10000
+fuzz: SEED ?= $(shell date +%j)
+fuzz: $(VENV)/.test  ## ten thousand hostile documents, files and options, and twenty killed trainings
+	$(BIN)/pytest -q -p no:cacheprovider --hypothesis-seed=$(SEED) -k 'no_document or no_value_of or no_bytes' \
+	  tests/runs/test_opening.py tests/cli/test_cli_hostile.py tests/data/test_data_fuzz.py
+	PYTHONPATH=tests:tests/cli $(BIN)/python tests/cli/test_cli_resuming.py $$(mktemp -d) $(SEED)
 
 check: $(VENV)/.check $(VENV)/.test  ## style, types, floors, doctests
 	$(BIN)/ruff format --check .

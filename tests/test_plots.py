@@ -150,3 +150,15 @@ def test_the_bound_is_drawn_against_k_and_latents_by_use():
     assert [label.get_text() for label in bound.get_xticklabels()] == ["1", "5", "10"]
     heights = [bar.get_height() for bar in latents.patches]
     assert heights == sorted(found.kl_per_dimension, reverse=True)
+
+
+@pytest.mark.parametrize(("count", "told"), [(25, 25), (100, 0)])
+def test_many_classes_of_text_have_a_colour_each_and_names_or_a_note(count, told):
+    labels = np.array([f"class {number:03d}" for number in np.arange(400) % count])
+    codes = np.random.default_rng(0).normal(size=(400, 2))
+    figure = plots.latent_space(codes, labels, names=["a", "b"], title="t")
+    (axes,) = figure.axes
+    colours = {tuple(points.get_facecolor()[0]) for points in axes.collections}
+    assert len(colours) == count
+    assert len(axes.texts) == told
+    assert told or axes.get_title() == "100 classes, coloured in their order"

@@ -132,6 +132,7 @@ def compare_gradients(
     estimators: Sequence[str] | None = None,
     samples: Sequence[int] = (1, 5, 25),
     repeats: int = 100,
+    report: Callable[[str], None] | None = None,
 ) -> tuple[GradientQuality, ...]:
     """Measure estimators of one objective's gradient, each with every number of draws.
 
@@ -144,18 +145,26 @@ def compare_gradients(
             needs two draws, is left out where there is one.
         samples: numbers of draws.
         repeats: gradients per estimator and number of draws, an even number.
+        report: called with a line before each measurement.
 
     Raises:
         ParameterError: a name is unknown, or an estimator cannot serve the objective.
     """
     defaults, _ = lookup("objective", COMPARED, objective)
     chosen = defaults if estimators is None else tuple(underscored(name) for name in estimators)
-    return tuple(
-        measure_gradient(model, x, key, objective=objective, estimator=estimator, samples=count, repeats=repeats)
-        for estimator in chosen
-        for count in samples
-        if not (estimator == "vimco" and count == 1)
-    )
+    measured = []
+    for estimator in chosen:
+        for count in samples:
+            if estimator == "vimco" and count == 1:
+                continue
+            if report is not None:
+                report(f"{estimator}, K = {count}: {repeats} gradients")
+            measured.append(
+                measure_gradient(
+                    model, x, key, objective=objective, estimator=estimator, samples=count, repeats=repeats
+                )
+            )
+    return tuple(measured)
 
 
 def measure_gradient(

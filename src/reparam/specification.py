@@ -136,8 +136,8 @@ def requirement(name: str, owner: str, required: str, value: object) -> str:
 def shown(value: object) -> str:
     """A value as an error shows it: in one short line of characters that can be written everywhere.
 
-    >>> shown("low"), shown(10**5000), shown([0] * 1000)
-    ("'low'", 'a number of thousands of digits', '[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, …')
+    >>> shown("low"), shown(10**5000), len(shown([0] * 1000))
+    ("'low'", 'a number of thousands of digits', 61)
     """
     try:
         text = " ".join(repr(value).encode(errors="backslashreplace").decode().split())

@@ -103,3 +103,12 @@ def test_rows_are_spread_over_the_dataset():
 )
 def test_what_can_be_shown(shape, expected):
     assert is_image(shape) == expected
+
+
+def test_samples_of_few_pixels_are_pictures_that_can_be_looked_at(run, tmp_path):
+    must("sample", run, "-n", 9, "-o", tmp_path / "s.png")
+    with Image.open(tmp_path / "s.png") as picture:
+        assert max(picture.size) >= 300
+        pixels = np.asarray(picture.convert("L"))
+    block = pixels[:40, :40]
+    assert len(np.unique(block)) == 1  # one pixel of 4 × 3 is a square of 50

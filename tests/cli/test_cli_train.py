@@ -47,18 +47,19 @@ def test_training_tells_its_choices_and_each_epoch_in_plain_lines(table, tmp_pat
     lines = result.err.splitlines()
     assert result.out == ""
     assert "72 to train on, 8 held out" in lines[0]
-    assert lines[1].startswith("likelihood: gaussian (values from ")
-    assert [line.split()[1] for line in lines[2:4]] == ["1/2", "2/2"]
+    assert lines[1].startswith("likelihood: gaussian:per_dimension (values from ")
+    assert lines[2].startswith("start: factor analysis")
+    assert [line.split()[1] for line in lines[3:5]] == ["1/2", "2/2"]
     for word in ("bound", "held out", "reconstruction", "KL", "active units", "examples/s", "left"):
-        assert f"  {word} " in lines[3]
-    assert lines[4].startswith("trained 2 epochs; kept the weights of epoch ")
+        assert f"  {word} " in lines[4]
+    assert lines[5].startswith("trained 2 epochs; kept the weights of epoch ")
 
 
 def test_json_is_one_document_and_the_only_thing_on_standard_output(table, tmp_path):
     document = must("train", table, "--out", tmp_path / "run", *SMALL, "--json").document
     assert document["epochs"] == 2
     assert document["stopped"] == "epochs"
-    assert document["likelihood"] == "gaussian"
+    assert document["likelihood"] == "gaussian:per_dimension"
     assert (document["training_rows"], document["validation_rows"]) == (72, 8)
     for means in (document["training"], document["validation"]):
         assert means["bound"] == pytest.approx(means["reconstruction"] - means["kl"], abs=1e-4)
@@ -108,7 +109,7 @@ def test_every_parameter_of_the_estimator_is_an_option_with_its_default_told():
     defaults["hidden"] = ",".join(map(str, defaults["hidden"]))
     for name in ("early_stopping", "encoder", "decoder", "warm_start", "verbose"):
         del defaults[name]  # validation_fraction says the first, --resume warm_start; networks are for Python
-    defaults["beta"] = "1, of beta-tcvae 6"
+    defaults["beta"], defaults["condition"] = "1, of beta-tcvae 6", "none"
     options = {option.name: option for option in typer.main.get_command(app).commands["train"].params}
     settable = set(options) - {*NOT_SETTINGS, *READING, "help"}
     assert settable == set(defaults)
@@ -130,8 +131,8 @@ def test_flags_go_before_the_file_and_names_may_have_hyphens(table, tmp_path):
     ("text", "told"),
     [
         ("latent_dm = 3", "unknown setting 'latent_dm'. Did you mean 'latent_dim'?"),
-        ("latent_dim = 2.5", "'latent_dim' must be int. Got 2.5 instead."),
-        ("latent_dim = true", "'latent_dim' must be int. Got True instead."),
+        ("latent_dim = 2.5", "'latent_dim' must be int or 'auto'. Got 2.5 instead."),
+        ("latent_dim = true", "'latent_dim' must be int or 'auto'. Got True instead."),
         ("posterior = 3", "'posterior' must be str. Got 3 instead."),
         ('hidden = ["a"]', "'--hidden' option must be an int in [1, inf)"),
         ("[model]\nlatent_dim = 3", "unknown setting 'model'"),

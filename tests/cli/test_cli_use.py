@@ -156,7 +156,7 @@ def test_a_table_keeps_its_column_names_and_labels_are_not_trained_on(tmp_path):
 def test_inspect_tells_what_would_be_chosen_and_why(table):
     document = must("inspect", table, "--json").document
     assert (document["rows"], document["event_shape"]) == (80, [6])
-    assert document["likelihood"] == "gaussian"
+    assert document["likelihood"] == "gaussian:per_dimension"
     assert document["likelihood_reason"].startswith("values from ")
     assert len(document["columns"]) == 6
     told = must("inspect", "digits").out

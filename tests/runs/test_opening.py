@@ -24,14 +24,17 @@ from reparam.errors import ParameterError, ReparamWarning, RunError
 from reparam.estimator import keeping
 
 FORMATS = Path(__file__).with_name("formats")
-CODES = [[-0.3101219, -0.4117388], [0.0595413, -0.2170957], [-0.1479263, 0.0953916]]
+CODES = {
+    "1": [[-0.3101219, -0.4117388], [0.0595413, -0.2170957], [-0.1479263, 0.0953916]],
+    "2": [[-0.1395076, -1.6460127], [0.6216754, 1.5157199], [0.5213936, 0.6993600]],
+}
 """Of the first three digits, as the version that wrote the run told them."""
 
 
 @pytest.mark.parametrize("written", sorted(FORMATS.iterdir()), ids=lambda path: f"format {path.name}")
 def test_a_run_of_every_format_opens_for_ever(written):
     vae = reparam.load(written)
-    np.testing.assert_allclose(vae.transform(load_digits().data.astype(np.uint8)[:3]), CODES, atol=1e-5)
+    np.testing.assert_allclose(vae.transform(load_digits().data.astype(np.uint8)[:3]), CODES[written.name], atol=1e-4)
     assert vae.n_iter_ == len(vae.history_) == 2
     assert vae.schema_.units == "x/16"
 
@@ -119,11 +122,11 @@ def test_a_setting_of_a_wrong_kind_or_size_is_refused_before_anything_is_built(r
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(run, name, value):
     tensors = load_file(run / name)
-    where = next(key for key in tensors if key.endswith("decoder.layers.0.weight"))
+    where = next(key for key in tensors if "decoder" in key and key.endswith("layers.0.weight"))
     tensors[where][0, 0] = value
     save_file(tensors, run / name)
     resummed(run)
-    refused(run, "NaN or infinity", "decoder.layers.0.weight")
+    refused(run, "NaN or infinity", where)
 
 
 def test_a_file_of_a_wide_tensor_is_refused_by_its_head(run):

@@ -17,7 +17,6 @@ from saving import FINISHED, run_of, whole, write
 from reparam import runs
 from reparam.errors import RunError
 from reparam.runs import folder as folder_module
-from reparam.storage import lock
 
 
 @pytest.fixture
@@ -80,18 +79,22 @@ def test_a_symbolic_link_is_followed(tmp_path):
     assert whole(tmp_path / "elsewhere") == [1]
 
 
+DIES_WITH_THE_LOCK = """
+import os, sys
+from reparam.storage import lock
+assert lock(os.open(sys.argv[1], os.O_RDONLY))
+os._exit(0)
+"""
+
+
 def test_a_place_belongs_to_one_process_until_it_ends(tmp_path):
     with runs.reserve(tmp_path / "run"):
         with pytest.raises(RunError, match="another process is writing"), runs.reserve(tmp_path / "run"):
             pass
         assert (tmp_path / "run").is_dir()
     assert list(tmp_path.iterdir()) == []
-    child = os.fork()
-    if child == 0:  # dies with the lock in its hands
-        (tmp_path / "dead").mkdir()
-        lock(os.open(tmp_path / "dead", os.O_RDONLY))
-        os._exit(0)
-    os.waitpid(child, 0)
+    (tmp_path / "dead").mkdir()
+    subprocess.run([sys.executable, "-c", DIES_WITH_THE_LOCK, tmp_path / "dead"], check=True)
     write(tmp_path / "dead", 1)
 
 

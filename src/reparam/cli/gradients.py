@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, picture_path
+from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, picture_path, tell
 from reparam.errors import ParameterError, ReparamWarning
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def gradients(
         estimators=None if estimators is None else [name.strip() for name in estimators.split(",")],
         samples=_numbers(samples),
         repeats=repeats,
+        report=tell,
     )
     shown = f"{len(x):,} rows of {dataset.schema.name}, {'fresh' if fresh else 'trained'} weights"
     figure = gradient_quality(results, title=f"Gradients of {objective} on {shown}")

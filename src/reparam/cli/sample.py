@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reparam.cli.options import Json, Output, RunPath, Seed, check_output, tell_written
 from reparam.errors import ParameterError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reparam.data import Schema
+
+PICTURED, LEAST_PIXELS = 400, 600
 
 
 def sample(
@@ -31,14 +40,28 @@ def sample(
     Draws z from the prior, and writes the mean of p(x|z); with --draw a draw of x.
     """
     check_output(out)
-    from reparam.data import write_rows
     from reparam.estimator import load
 
     vae = load(run)
     rows = vae.sample(count, temperature=temperature, draw=draw, given=_values(given or []), random_state=seed)
-    write_rows(out, rows, vae.schema_)
+    _write(out, rows, vae.schema_)
     document = {"rows": len(rows), "temperature": temperature, "draw": draw}
     tell_written(out, f"{len(rows):,} samples", document, as_json=as_json)
+
+
+def _write(out: Path, rows: NDArray[Any], schema: Schema) -> None:
+    """Write rows; images of few pixels as pictures that can be looked at, each pixel a square of several."""
+    from reparam.data import grey_limits, write, write_rows
+
+    height, width, *channels = schema.event_shape if len(schema.event_shape) > 1 else (1, schema.size)
+    across = math.ceil(math.sqrt(min(len(rows), PICTURED)))
+    larger = LEAST_PIXELS // max(1, across * max(height, width))
+    if out.suffix.lower() != ".png" or len(schema.event_shape) < 2 or larger < 2:
+        write_rows(out, rows, schema)
+        return
+    images = rows.reshape(len(rows), *schema.event_shape)[:PICTURED].repeat(larger, axis=1).repeat(larger, axis=2)
+    shape = (larger * height, larger * width, *channels)
+    write(out, images, event_shape=shape, limits=grey_limits(schema))
 
 
 def _values(given: list[str]) -> dict[str, str]:

@@ -62,7 +62,7 @@ def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:
     if (name == "hidden" and isinstance(value, list)) or (name in MAY_BE_AUTO and type(value) is int):
         return
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-        required = " or ".join(kind.__name__ for kind in kinds)
+        required = "int or 'auto'" if name in MAY_BE_AUTO else " or ".join(kind.__name__ for kind in kinds)
         raise ParameterError(f"{path}: {name!r} must be {required}. Got {value!r} instead.")
 
 

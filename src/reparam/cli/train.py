@@ -119,7 +119,10 @@ def train(
     bound_samples: Annotated[int | None, setting("K of the K-sample bound when the run is scored.", "100")] = None,
     seed: Annotated[int | None, setting("The one seed of everything.", "0", min=0, max=2**32 - 1)] = None,
 ) -> int:
-    """Train a model on DATA and keep it in RUN. Ctrl-C ends training after the epoch, and keeps what is trained."""
+    """Train a model on DATA and keep it in RUN.
+
+    Ctrl-C ends training after the epoch, and keeps what is trained. 'reparam parts' lists the names that settings take.
+    """
     if data is None and not resume:
         raise typer.BadParameter("Missing argument 'DATA'.", context)
     if out is None:

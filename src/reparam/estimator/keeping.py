@@ -75,9 +75,9 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
 
 
 def size_of(fitted: Fitted) -> int:
-    """How many bytes a run of it takes on disk, about, twice: checkpoints are kept in pairs."""
+    """How many bytes a run of it takes on disk, about: two checkpoints, and a third while it is written."""
     arrays = jax.tree.leaves(eqx.filter((fitted.model, fitted.state), eqx.is_inexact_array))
-    return 2 * sum(int(array.nbytes) for array in arrays)
+    return 3 * sum(int(array.nbytes) for array in arrays)
 
 
 def load(path: str | Path, **parts: Any) -> VAE:
@@ -161,7 +161,7 @@ def with_kept(history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
         bound = math.inf if held_out is None else held_out["bound"]
         better = held_out is None or (bound is not None and bound > best)
         best = bound if better and held_out is not None else best
-        lines.append({"kept": better, **line})
+        lines.append(line if "kept" in line else {**line, "kept": better})
     return tuple(lines)
 
 

@@ -49,7 +49,9 @@ def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, 
 
 def _at_most(configuration: Configuration, size: int, draws: int, copies: int) -> int:
     """More bytes than any model of these widths needs for weights, two moments and a gradient, and for a batch."""
-    if configuration.encoder is not None or configuration.decoder is not None:
+    parts = (configuration.posterior, configuration.prior, configuration.likelihood)
+    plain = all(isinstance(part, str) and ":" not in part for part in parts)  # arguments may be of any size
+    if not plain or configuration.encoder is not None or configuration.decoder is not None:
         return LARGE
     latents = configuration.latents
     widths = MOST_RAW * size + 2 * sum(map(int, configuration.hidden)) + (latents + 1) ** 2 + MOST_RAW * latents

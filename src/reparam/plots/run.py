@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from reparam.plots.style import BLUE, FAINT, INK, ORANGE, dress, new_figure
 
+NAMED_CLASSES = 60
 CLASSES = (
     "#332288",
     "#88CCEE",
@@ -143,13 +146,11 @@ def latent_space(
     classes = np.unique(labels) if labels is not None else np.zeros(0)
     if labels is None:
         axes.scatter(codes[:, 0], codes[:, 1], s=size, color=BLUE, alpha=0.6, linewidths=0)
-    elif len(classes) <= len(CLASSES):
+    elif len(classes) <= len(CLASSES) or labels.dtype.kind not in "iuf":
         _classes(axes, codes, labels, classes, size)
     elif labels.dtype.kind in "iuf":
         points = axes.scatter(codes[:, 0], codes[:, 1], s=size, c=labels, cmap="viridis", linewidths=0)
         figure.colorbar(points, ax=axes, label="label", shrink=0.8)
-    else:
-        axes.scatter(codes[:, 0], codes[:, 1], s=size, color=BLUE, alpha=0.6, linewidths=0)
     return _tidied(figure)
 
 
@@ -271,22 +272,31 @@ def _divergence_map(figure: Figure, axes: Axes, history: History) -> None:
 
 
 def _classes(axes: Axes, codes: NDArray[Any], labels: NDArray[Any], classes: NDArray[Any], size: float) -> None:
-    """A colour and, in the middle of its points, a name for each class."""
-    for colour, label in zip(CLASSES, classes, strict=False):
+    """A colour and, in the middle of its points, a name for each class; of very many classes a note in their place."""
+    few = len(classes) <= len(CLASSES)
+    colours = CLASSES if few else [to_hex(colormaps["turbo"](place)) for place in np.linspace(0.03, 0.97, len(classes))]
+    named = len(classes) <= NAMED_CLASSES
+    if not named:
+        axes.set_title(f"{len(classes)} classes, coloured in their order", fontsize=10, color=FAINT)
+    for colour, label in zip(colours, classes, strict=False):
         points = codes[labels == label]
         axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, alpha=0.75, linewidths=0, label=f"{label}")
+        if not named:
+            continue
         middle = np.median(points, axis=0)
         axes.annotate(
             f"{label}",
             (float(middle[0]), float(middle[1])),
             ha="center",
             va="center",
-            fontsize=12,
+            fontsize=12 if few else 8,
             fontweight="bold",
             color=INK,
             path_effects=[withStroke(linewidth=3.5, foreground="white")],
             zorder=3,
         )
+    if not named:
+        return
     legend = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=10, handletextpad=0.1)
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):

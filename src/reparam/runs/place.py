@@ -114,8 +114,8 @@ def check_room(place: Place, needed: int) -> None:
     free = shutil.disk_usage(place.path).free
     if free < needed:
         raise RunError(
-            f"{place.shown}: the disk has {free / 2**20:,.0f} MiB left, but the run and the checkpoint before it need "
-            f"{needed / 2**20:,.0f} MiB. Free some, or choose another folder."
+            f"{place.shown}: the disk has {free / 2**20:,.1f} MiB left, but a run and its checkpoints need "
+            f"{needed / 2**20:,.1f} MiB. Free some, or choose another folder."
         )
 
 

@@ -1,0 +1,61 @@
+"""Files whose bytes were changed, cut or put together by chance: one DataError, or data; never anything else."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import feather, parquet
+
+from fuzzing import CASES
+from reparam.data import load
+from reparam.errors import DataError, ParameterError, ReparamWarning
+
+ROWS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A small whole file of every kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    np.save(folder / "x.npy", ROWS)
+    np.savez_compressed(folder / "x.npz", x=ROWS)
+    (folder / "x.csv").write_text("a,b,c\n" + "\n".join(",".join(map(str, row)) for row in ROWS.tolist()) + "\n")
+    table = pa.table({name: ROWS[:, place] for place, name in enumerate("abc")})
+    parquet.write_table(table, folder / "x.parquet")
+    feather.write_feather(table, folder / "x.feather")
+    pixels = struct.pack(">BBBB3I", 0, 0, 8, 3, 2, 4, 4) + bytes(range(32))
+    (folder / "x-idx3-ubyte").write_bytes(pixels)
+    (folder / "x-idx3-ubyte.gz").write_bytes(gzip.compress(pixels))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.data())
+def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
+    name = data.draw(st.sampled_from(sorted(originals)))
+    content = bytearray(originals[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))]
+    path: Path = tmp_path_factory.mktemp("bytes") / name
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", ReparamWarning)
+        told = ""
+        try:
+            found = load(path)
+            assert np.isfinite(np.asarray(found.rows, np.float64)).all()
+        except (DataError, ParameterError) as error:
+            told = str(error)
+    assert len(told) < 3000
+    path.unlink()
