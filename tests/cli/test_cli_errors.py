@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_trained_on_is_refused(tmp_path, name):
     ("options", "told"),
     [
         (("--latent-dim", "0"), "'--latent-dim' option must be an int in [1, inf). Got 0"),
-        (("--latent-dim", "two"), "Invalid value for '--latent-dim'"),
+        (("--latent-dim", "two"), "The '--latent-dim' option must be an int in [1, inf), or auto"),
         (("--posterior", "digonal"), "unknown posterior 'digonal'. Did you mean 'diagonal'?"),
         (("--scale", "log-varianc"), "Did you mean 'log_variance'?"),
         (("--prior", "normal"), "Did you mean 'standard_normal'?"),
