@@ -13,7 +13,7 @@ FOLDER = "demo-run"
 RUN = f"{FOLDER}/model"
 COMMANDS = (
     "reparam inspect digits",
-    f"reparam train digits --out {RUN} --overwrite --hidden 200,200 --activation gelu --learning-rate 3e-3 --epochs 99",
+    f"reparam train digits --out {RUN} --overwrite",
     f"reparam evaluate {RUN} --samples 5000",
     f"reparam reconstruct {RUN} digits -o {FOLDER}/reconstructions.png",
     f"reparam sample {RUN} -n 64 --seed 1 -o {FOLDER}/samples.png",

@@ -54,7 +54,7 @@ def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
         told = ""
         try:
             found = load(path)
-            assert np.isfinite(np.asarray(found.rows, np.float64)).all()
+            assert not np.isinf(np.asarray(found.rows, np.float64)).any()  # NaN is a cell that was not seen
         except (DataError, ParameterError) as error:
             told = str(error)
     assert len(told) < 3000

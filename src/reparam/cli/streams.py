@@ -10,6 +10,7 @@ from typing import Any
 
 NOBODY_READS, UNUSABLE = 141, 2  # as a shell tells of SIGPIPE
 PLAIN = {"−": "-", "×": "x", "…": "...", "·": ".", "→": "->", "±": "+/-", "≤": "<=", "’": "'"}
+<<<<<<< HEAD
 PLAIN |= {
     "α": "alpha",
     "β": "beta",
@@ -21,6 +22,10 @@ PLAIN |= {
     "–": "-",
     "√": "sqrt ",
 }
+=======
+PLAIN |= {"α": "alpha", "β": "beta", "ε": "epsilon", "σ": "sigma", "φ": "phi", "√": "sqrt "}
+PLAIN |= {"²": "^2", "µ": "u", "–": "-"}
+>>>>>>> nothing-lost
 
 
 def prepare() -> None:
