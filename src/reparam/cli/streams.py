@@ -10,22 +10,8 @@ from typing import Any
 
 NOBODY_READS, UNUSABLE = 141, 2  # as a shell tells of SIGPIPE
 PLAIN = {"−": "-", "×": "x", "…": "...", "·": ".", "→": "->", "±": "+/-", "≤": "<=", "’": "'"}
-<<<<<<< HEAD
-PLAIN |= {
-    "α": "alpha",
-    "β": "beta",
-    "ε": "epsilon",
-    "σ": "sigma",
-    "φ": "phi",
-    "²": "^2",
-    "µ": "u",
-    "–": "-",
-    "√": "sqrt ",
-}
-=======
 PLAIN |= {"α": "alpha", "β": "beta", "ε": "epsilon", "σ": "sigma", "φ": "phi", "√": "sqrt "}
 PLAIN |= {"²": "^2", "µ": "u", "–": "-"}
->>>>>>> nothing-lost
 
 
 def prepare() -> None:
