@@ -1,4 +1,4 @@
-"""A batch of data: values, which of them were seen, what the model is given, and what is padding."""
+"""A batch of data: values, which of them were seen, and what is padding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class Batch(eqx.Module):
     Args:
         x: values as the model sees them, shape (B, P); 0 in a missing cell.
         observed: which cells were seen, shape (B, P); None where all were.
-        condition: what the model is given, shape (B, C), or None.
         weight: of each datum, shape (B,), 1 or 0 for padding; None where all count.
 
     >>> batch = Batch(jnp.zeros((3, 2)))
@@ -26,12 +25,11 @@ class Batch(eqx.Module):
 
     x: Array
     observed: Array | None = None
-    condition: Array | None = None
     weight: Array | None = None
 
     @classmethod
     def of(cls, x: Array | Batch) -> Batch:
-        """A batch as it is; an array as one without gaps, conditions or padding."""
+        """A batch as it is; an array as one without gaps or padding."""
         return x if isinstance(x, Batch) else cls(x)
 
     @classmethod

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import SMALL, must, run_cli
+
+from reparam.data import kinds
 
 RNG = np.random.default_rng(0)
 N = 120
@@ -100,6 +103,13 @@ def test_inspect_writes_a_page_with_a_picture_of_each_column(people_csv: Path, t
     assert "-o must end in .html" in run_cli("inspect", people_csv, "-o", tmp_path / "people.pdf").err
 
 
+def test_the_report_of_a_run_shows_each_column_as_it_was_judged(run: Path, tmp_path: Path) -> None:
+    must("report", run, "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("how the values of ") == 5
+    assert "120 different texts in 120 cells" in page
+
+
 def test_inspect_writes_a_page_of_images_too(tmp_path: Path) -> None:
     must("inspect", "digits", "-o", tmp_path / "digits.html")
     assert "8 × 8" in (tmp_path / "digits.html").read_text()
@@ -111,6 +121,17 @@ def test_the_judgement_is_kept_with_the_run(run: Path) -> None:
     assert kinds == {"age": "count", "price": "real", "city": "categorical", "member": "binary", "since": "date"}
     assert [column["name"] for column in document["schema"]["beside"]] == ["id", "note"]
     assert all(column["reason"] for column in document["schema"]["table"])
+
+
+def test_a_run_reads_its_data_by_its_own_judgement(
+    run: Path, people_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    monkeypatch.setattr(kinds, "ROWS_PER_LEVEL", 10**9)  # a later version may judge otherwise
+    monkeypatch.setattr(kinds, "LARGEST_COUNT", 0)
+    must("evaluate", tmp_path / "run", "--samples", 2)
+    told = must("train", people_csv, "--out", tmp_path / "run", "--resume", "--epochs", 3).err
+    assert "count (negative_binomial): age" in told
 
 
 def test_samples_are_rows_as_the_data_have_them(run: Path, tmp_path: Path) -> None:

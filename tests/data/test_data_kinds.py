@@ -36,6 +36,7 @@ CASES = {  # cells, kind, levels
     "zeros and ones": (RNG.integers(0, 2, N), "binary", ("0", "1")),
     "two whole numbers": (RNG.choice([1, 9], N), "binary", ("1", "9")),
     "a few whole numbers": (RNG.integers(3, 9, N), "ordinal", tuple("345678")),
+    "whole numbers of which one stands out": ([*range(30, 51)] * 20 + [40] * 200, "ordinal", None),
     "whole numbers with a point": ([f"{n % 4}.0" for n in range(N)], "ordinal", tuple("0123")),
     "yes and no": (RNG.choice(["yes", "no"], N), "binary", ("no", "yes")),
     "true and false": (RNG.choice(["True", "False"], N), "binary", ("False", "True")),
@@ -60,6 +61,8 @@ CASES = {  # cells, kind, levels
 def test_the_kind_of_a_column(case: str) -> None:
     cells, kind, levels = CASES[case]
     column = judged(list(cells))
+    if kind == "ordinal" and levels is None:
+        levels = tuple(map(str, sorted(set(cells))))
     assert (column.kind, column.levels) == (kind, levels)
     assert column.reason
     assert "\n" not in column.reason
@@ -189,6 +192,13 @@ def test_what_columns_and_rows_say_together(tmp_path: Path) -> None:
     )
 
 
+def test_many_levels_seen_once_are_one_line(tmp_path: Path) -> None:
+    names = [f"n{n}" for n in range(6)] + ["often", "more"] * 20
+    data = load(table(tmp_path, {"name": names, "x": RNG.normal(size=46)}))
+    assert data.judgement is not None
+    assert data.judgement.remarks == ("6 levels are seen once, such as 'n0' of 'name' on line 2",)
+
+
 def test_rows_of_nothing_are_told_and_kept(tmp_path: Path) -> None:
     values = [f"{value:.3f}" for value in RNG.normal(size=30)]
     data = load(table(tmp_path, {"a": [*values, "", "?"], "b": [*values[::-1], "NA", ""]}))
@@ -205,7 +215,8 @@ def test_a_column_of_a_hundred_thousand_names_is_left_out_with_its_number(tmp_pa
 
 
 def test_a_thousand_columns_are_judged_each(tmp_path: Path) -> None:
-    columns = {f"c{n}": RNG.choice(["a", "b", "c"], 20) if n % 2 else RNG.normal(size=20).round(3) for n in range(1000)}
+    texts = np.tile(["a", "b", "c"], 7)[:20]
+    columns = {f"c{n}": RNG.permutation(texts) if n % 2 else RNG.normal(size=20).round(3) for n in range(1000)}
     data = load(table(tmp_path, columns))
     assert data.schema.table is not None
     assert [column.kind for column in data.schema.table] == ["real", "categorical"] * 500

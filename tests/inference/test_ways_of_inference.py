@@ -35,7 +35,7 @@ def digits():
 def trained(digits):
     """The same decoder by each method; constant pixels are dropped, which would be warned of."""
     kept = digits[0].std(axis=0) > 0
-    settings = {**SMALL, "latent_dim": 4, "hidden": (32,), "epochs": 40, "batch_size": 100, "bound_samples": 50}
+    settings = {**SMALL, "latent_dim": 4, "hidden": (32,), "epochs": 40, "batch_size": 100, "start": "random"}
     names = ("amortized", "semi_amortized:5", "mean_field:5")
     return {name: reparam.VAE(inference=name, **settings).fit(digits[0][:, kept]) for name in names}, digits[1][:, kept]
 

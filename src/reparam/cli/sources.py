@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reparam.data import NAMES, Dataset, Reading, conform, load
+from reparam.data import NAMES, Dataset, Judgement, Reading, Schema, conform, load
 from reparam.errors import DataError, ParameterError, RunError
 from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support, sha256, split_rows
@@ -54,10 +54,19 @@ class Source:
 
     data: str
     reading: Reading = field(default_factory=Reading)
+    remarks: tuple[str, ...] = ()
 
     def load(self) -> Dataset:
         """Read it."""
         return load(self.data, reading=self.reading)
+
+    def load_as(self, schema: Schema) -> Dataset:
+        """Read it again as a run knows it: the columns of its table are what they were judged to be then."""
+        if schema.table is None:
+            return replace(self.load(), schema=schema)
+        dataset = conform(self.data, schema, reading=replace(self.reading, columns=(), drop=()))
+        columns = sorted((*schema.table, *(schema.beside or ())), key=lambda column: column.place)
+        return replace(dataset, judgement=Judgement(tuple(columns), self.remarks))
 
     def to_json(self, dataset: Dataset) -> dict[str, Any]:
         """What ``data.json`` says: enough to read the same rows again, and what was made of its columns."""
@@ -74,7 +83,8 @@ class Source:
         """
         if "data" not in document:
             raise RunError("the run does not say where its data came from, for it was saved from Python.")
-        return cls(document["data"], Reading.from_json(document))
+        remarks = (document.get("judgement") or {}).get("remarks", ())
+        return cls(document["data"], Reading.from_json(document), tuple(map(str, remarks)))
 
 
 def _judged(dataset: Dataset) -> dict[str, Any]:
@@ -112,12 +122,12 @@ def own_data(vae: VAE) -> Dataset:
     """
     try:
         source = Source.from_json(vae.source_)
-        dataset = source.load()
+        dataset = source.load_as(vae.schema_)
     except (DataError, RunError) as error:
         raise DataError(f"the run's own data cannot be read: {error} Give DATA.") from error
     if sha256(dataset) != vae.fitted_.sha256:
         raise DataError(f"{source.data} is no longer what the run was trained on: its values differ. Give DATA.")
-    return replace(dataset, schema=vae.schema_)
+    return dataset
 
 
 def rows_for(

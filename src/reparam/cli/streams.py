@@ -10,8 +10,17 @@ from typing import Any
 
 NOBODY_READS, UNUSABLE = 141, 2  # as a shell tells of SIGPIPE
 PLAIN = {"−": "-", "×": "x", "…": "...", "·": ".", "→": "->", "±": "+/-", "≤": "<=", "’": "'"}
-PLAIN |= {"α": "alpha", "β": "beta", "ε": "epsilon", "σ": "sigma", "φ": "phi", "√": "sqrt "}
-PLAIN |= {"²": "^2", "µ": "u", "–": "-"}
+PLAIN |= {
+    "α": "alpha",
+    "β": "beta",
+    "ε": "epsilon",
+    "σ": "sigma",
+    "φ": "phi",
+    "²": "^2",
+    "µ": "u",
+    "–": "-",
+    "√": "sqrt ",
+}
 
 
 def prepare() -> None:

@@ -65,7 +65,7 @@ def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading:
         fitted = vae.fitted_
         configuration = Configuration(**{**vars(fitted.configuration), **parameters})
         source = stored if data is None else replace(stored, data=data)
-        dataset = replace(source.load(), schema=fitted.schema)
+        dataset = source.load_as(fitted.schema)
         yield Job(fitting.resume(fitted, configuration, dataset), dataset, source, place)
 
 

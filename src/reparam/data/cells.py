@@ -103,11 +103,11 @@ def dates_in(text: Any, written: str) -> tuple[Any, tuple[int, ...]]:
     return dates, tuple(bad.tolist())
 
 
-def is_bad_among_numbers(numbers: int, bad: Sequence[Any]) -> bool:
-    """Whether cells that are no numbers are a fault: one alone, or a few of many that are no levels either."""
-    if not bad or numbers < 2:
-        return False
-    return len(bad) == 1 or (len(bad) <= BAD_SHARE * (numbers + len(bad)) and numbers > FEW_LEVELS)
+def is_numeric(kind: Any) -> bool:
+    """Whether an Arrow type is of numbers, or of true and false."""
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
+    return any(test(kind) for test in tests)
 
 
 def _cast(text: Any, kind: str) -> Any | None:
@@ -165,21 +165,21 @@ def _text(text: Any) -> Cells:
     if not good:
         return Cells(text, "string")
     odd = {cell: count for cell, count in zip(texts, counts, strict=True) if cell not in good}
-    numbers = sum(good.values())
-    fault = is_bad_among_numbers(numbers, range(sum(odd.values()))) and (len(odd) == 1 or len(good) > FEW_LEVELS)
-    changed = _changes_midway(text, good)
-    note = f"numbers in {numbers / (numbers + sum(odd.values())):.0%} of the cells, text in the others"
-    if not (fault or changed is not None):
+    numbers, bad = sum(good.values()), sum(odd.values())
+    few_of_many = (
+        numbers > FEW_LEVELS and bad <= BAD_SHARE * (numbers + bad) and (len(odd) == 1 or len(good) > FEW_LEVELS)
+    )
+    note = f"numbers in {numbers / (numbers + bad):.0%} of the cells, text in the others"
+    if not ((bad == 1 and numbers >= 2) or few_of_many or _changes_midway(text, good)):
         return Cells(text, "string", note)
     is_odd = compute.is_in(text, value_set=pa.array(list(odd), pa.string()))
     return Cells(text, "string", note, tuple(np.flatnonzero(np.asarray(is_odd)).tolist()))
 
 
-def _changes_midway(text: Any, good: dict[str, int]) -> int | None:
-    """The place from which a long column holds text and no numbers any more, where there is one."""
+def _changes_midway(text: Any, good: dict[str, int]) -> bool:
+    """Whether a long column is numbers down to some row, and text from there on, or the other way round."""
     is_number = np.asarray(compute.is_in(text.drop_null(), value_set=pa.array(list(good), pa.string())))
-    switches = np.flatnonzero(np.diff(is_number.astype(np.int8)))
-    return int(switches[0]) + 1 if len(switches) == 1 and len(is_number) >= 2 * FEW_LEVELS else None
+    return len(is_number) >= 2 * FEW_LEVELS and int(np.abs(np.diff(is_number.astype(np.int8))).sum()) == 1
 
 
 def _number(cell: str | None) -> float | None:

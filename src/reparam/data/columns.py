@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Predicate
@@ -81,6 +81,7 @@ class Column:
             RunError: a field is missing, unknown, or not what it should be; the error names it.
         """
         column = checked(cls, document, "a column")
+        check_complete(cls, document, "a column")
         column.check()
         return column
 
@@ -100,3 +101,14 @@ class Column:
         if bool(self.likelihood) != self.is_modelled:
             required = "a likelihood" if self.is_modelled else "empty, for the column is left out"
             raise RunError(f"the field 'likelihood' {of} must be {required}. Got {self.likelihood!r}.")
+
+
+def check_complete(kind: Any, document: Mapping[str, Any], what: str, *, optional: tuple[str, ...] = ()) -> None:
+    """Refuse the document of a dataclass that leaves out a field: what a default would fill in may not be what was.
+
+    Raises:
+        RunError: the error names the first field that is missing.
+    """
+    for field in fields(kind):
+        if field.name not in document and field.name not in optional:
+            raise RunError(f"the field {field.name!r} of {what} is missing.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,13 +83,16 @@ def write_codes(path: Path, source: str, codes: NDArray[Any], index: NDArray[Any
 
     whole = Path(source).expanduser()
     cells = whole if whole.exists() else Path(source.rpartition(":")[0]).expanduser()
-    with atomic(path) as file:
+    with atomic(path) as file, tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "codes.h5ad"  # HDF5 locks what it writes, and so does who holds the place of the file
         if cells.suffix.lower() == ".h5ad":
-            shutil.copyfile(cells, file.name)
+            shutil.copyfile(cells, made)
         else:
-            _without_counts(anndata, len(codes), index).write_h5ad(Path(file.name))
-        with h5py.File(file.name, "r+") as store:
+            _without_counts(anndata, len(codes), index).write_h5ad(made)
+        with h5py.File(made, "r+") as store:
             anndata.io.write_elem(store.require_group("obsm"), CODES, np.asarray(codes))
+        with made.open("rb") as whole_file:
+            shutil.copyfileobj(whole_file, file)
 
 
 def _without_counts(anndata: Any, rows: int, index: NDArray[Any] | None) -> Any:

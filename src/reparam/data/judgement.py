@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from reparam.data.cells import Cells
+from reparam.data.cells import Cells, is_numeric
 from reparam.data.columns import Column
 from reparam.data.kinds import ROWS_TO_JUDGE, judge_column
 from reparam.data.reading import Reading
@@ -18,7 +17,7 @@ from reparam.data.sheets import Sheet, refuse_mixture
 from reparam.errors import DataError
 
 ONE_THING = 64  # so many whole-number columns measure one thing many times: genes, pixels, words
-SHOWN = 5
+SHOWN, FEW = 5, 3
 
 
 def judge(sheet: Sheet, reading: Reading) -> tuple[Judgement, Mapping[str, Cells]]:
@@ -48,7 +47,7 @@ def judge(sheet: Sheet, reading: Reading) -> tuple[Judgement, Mapping[str, Cells
 def _why_plain(columns: Sequence[Column], cells: Mapping[str, Cells], rows: int) -> str:
     """Why one likelihood explains all columns; nothing where they are of several kinds, or have holes."""
     if any(column.missing for column in columns) or not all(
-        _is_numeric(cells[column.name].values) for column in columns
+        is_numeric(cells[column.name].values.type) for column in columns
     ):
         return ""
     kinds = {column.kind for column in columns}
@@ -63,11 +62,6 @@ def _why_plain(columns: Sequence[Column], cells: Mapping[str, Cells], rows: int)
     if len(columns) > ONE_THING and all((column.lower or 0) >= 0 and column.whole for column in columns):
         return f"more than {ONE_THING} columns of whole numbers: one thing measured many times"
     return ""
-
-
-def _is_numeric(values: Any) -> bool:
-    types, kind = pa.types, values.type
-    return any(test(kind) for test in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal))
 
 
 def remarks(
@@ -133,14 +127,17 @@ def _empty_rows(rows: NDArray[Any], where: Callable[[int], str]) -> list[str]:
 def _seen_once(columns: Sequence[Column], rows: NDArray[Any], where: Callable[[int], str]) -> list[str]:
     told: list[tuple[Column, int, int]] = []
     for column, values in zip(columns, rows.T, strict=True):
-        if column.levels is None or column.kind == "binary" or len(column.levels) > len(values):
+        if column.levels is None or column.kind == "binary" or column.whole:
             continue
         codes = values[~np.isnan(values)].astype(np.int64)
         for code in np.flatnonzero(np.bincount(codes, minlength=len(column.levels)) == 1):
             place = int(np.flatnonzero(values == code)[0])
             told.append((column, int(code), place))
-    lines = [f"{c.name!r} holds {(c.levels or ())[code]!r} once, on {where(place)}" for c, code, place in told[:SHOWN]]
-    return _at_most(lines, "levels are seen once", len(told))
+    if len(told) > FEW:
+        first, number, place = told[0]
+        level = (first.levels or ())[number]
+        return [f"{len(told):,} levels are seen once, such as {level!r} of {first.name!r} on {where(place)}"]
+    return [f"{c.name!r} holds {(c.levels or ())[code]!r} once, on {where(place)}" for c, code, place in told]
 
 
 def _leaks(columns: Sequence[Column], rows: NDArray[Any], labels: NDArray[Any] | None) -> list[str]:
@@ -161,7 +158,7 @@ def _leaks(columns: Sequence[Column], rows: NDArray[Any], labels: NDArray[Any] |
     return _at_most(told, "columns tell the label")
 
 
-def _at_most(lines: list[str], what: str, count: int | None = None) -> list[str]:
+def _at_most(lines: list[str], what: str) -> list[str]:
     """A few lines, and how many more there are."""
-    more = (len(lines) if count is None else count) - SHOWN
+    more = len(lines) - SHOWN
     return [*lines[:SHOWN], *([f"and {more:,} more {what}"] if more > 0 else [])]

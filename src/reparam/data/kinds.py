@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.cells import Cells
+from reparam.data.cells import Cells, is_numeric
 from reparam.data.coding import as_numbers, as_text, level_of
 from reparam.data.columns import CODED, KINDS, LEFT_OUT, Column
 from reparam.errors import UnknownNameError
@@ -38,6 +38,7 @@ ROWS_PER_LEVEL = 5
 MOST_DECIMALS = 6
 SECONDS_A_DAY = 86_400
 MOST_LEVELS = 1000
+SPIKED_LEVELS, ROWS_PER_SPIKED_LEVEL, SPIKE = 100, 20, 0.25
 LARGEST_COUNT = 1 << 17  # beyond, ln x! in single precision is off by tenths of a nat
 NO = ("no", "n", "false", "f", "off", "absent", "negative", "0")
 SCALES = (
@@ -136,7 +137,7 @@ def _judged(column: Column, cells: Cells) -> Column:
         return _judge_dates(column, cells)
     if types.is_boolean(kind):
         return _judge_texts(column, as_text(cells.values, cells.stored_as), "true or false")
-    if any(test(kind) for test in (types.is_integer, types.is_floating, types.is_decimal)):
+    if is_numeric(kind):
         return _judge_numbers(column, as_numbers(cells.values, cells.stored_as)[0], len(cells.values))
     if types.is_dictionary(kind) and kind.ordered:
         levels = as_text(cells.values.dictionary, cells.stored_as).to_pylist()
@@ -192,11 +193,29 @@ def _judge_numbers(column: Column, values: NDArray[np.float64], rows: int) -> Co
     if len(distinct) <= ORDINAL_LEVELS and len(present) >= ROWS_PER_LEVEL * len(distinct):
         levels = _number_levels(distinct)
         return replace(ranged, kind="ordinal", levels=levels, reason=f"{len(levels)} whole numbers")
+    if _spiked(distinct, present):
+        most, share = _commonest(present)
+        reason = f"{len(distinct)} whole numbers, {share:.0%} of them {_figure(most)}"
+        return replace(ranged, kind="ordinal", levels=_number_levels(distinct), reason=reason)
     mean, variance = float(present.mean()), float(present.var())
     if distinct[0] >= 0 and variance >= mean and distinct[-1] <= LARGEST_COUNT:
         reason = f"whole numbers, variance {_rounded(variance)} above the mean {_rounded(mean)}"
         return replace(ranged, kind="count", reason=reason)
     return replace(ranged, reason=f"whole numbers{_why_no_counts(distinct, mean, variance)}")
+
+
+def _spiked(distinct: NDArray[np.float64], present: NDArray[np.float64]) -> bool:
+    """Whether one value above 0 stands out as no law of counts has it, and there are rows to learn each level."""
+    if len(distinct) > SPIKED_LEVELS or len(present) < ROWS_PER_SPIKED_LEVEL * len(distinct):
+        return False
+    most, share = _commonest(present)
+    return most != 0 and share >= SPIKE
+
+
+def _commonest(present: NDArray[np.float64]) -> tuple[float, float]:
+    """The commonest value and its share."""
+    values, counts = np.unique(present, return_counts=True)
+    return float(values[counts.argmax()]), float(counts.max() / len(present))
 
 
 def _why_no_counts(distinct: NDArray[np.float64], mean: float, variance: float) -> str:

@@ -28,8 +28,8 @@ class Reading:
     Raises:
         ParameterError: a delimiter or quote is not one character, or a column is named twice.
 
-    >>> Reading(missing=("-9",)).means_missing("-9"), Reading().means_missing("-9")
-    (True, False)
+    >>> Reading(columns=(("age", "gaussian"),), drop=("id",)).asked
+    {'age': 'gaussian'}
     """
 
     labels: str | None = None
@@ -57,10 +57,6 @@ class Reading:
     def asked(self) -> dict[str, str]:
         """The kind, or the likelihood, that each column was asked to have."""
         return dict(self.columns)
-
-    def means_missing(self, cell: str) -> bool:
-        """Whether a cell, spaces around it taken away, says that nothing is known."""
-        return cell in MISSING or cell in self.missing
 
     def to_json(self) -> dict[str, Any]:
         """What was said, as plain values."""

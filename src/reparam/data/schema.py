@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Gt, Len, Predicate
 from numpy.typing import NDArray
 
-from reparam.data.columns import Column
+from reparam.data.columns import Column, check_complete
 from reparam.data.statistics import blocks
 from reparam.documents import STRICT, Count, Name, Names, checked
 from reparam.errors import RunError
@@ -170,11 +170,9 @@ class Schema:
             RunError: a field is missing, unknown, or not what it should be; the error names it.
         """
         schema = checked(cls, document, "the schema")
+        check_complete(cls, document, "the schema", optional=TABLES)
         _check_lengths(schema)
-        if schema.table is not None and tuple(column.name for column in schema.table) != schema.columns:
-            raise RunError("the field 'table' of the schema must hold the columns that its field 'columns' names.")
-        for column in (*(schema.table or ()), *(schema.beside or ())):
-            column.check()
+        _check_table(schema, document)
         return schema
 
 
@@ -230,6 +228,19 @@ class Dataset:
 def _like(affine: Any, values: Array) -> Any:
     """P numbers in the type of the values; one number, or what JAX traces, as it is."""
     return np.asarray(affine, str(values.dtype)) if isinstance(affine, tuple) else affine
+
+
+def _check_table(schema: Schema, document: Mapping[str, Any]) -> None:
+    """Raise the RunError that names what is wrong with the columns of a table."""
+    for field, modelled in zip(TABLES, (True, False), strict=True):
+        for column, plain in zip(getattr(schema, field) or (), document.get(field) or (), strict=True):
+            check_complete(Column, plain, f"the column {column.name!r}")
+            column.check()
+            if column.is_modelled != modelled:
+                told = "are modelled" if modelled else "the model leaves out"
+                raise RunError(f"the field {field!r} of the schema must hold columns that {told}, not {column.name!r}.")
+    if schema.table is not None and tuple(column.name for column in schema.table) != schema.columns:
+        raise RunError("the field 'table' of the schema must hold the columns that its field 'columns' names.")
 
 
 def _check_lengths(schema: Schema) -> None:

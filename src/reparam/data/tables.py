@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from reparam.data.arrays import fits_int32, from_array, select_columns, stored_dtype
+from reparam.data.cells import is_numeric
 from reparam.data.dialect import Dialect, is_number, line_of, recognise, records, undecodable_line
 from reparam.data.files import reading as parsing
 from reparam.data.judgement import judge, remarks
@@ -224,7 +225,7 @@ def _numbers(sheet: Sheet, schema: Schema, labels: NDArray[Any] | None) -> Datas
     """
     columns = {name: sheet.cells(name) for name in sheet.names}
     for name, cells in columns.items():
-        if not _is_numeric(cells.values.type):
+        if not (is_numeric(cells.values.type) or pa.types.is_null(cells.values.type)):
             _refuse_text(sheet, name, cells.values)
     names = sheet.names if sheet.named else None
     matrix = _matrix(sheet, {name: cells.values for name, cells in columns.items()})
@@ -238,13 +239,6 @@ def _refuse_text(sheet: Sheet, name: str, values: Any) -> None:
     raise DataError(
         f"{sheet.source}: {sheet.place(first, name)} holds {str(values[first].as_py())[:40]!r}, but the column must "
         f"hold numbers. Mend that cell, or leave the column out."
-    )
-
-
-def _is_numeric(kind: Any) -> bool:
-    types = pa.types
-    return any(
-        test(kind) for test in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
     )
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema, moments
 from reparam.errors import ParameterError
-from reparam.estimator.columns import encoder_inputs, given_places, inputs_of, likelihood_part
+from reparam.estimator.columns import encoder_inputs, inputs_of, likelihood_part
+from reparam.estimator.conditions import given_places
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import noise_shape
 from reparam.inference import Inference

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from reparam.data import Column, Schema
-from reparam.data.arrays import column_name
-from reparam.data.coding import encode
-from reparam.errors import ParameterError, UnknownNameError
+from reparam.errors import ParameterError
 from reparam.networks import Inputs
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood, table_of
 from reparam.probability.likelihoods.counts import Counts
@@ -80,54 +76,6 @@ def inputs_of(schema: Schema, likelihood: Likelihood, places: Iterable[int], key
     gaps = tuple(place for place, column in columns.items() if (column.missing if column else schema.missing))
     numbers = tuple(place for place in columns if place not in counts and place not in levels)
     return Inputs(numbers, counts, levels, gaps, key)
-
-
-def given_places(schema: Schema, names: Sequence[str]) -> tuple[int, ...]:
-    """Where the columns stand that a model is given.
-
-    Raises:
-        ParameterError: there is no such column, or no other one is left.
-    """
-    known = [column_name(schema.columns, place) for place in range(schema.size)]
-    for name in names:
-        if name not in known:
-            raise UnknownNameError("column of the condition", name, known)
-    if len({*names}) >= schema.size:
-        raise ParameterError("the condition names every column: one at least is required that is to be explained.")
-    return tuple(place for place, name in enumerate(known) if name in names)
-
-
-def given_rows(schema: Schema, condition: Sequence[str], given: Mapping[str, Any] | None) -> NDArray[np.float64]:
-    """One row, (P,), of what is given; NaN in every other column.
-
-    Raises:
-        ParameterError: a column of the condition is not given, another is, or the value is none of the column.
-    """
-    named, said = sorted(condition), dict(given or {})
-    if sorted(said) != named:
-        shown = ", ".join(named) or "nothing, for it was trained without a condition"
-        raise ParameterError(f"this model is to be given {shown}. Got {', '.join(sorted(said)) or 'nothing'} instead.")
-    row = np.full(schema.size, np.nan)
-    for place in given_places(schema, condition) if condition else ():
-        name = column_name(schema.columns, place)
-        row[place] = _value(schema, place, name, said[name])
-    return row
-
-
-def _value(schema: Schema, place: int, name: str, value: Any) -> float:
-    column = Column(name, "real", "gaussian") if schema.table is None else schema.table[place]
-    numbers, unknown = encode(pa.array([str(value)]), column)
-    if len(unknown) or np.isnan(numbers[0]):
-        levels = f": one of {', '.join(column.levels[:20])}" if column.levels else ""
-        raise ParameterError(f"{name} cannot be {value!r}; it is {column.kind}{levels}.")
-    return float(numbers[0])
-
-
-def without_density(schema: Schema, places: Sequence[int]) -> Schema:
-    """The schema whose units are the model's in columns that are given: no density of theirs is told."""
-    unit, scale = (np.broadcast_to(np.asarray(v, np.float64), (schema.size,)) for v in (schema.unit, schema.scale))
-    units = np.where(np.isin(np.arange(schema.size), places), scale, unit)
-    return replace(schema, unit=tuple(units.tolist())) if len(places) else schema
 
 
 LEVELS = ("categorical", "ordinal")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
-from reparam.estimator.columns import choose_for_table, given_places, without_density
+from reparam.estimator.columns import choose_for_table
 from reparam.estimator.compilation import keep_compiled
+from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from reparam.batch import Batch
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
 from reparam.errors import DataError, ParameterError, ReparamWarning
-from reparam.estimator.columns import given_places, given_rows
+from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.fitting import Fitted, split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
@@ -75,7 +73,7 @@ class FittedUse(TransformerMixin):
         latents = self.fitted_.configuration.latents
         if codes.shape[1] != latents:
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
-        return self._framed(self._decoded(codes, self._told(given, len(codes))))
+        return self._framed(self._decoded(codes, told_rows(self.fitted_, given, len(codes))))
 
     def reconstruct(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
@@ -110,13 +108,13 @@ class FittedUse(TransformerMixin):
         count = positive_int("n_samples", n_samples, "VAE.sample")
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
-        told = self._told(given, count)
-        batch = self._batch(told)
+        told = told_rows(self.fitted_, given, count)
+        batch = told_batch(self.fitted_, told)
         z = draw_prior(self.fitted_.model, latent_key, count, temperature, batch)
         if not draw:
             return self._framed(self._decoded(np.asarray(z), told))
         drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
-        return self._framed(self._as_told(drawn, told))
+        return self._framed(as_told(self.fitted_, drawn, told))
 
     def score_samples(
         self,
@@ -300,7 +298,7 @@ class FittedUse(TransformerMixin):
     def _filled(self, X: Any, given: NDArray[Any], values: NDArray[Any]) -> Any:
         """Rows as they were given, with the model's values in the place of what is missing."""
         rows = np.where(np.isnan(given), self.fitted_.schema.invert(values), given)
-        rows = self._as_told(rows, given)  # of a condition nothing is known but what is given
+        rows = as_told(self.fitted_, rows, given)  # of a condition nothing is known but what is given
         return filled(X, rows, self.fitted_.schema) if is_frame(X) else rows
 
     def _stored(self, X: Any) -> tuple[NDArray[Any], Schema]:
@@ -344,24 +342,5 @@ class FittedUse(TransformerMixin):
 
     def _decoded(self, codes: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
         """What codes stand for in stored units; of a conditional model with rows (N, P) that tell its columns."""
-        rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, self._batch(told)))
-        return self._as_told(rows, told)
-
-    def _told(self, given: Mapping[str, Any] | None, count: int) -> NDArray[Any] | None:
-        """Rows (count, P) that tell the columns of the condition, or None where there is no condition."""
-        condition = self.fitted_.configuration.condition
-        row = given_rows(self.fitted_.schema, condition, given)
-        return np.tile(row, (count, 1)) if len(condition) else None
-
-    def _batch(self, told: NDArray[Any] | None) -> Batch | None:
-        if told is None:
-            return None
-        rows, schema = self.fitted_.stored(told)
-        return Batch.of_rows(jnp.asarray(rows), schema)
-
-    def _as_told(self, rows: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
-        """Rows with the columns of the condition as they were given."""
-        if told is None:
-            return rows
-        places = given_places(self.fitted_.schema, self.fitted_.configuration.condition)
-        return np.where(np.isin(np.arange(rows.shape[1]), places), told, rows)
+        rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, told_batch(self.fitted_, told)))
+        return as_told(self.fitted_, rows, told)

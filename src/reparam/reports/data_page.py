@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 150, 34
 
 def data_page(data: Dataset) -> Html:
     """The page of a dataset as one HTML document."""
-    parts = [("What the data are", _facts(data)), ("Columns", _columns(data))]
+    parts = [("What the data are", _facts(data)), ("Columns", column_table(data))]
     if np.isnan(np.asarray(data.rows, np.float64)).any():
         parts.append(("Where cells are missing", _missing(data)))
     if data.judgement is not None and data.schema.size > 1:
@@ -48,23 +48,35 @@ def _facts(data: Dataset) -> Html:
     return table(("", ""), lines, class_="card")
 
 
-def _columns(data: Dataset) -> Html:
+def column_table(data: Dataset) -> Html:
     """Every column with a picture of its values; those that are left out have none."""
-    judgement = data.judgement
-    if judgement is None:
-        names = data.schema.columns or tuple(f"column_{place}" for place in range(data.schema.size))
-        columns: Sequence[Column] = [Column(name, "real", "gaussian") for name in names]
-    else:
-        columns = judgement.columns
-    values = dict(zip(data.schema.columns or [column.name for column in columns], data.rows.T, strict=False))
+    columns = _told(data)
+    values = dict(zip(_all_names(data), data.rows.T, strict=True))
     head = ("column", "kind", "values", "range or levels", "missing", "likelihood", "shown to the model", "because")
     lines = [_line(column, values.get(column.name), len(data.rows)) for column in columns[:PICTURED]]
     more = len(columns) - PICTURED
     return table(head, lines, caption=f"the first {PICTURED} of {len(columns):,} columns" if more > 0 else None)
 
 
+def _told(data: Dataset) -> Sequence[Column]:
+    """What is known of every column, in the order of the data."""
+    if data.schema.table is not None:
+        return sorted((*data.schema.table, *(data.schema.beside or ())), key=lambda column: column.place)
+    if data.judgement is not None:
+        return data.judgement.columns
+    return [Column(name, "real", "gaussian") for name in _all_names(data)]
+
+
+def _all_names(data: Dataset) -> tuple[str, ...]:
+    """The names of the columns of a row."""
+    if data.schema.columns is None and data.judgement is not None:
+        return tuple(column.name for column in data.judgement.columns)
+    return data.schema.columns or tuple(f"column_{place}" for place in range(data.schema.size))
+
+
 def _line(column: Column, values: NDArray[Any] | None, rows: int) -> tuple[Any, ...]:
-    missing = f"{column.missing:,} ({column.missing / rows:.1%})" if column.missing else "0"
+    empty = column.missing if values is None else int(np.isnan(np.asarray(values, np.float64)).sum())
+    missing = f"{empty:,} ({empty / rows:.1%})" if empty and values is not None else f"{empty:,}"
     picture = None if values is None else _marginal(column, np.asarray(values, np.float64))
     told = (span(column), missing, column.likelihood or "–", coding(column), column.reason)
     return (column.name, column.kind, picture, *told)
@@ -157,5 +169,5 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _names(data: Dataset, places: Any) -> list[str]:
-    names = data.schema.columns or tuple(f"column_{place}" for place in range(data.schema.size))
+    names = _all_names(data)
     return [names[place] if len(names[place]) <= 8 else "…" + names[place][-7:] for place in places]

@@ -24,6 +24,7 @@ from reparam.markup.picture import image
 from reparam.plots import mosaic
 from reparam.reports import figures
 from reparam.reports.compared import shown_setting, with_error
+from reparam.reports.data_page import column_table
 from reparam.reports.data_views import captioned, cell, column_scale, datum, given_and_found, row_name
 from reparam.reports.grid import decoding_grid
 from reparam.reports.page import page
@@ -131,7 +132,9 @@ def _data(session: Session) -> Html:
         ("labels", "none" if summary.labels is None else f"{summary.labels} different; never trained on"),
     )
     columns = None
-    if session.kind != "image":
+    if session.schema.table is not None:
+        columns = column_table(session.data)
+    elif session.kind != "image":
         listed = summary.columns[:TABLE_COLUMNS]
         rows = [(c.name, c.minimum, c.maximum, c.mean, c.std, str(c.missing)) for c in listed]
         more = "" if len(listed) == len(summary.columns) else f"the first {len(listed)} of {len(summary.columns)}"
