@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from reparam.model import Model
-from reparam.training.pace import NoAverage
+from reparam.training.pace import NoAverage, Optimizer
 from reparam.training.recipe import Recipe
 from reparam.training.visits import Local
 
@@ -77,22 +77,30 @@ def initial_state(
 
 def copied_state(copies: Model, key: PRNGKeyArray, recipe: Recipe, held_out: tuple[int, ...]) -> TrainState:
     """The state before the first epoch of copies, along the leading axis of their weights, that folds (F, H) judge."""
-    trained = eqx.filter(copies, eqx.is_inexact_array)
-    one = initial_state(one_copy(copies, -1), key, recipe)
-    several: TrainState = eqx.tree_at(
-        lambda s: (s.model, s.moments, s.average, s.judged),
-        one,
-        (
-            copies,
-            jax.vmap(recipe.optimizer.transformation.init)(trained),
-            None if one.average is None else copies,
-            Judged(jnp.full(held_out, -jnp.inf), jnp.full(held_out, -jnp.inf)),
-        ),
-        is_leaf=lambda leaf: leaf is None,
+    nothing_yet = jnp.full(held_out, -jnp.inf)
+    return TrainState(
+        model=copies,
+        moments=_moments_of_copies(eqx.filter(copies, eqx.is_inexact_array), recipe.optimizer),
+        average=None if isinstance(recipe.averaging, NoAverage) else copies,
+        local=None,
+        held_out=None,
+        key=key,
+        epoch=jnp.zeros((), jnp.int32),
+        best_model=one_copy(copies, -1),
+        best_raw=None,
+        judged=Judged(nothing_yet, nothing_yet),
+        best_bound=jnp.full((), -jnp.inf),
+        stale_epochs=jnp.zeros((), jnp.int32),
     )
-    return several
 
 
+@eqx.filter_jit
+def _moments_of_copies(trained: Any, optimizer: Optimizer) -> Any:
+    """Compiled, for it is many small steps."""
+    return jax.vmap(optimizer.transformation.init)(trained)
+
+
+@eqx.filter_jit
 def one_copy(copies: Model, number: int) -> Model:
     """One model of several whose weights lie along a leading axis."""
     model: Model = jax.tree.map(lambda leaf: leaf[number] if eqx.is_inexact_array(leaf) else leaf, copies)
