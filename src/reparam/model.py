@@ -181,8 +181,8 @@ def assemble(
     scale: str | Scale = "log_variance",
     prior: str | Prior = "standard_normal",
     likelihood: str | Likelihood = "gaussian",
-    hidden: tuple[int, ...] = (400,),
-    activation: str = "relu",
+    hidden: tuple[int, ...] = (128, 128),
+    activation: str = "gelu",
     encoder: Network | None = None,
     decoder: Network | None = None,
 ) -> Model:

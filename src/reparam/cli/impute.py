@@ -31,7 +31,9 @@ def impute(
     out: Output,
     draws: Annotated[
         int | None,
-        typer.Option(metavar="M", help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected."),
+        typer.Option(
+            metavar="M", min=1, help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected."
+        ),
     ] = None,
     std: Annotated[
         bool, typer.Option("--std", help="Beside each column its deviation; of a level P(another is true).")
@@ -47,7 +49,9 @@ def impute(
     A missing number becomes its mean given the cells of its row that are there, a missing level the most probable one;
     with --draws each table holds draws of them, so that an analysis of all tables knows what filling in leaves open.
     """
-    check_output(out)
+    places = [out] if draws is None else [out.with_stem(f"{out.stem}-{draw + 1}") for draw in range(draws)]
+    for place in places:
+        check_output(place, data)
     import numpy as np
 
     from reparam.cli.sources import read_as, rows_for
@@ -66,7 +70,6 @@ def impute(
         if deviation is None
         else {f"{column_name(schema.columns, place)}_std": values for place, values in enumerate(deviation.T)}
     )
-    places = [out] if draws is None else [out.with_stem(f"{out.stem}-{draw + 1}") for draw in range(draws)]
     for place, rows in zip(places, [whole] if draws is None else whole, strict=True):
         if not write_completed(place, data, rows, schema, reading=reading, beside=beside):
             _write_numbers(place, rows, beside, vae)

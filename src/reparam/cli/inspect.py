@@ -41,15 +41,14 @@ def inspect(
     from reparam.data import inspect as summarize
     from reparam.data import load
     from reparam.estimator import choose_likelihood
+    from reparam.estimator.columns import choose_for_table
 
     said = {"labels": labels, "index": index, "column": column, "drop": drop, "missing": missing}
     reading = reading_of({**said, "no_header": no_header, "delimiter": delimiter, "quote": quote})
     dataset = load(data, reading=reading, allow_missing=True)
     summary = summarize(dataset)
-    if dataset.schema.table is None:
-        likelihood, reason = choose_likelihood("auto", summary)
-    else:
-        likelihood, reason = "table", "one likelihood for each column"
+    table = dataset.schema.table
+    likelihood, reason = choose_likelihood("auto", summary) if table is None else choose_for_table("auto", table)
     if out is not None:
         _write_page(dataset, out)
     if as_json:

@@ -63,8 +63,6 @@ Temperatures = Annotated[
 RENAMED = {"random_state": "seed", "n_samples": "count"}
 PYTHON_WORDS = {
     "early_stopping=False": "--validation-fraction 0",
-    "early_stopping = False": "--validation-fraction 0",
-    "early_stopping = True": "a --validation-fraction that is not 0",
     "(clip_norm)": "(--clip-norm)",
     "on_nonfinite='skip'": "--on-nonfinite skip",
     "Fit anew (warm_start=False)": "Train without --resume",

@@ -113,7 +113,11 @@ def train(
         str | None, setting("A step out of the finite numbers: stop before it, or skip and count it.", "stop")
     ] = None,
     validation_fraction: Annotated[
-        float | None, setting("Of the rows held out, to stop early by; 0 trains on every row.", "0.1")
+        float | None,
+        setting(
+            "Of the rows held out, to evaluate on, and to stop by where --epochs are counted; 0 trains on every row.",
+            "0.1",
+        ),
     ] = None,
     patience: Annotated[int | None, setting("Epochs without a better held-out bound.", "10")] = None,
     bound_samples: Annotated[int | None, setting("K of the K-sample bound when the run is scored.", "100")] = None,

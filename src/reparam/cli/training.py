@@ -21,6 +21,7 @@ from reparam.estimator import Configuration, Fitted, fitting, keeping, load
 from reparam.estimator.latents import choose_latents
 from reparam.runs import Place, check_room, reserve
 
+JUDGED = {"left out in turn": "on rows left out in turn", "held out": "on held-out rows", "training": "in training"}
 NOT_MEANS = ("epoch", "validation", "kept")
 
 
@@ -148,6 +149,7 @@ def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: s
         "start": fitted.start,
         "latent_dim": fitted.configuration.latents,
         "latent_path": list(fitted.latent_path),
+        "judged_on": _judged_on(fitted),
         "epochs": len(fitted.history),
         "best_epoch": 0 if best is None else best["epoch"],
         "stopped": stopped,
@@ -155,6 +157,13 @@ def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: s
         "training": None if best is None else {name: best[name] for name in best if name not in NOT_MEANS},
         "validation": {"bound": float(fitted.state.best_bound)} if best is None else best["validation"],
     }
+
+
+def _judged_on(fitted: Fitted) -> str:
+    """The rows by which weights were chosen, and of which ``validation`` tells; one of ``JUDGED``."""
+    if fitted.state.judged is not None:
+        return "left out in turn"
+    return "held out" if fitted.configuration.early_stopping else "training"
 
 
 def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -172,7 +181,7 @@ def _outcome(document: Mapping[str, Any], epochs: int) -> str:
         "interrupted": f"interrupted {at}; what is trained is kept, and --resume continues it",
     }
     measured = document["validation"] or document["training"]
-    where = "on held-out rows" if document["validation"] else "in training"
+    where = JUDGED[document["judged_on"]]
     weights = f"the weights of epoch {best}" if best else "what training began at, on which no epoch gained"
     kept = f"kept {weights}, bound {measured['bound']:.2f} nats per datum {where}"
     return f"{ends[document['stopped']]}; {kept}: {document['run']}"

@@ -19,6 +19,7 @@ from reparam.data.sheets import Sheet
 from reparam.data.sources import read_sheet
 from reparam.data.tables import matched
 from reparam.data.writing import write_cells
+from reparam.errors import ParameterError
 
 COMPLETED = (".csv", ".parquet")
 """The endings of files that hold cells of any kind."""
@@ -45,6 +46,9 @@ def write_completed(
         reading: how the table is read.
         beside: further columns by name, shape (N,).
 
+    Raises:
+        ParameterError: a further column has the name of one that is there.
+
     Returns:
         Whether the source is a table that could be read so; else nothing is written.
     """
@@ -55,6 +59,9 @@ def write_completed(
     columns, names = _columns(sheet, schema)
     for name, column, values in zip(names, columns, np.asarray(rows, np.float64).T, strict=True):
         cells[name] = _joined(sheet, name, column, values)
+    taken = sorted({*cells} & {*(beside or {})})
+    if taken:
+        raise ParameterError(f"{source} has a column {taken[0]!r} already, where another would be written. Rename it.")
     cells |= {name: pa.array(values) for name, values in (beside or {}).items()}
     write_cells(path, cells, delimiter=sheet.delimiter, header=sheet.named)
     return True

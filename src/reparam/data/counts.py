@@ -41,7 +41,7 @@ def read_h5ad(path: Path, array: str | None = None, labels: str | None = None) -
         raise DataError(f"{path}: {UnknownNameError('column of obs', labels, data.obs.columns)}")
     found = None if labels is None else data.obs[labels].to_numpy(dtype=str)
     names, cells = list(map(str, data.var_names)), np.asarray(data.obs_names, dtype=str)
-    return Raw(_dense(matrix), labels=found, scale=1.0, columns=_different(path, names), index=cells)
+    return Raw(_dense(path, matrix), labels=found, scale=1.0, columns=_different(path, names), index=cells)
 
 
 def read_mtx(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
@@ -57,7 +57,7 @@ def read_mtx(path: Path, array: str | None = None, labels: str | None = None) ->
         matrix = mmread(path)
     features, barcodes = (_beside(path, names) for names in (FEATURES, BARCODES))
     if features is None or barcodes is None:
-        return Raw(_dense(matrix), scale=1.0)
+        return Raw(_dense(path, matrix), scale=1.0)
     genes, cells = _lines(features), _lines(barcodes)
     if matrix.shape != (len(genes), len(cells)):
         raise DataError(
@@ -68,7 +68,7 @@ def read_mtx(path: Path, array: str | None = None, labels: str | None = None) ->
     if len(set(names)) < len(names):
         names = [line[0] for line in genes]  # symbols stand twice at times, identifiers never
     index = np.asarray([line[0] for line in cells])
-    return Raw(_dense(matrix.T), scale=1.0, columns=_different(path, names), index=index)
+    return Raw(_dense(path, matrix.T), scale=1.0, columns=_different(path, names), index=index)
 
 
 def write_codes(path: Path, source: str, codes: NDArray[Any], index: NDArray[Any] | None) -> None:
@@ -119,8 +119,13 @@ def _opened(path: Path) -> Any:
         return anndata.read_h5ad(path)
 
 
-def _dense(matrix: Any) -> NDArray[Any]:
+def _dense(path: Path, matrix: Any) -> NDArray[Any]:
     """A matrix as an array; whole numbers from 0 up in the narrowest type that holds them."""
+    with reading(path, "matrix that memory holds"):
+        return _narrowed(matrix)
+
+
+def _narrowed(matrix: Any) -> NDArray[Any]:
     sparse = hasattr(matrix, "toarray")
     values = np.asarray(matrix.data if sparse else matrix)
     if values.size == 0 or not (values.min() >= 0 and (values == np.rint(values)).all()):
@@ -144,5 +149,6 @@ def _beside(path: Path, names: Sequence[str]) -> Path | None:
 
 
 def _lines(path: Path) -> list[list[str]]:
-    with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+    opened = gzip.open if path.name.endswith(".gz") else open
+    with reading(path, "list of names"), opened(path, "rt", encoding="utf-8") as file:
         return [line.rstrip("\n").split("\t") for line in file]

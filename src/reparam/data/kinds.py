@@ -306,7 +306,7 @@ def _short(text: str) -> str:
 
 def _ordered(texts: Sequence[str]) -> tuple[str, ...]:
     """Levels by their code: no before yes, small before large, numbers by value, others by letter."""
-    scale = _scale(texts)
+    scale = _scale(texts) or ({text: float(text) for text in texts} if all(map(str.isdecimal, texts)) else None)
     return tuple(sorted(texts, key=lambda text: (*((scale[text],) if scale else ()), text)))
 
 

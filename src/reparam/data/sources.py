@@ -208,14 +208,25 @@ def _read(source: Source, reading: Reading) -> Raw | Sheet:
     if text in NAMES:
         if reading.labels is not None:
             raise ParameterError(f"{text} brings its own labels, so labels={reading.labels!r} cannot be chosen.")
+        _refuse_columns(text, reading)
         return NAMES[text]()
     path, array = _locate(text)
     ending = _ending(path)
     if array is not None and ending not in (".npz", ".h5ad"):
-        raise DataError(f"{text} asks for the array {array!r}, but only a .npz file holds named arrays.")
+        raise DataError(f"{text} asks for the array {array!r}, but only .npz and .h5ad files hold named ones.")
     if ending in TABLES:
         return TABLES[ending](path, reading)
+    _refuse_columns(text, reading)
     return ARRAYS[ending](path, array, reading.labels)
+
+
+def _refuse_columns(text: str, reading: Reading) -> None:
+    """What is said of a table's columns cannot be said of an array."""
+    said = [name for name in ("index", "columns", "drop") if getattr(reading, name)]
+    if said:
+        raise ParameterError(
+            f"{text} is no table of named columns: {', '.join(said)} cannot be said of it. Leave it out."
+        )
 
 
 def _locate(text: str) -> tuple[Path, str | None]:

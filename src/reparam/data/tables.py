@@ -112,7 +112,7 @@ def conformed(sheet: Sheet, schema: Schema, reading: Reading, *, unknown: str = 
         if wanted is not None and (sheet.named or set(wanted) <= set(sheet.names)):
             select_columns(sheet.names, wanted, sheet.source)
             sheet = sheet.select(wanted)
-        return replace(_numbers(sheet, schema, labels), index=index)
+        return replace(_numbers(sheet, labels), index=index)
     names = matched(sheet, schema)
     rows = sheet.encoded(schema.table, [sheet.text(name) for name in names], unknown=unknown)
     return Dataset(rows, schema, labels, index)
@@ -217,7 +217,7 @@ def _index(sheet: Sheet, name: str) -> NDArray[Any]:
     return values.astype(str) if values.dtype.kind == "O" else values
 
 
-def _numbers(sheet: Sheet, schema: Schema, labels: NDArray[Any] | None) -> Dataset:
+def _numbers(sheet: Sheet, labels: NDArray[Any] | None) -> Dataset:
     """Rows of numbers of one kind, whatever they are judged to be here.
 
     Raises:

@@ -19,6 +19,7 @@ from reparam.probability.supports import REALS
 from reparam.specification import build
 
 TABLE = "table"
+SMALLEST_SPREAD = 1e-30
 
 
 def choose_for_table(likelihood: str, table: tuple[Column, ...]) -> tuple[str, str]:
@@ -82,6 +83,11 @@ LEVELS = ("categorical", "ordinal")
 """The kinds of columns whose codes are no numbers to an encoder; yes or no is 1 or 0 as it stands."""
 
 
+def varies(mean: NDArray[Any], std: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which columns are not constant: sums in double precision may leave a constant one a rounding error."""
+    return np.asarray(std > SMALLEST_SPREAD + 1e-12 * np.abs(mean))
+
+
 def standardized_table(schema: Schema, likelihood: Likelihood, mean: NDArray[Any], std: NDArray[Any]) -> Schema:
     """The schema with each column of real numbers shifted and scaled by its own mean and deviation, others as they are.
 
@@ -92,6 +98,5 @@ def standardized_table(schema: Schema, likelihood: Likelihood, mean: NDArray[Any
         std: likewise; of a constant column 0.
     """
     real = np.array([likelihood.part_at(place).support is REALS for place in range(schema.size)])
-    varying = std > 1e-30 + 1e-12 * np.abs(mean)
-    shift, scale = np.where(real, mean, 0.0), np.where(real & varying, std, 1.0)
+    shift, scale = np.where(real, mean, 0.0), np.where(real & varies(mean, std), std, 1.0)
     return schema.standardized(tuple(shift.tolist()), tuple(scale.tolist()))

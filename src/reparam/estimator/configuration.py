@@ -110,7 +110,9 @@ class Configuration:
         _check_widths(self.hidden)
         _check_names(self.condition)
         if len(self.condition) and self.start == "linear":
-            raise ParameterError("a condition needs start='random': no linear answer is known of a conditional model.")
+            raise ParameterError(
+                "a condition needs start='auto' or 'random': no linear answer is known of a conditional model."
+            )
         root_key(self.seed)
         self.objective_part()
         self.recipe(1)
@@ -252,8 +254,9 @@ def _check_widths(hidden: Any) -> None:
 
 
 def _check_names(condition: Any) -> None:
-    if isinstance(condition, str) or not all(isinstance(name, str) for name in condition):
-        raise ParameterError(requirement("condition", "VAE", "a sequence of names of columns", condition))
+    names = () if isinstance(condition, str) else tuple(condition)
+    if isinstance(condition, str) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ParameterError(requirement("condition", "VAE", "a sequence of different names of columns", condition))
 
 
 def _plain(value: Any) -> Any:

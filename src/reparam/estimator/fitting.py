@@ -91,6 +91,11 @@ def begin(configuration: Configuration, data: Dataset) -> Fitted:
             else choose_for_table(likelihood, table)
         )
     train, held_out = split_rows(configuration, len(data.rows))
+    if len(train) < 2:
+        raise DataError(
+            f"{data.schema.name} leaves 1 row to train on: at least 2 are required. Give more rows, or hold out none "
+            "(early_stopping=False)."
+        )
     check_memory(configuration, data.schema, likelihood, len(train))
     mean, std = moments(data.rows[train])
     schema = data.schema
@@ -123,6 +128,11 @@ def resume(fitted: Fitted, configuration: Configuration, data: Dataset) -> Fitte
         raise DataError(
             f"{data.schema.name} is not what the model was trained on: its values differ. Training goes on with the "
             "same rows; to train on others, fit anew (warm_start=False)."
+        )
+    if (configuration.folds(2) is None) != (fitted.state.judged is None):
+        raise ParameterError(
+            f"training that goes on cannot change epochs from {before['epochs']!r} to {after['epochs']!r}: folds judge "
+            "the one and not the other. Keep it, or fit anew (warm_start=False)."
         )
     return replace(fitted, configuration=configuration)
 

@@ -52,7 +52,7 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
     Raises:
         RunError: a name cannot be written as UTF-8, or a weight is no number.
     """
-    _check_finite(fitted.model, "the weights are not written")
+    _check_finite(fitted.model, "the weights are not written", "Train again with a lower learning rate.")
     config = {
         "format": runs.FORMAT,
         "version": __version__,
@@ -165,10 +165,10 @@ def with_kept(history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
     return tuple(lines)
 
 
-def _check_finite(tree: Any, where: str) -> None:
+def _check_finite(tree: Any, where: str, remedy: str = "The run is damaged.") -> None:
     name = not_finite(tree)
     if name is not None:
-        raise RunError(f"{where}: tensor {name!r} holds NaN or infinity. The run is damaged.")
+        raise RunError(f"{where}: tensor {name!r} holds NaN or infinity. {remedy}")
 
 
 def _configured(path: str | Path, config: runs.Config, parts: Mapping[str, Any]) -> tuple[Configuration, Any]:

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data import Schema, Summary
-from reparam.estimator.columns import likelihood_part, standardized_table
+from reparam.estimator.columns import likelihood_part, standardized_table, varies
 from reparam.probability.likelihoods import Likelihood, Table
 
 LARGEST_EXACT = 2**24  # whole numbers up to it are each a float32; larger ones are times or names, and no counts
-SMALLEST_SPREAD = 1e-30  # of a constant column, whose sums in double precision may leave a rounding error
 
 
 def choose_likelihood(likelihood: str, summary: Summary, *, binarize: str = "none") -> tuple[str, str]:
@@ -56,9 +55,9 @@ def standardization(
     learned = noise_shape(part)
     if learned is None or len(schema.event_shape) > 1:
         return schema
-    spread = np.where(std > SMALLEST_SPREAD + 1e-12 * np.abs(mean), std, 1.0)
+    spread = np.where(varies(mean, std), std, 1.0)
     if learned == ():
-        varying = std[std > SMALLEST_SPREAD]
+        varying = std[varies(mean, std)]
         common = float(np.sqrt(np.mean(varying**2))) if len(varying) else 1.0
         return schema.standardized(tuple(mean.tolist()), (common,) * schema.size)
     return schema.standardized(tuple(mean.tolist()), tuple(spread.tolist()))

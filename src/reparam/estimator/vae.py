@@ -66,8 +66,8 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         binarize: grey values in [0, 1] as zeros and ones: ``fixed``, ``dynamic`` (drawn anew at every visit),
             ``threshold``, or ``none``.
         epochs: passes over the data, at most; with ``auto`` an epoch is as many passes as make about fifty steps, folds
-            of the rows tell when to stop, and all rows are trained on. Where the objective is no bound, or each row
-            owns its q, nothing can tell, and sixty such epochs are trained.
+            of the rows tell when to stop, and all rows are trained on (of more than 5,000 all but at most 2,000). Where
+            the objective is no bound, or each row owns its q, nothing can tell, and sixty such epochs are trained.
         batch_size: rows per step.
         learning_rate: step size of the optimiser.
         optimizer: ``adam``, ``adam:1e-4`` for another ε, ``adamw:0.01`` (weight decay), ``sgd:0.9``, …, or an

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -40,9 +41,17 @@ def command(session: Session) -> str:
             words += [f"--{OWN_NAMES.get(name, name).replace('_', '-')}", _written(name, value)]
     if not vae.early_stopping or vae.validation_fraction != 0.1:
         words += ["--validation-fraction", f"{vae.validation_fraction if vae.early_stopping else 0:g}"]
-    if source.get("labels"):
-        words += ["--labels", str(source["labels"])]
-    return shlex.join(words)
+    return shlex.join([*words, *_reading(source)])
+
+
+def _reading(source: Mapping[str, Any]) -> list[str]:
+    """How DATA were read, as options."""
+    single = [(f"--{name}", source.get(name)) for name in ("labels", "index", "delimiter", "quote")]
+    several = [("--missing", text) for text in source.get("missing") or ()]
+    several += [("--column", f"{name}={kind}") for name, kind in source.get("columns") or ()]
+    several += [("--drop", name) for name in source.get("drop") or ()]
+    words = [word for flag, value in (*single, *several) if value for word in (flag, str(value))]
+    return [*words, "--no-header"] if source.get("header") is False else words
 
 
 def fingerprint(session: Session) -> str:

@@ -91,7 +91,7 @@ def train_epoch(
         weight = weight if shares is None else weight * shares[indices]
         clock = Clock(number, len(batches), total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
-        visited = Visited(indices, _seen(rows[indices], draw_key, schema, recipe, weight))
+        visited = Visited(indices, seen_rows(rows[indices], draw_key, schema, recipe, weight))
         now = objective.at(number, len(batches))
         local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
         gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key)
@@ -189,7 +189,7 @@ def judge_copies(
             indices = numbers[places]
             weight = weight * (indices < count)
             draw_key, key = jax.random.split(key)
-            batch = _seen(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
+            batch = seen_rows(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
             q = model.posterior.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
             terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
             return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(batch), weight))
@@ -229,7 +229,7 @@ def _calibrated(  # noqa: PLR0917
 ) -> Model:
     rows_key, draw_key, noise_key = jax.random.split(key, 3)
     chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
-    visited = Visited(chosen, _seen(rows[chosen], draw_key, schema, recipe))
+    visited = Visited(chosen, seen_rows(rows[chosen], draw_key, schema, recipe))
     z = model.posterior.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
     likelihood = model.likelihood.refit(model.decoder(z), visited.batch.x, visited.batch.observed)
     calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
@@ -273,7 +273,7 @@ def repeated_batches(key: PRNGKeyArray, count: int, recipe: Recipe) -> tuple[Arr
     return indices.reshape(-1, recipe.batch_size), weights.reshape(-1, recipe.batch_size)
 
 
-def _seen(rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, weight: Array | None = None) -> Batch:
+def seen_rows(rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, weight: Array | None = None) -> Batch:
     """Stored rows (B, P) as a batch; grey values drawn where each visit draws them."""
     batch = Batch.of_rows(rows, schema, weight)
     return replace(batch, x=drawn(batch.x, key)) if recipe.redraw else batch

@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
-from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.model import Model
 from reparam.objectives import Objective
-from reparam.training.epoch import visits
+from reparam.training.epoch import seen_rows, visits
 from reparam.training.recipe import Recipe
 from reparam.training.tensors import not_finite
 from reparam.training.visits import Local, Visited
@@ -44,10 +43,10 @@ def fault(model: Model, local: Local | None, stored: Array, schema: Schema, at: 
     """
     recipe = at.recipe
     batches, weights, keys = visits(at.key, len(stored), recipe)
-    _, _, noise = jax.random.split(keys[at.step], 3)
+    draw, _, noise = jax.random.split(keys[at.step], 3)
     indices, weight = batches[at.step], weights[at.step]
     weight = weight if at.shares is None else weight * at.shares[indices]
-    batch = Batch.of_rows(stored[indices], schema, weight)
+    batch = seen_rows(stored[indices], draw, schema, recipe, weight)
     trained, fixed = eqx.partition(model, eqx.is_inexact_array)
 
     def loss(trained: Any) -> tuple[Array, Any]:

@@ -24,7 +24,6 @@ from reparam.verification.functions import Function, UserError
 from reparam.verification.randomness import fixed_noise
 
 Namespaces = tuple[dict[str, Any], ...]
-READS = {"raw": "unconstrained", "std": "σ", "variance": "σ²"}
 
 
 @dataclass
