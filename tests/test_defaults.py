@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 
 import reparam
 from reparam.data import from_array
-from reparam.errors import ParameterError
+from reparam.errors import DataError, ParameterError
 from reparam.estimator import beginning, compilation, fitting
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.latents import compared
@@ -135,6 +135,18 @@ def test_training_that_is_broken_off_goes_on_to_the_same_bytes(tmp_path):
     for one, other in zip(jax.tree.leaves(whole.state), jax.tree.leaves(rest[0].state), strict=True):
         if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
             np.testing.assert_array_equal(one, other)
+
+
+def test_folds_are_neither_given_up_nor_taken_on_half_way():
+    rows = linear_rows()
+    for before, after in ((quick(), quick(epochs=9)), (quick(epochs=1), quick())):
+        with pytest.raises(ParameterError, match="cannot change epochs from"):
+            fitting.resume(epochs(rows, before, 1), after, from_array(rows))
+
+
+def test_a_single_row_to_train_on_is_refused():
+    with pytest.raises(DataError, match="leaves 1 row to train on"):
+        begun(linear_rows(2), quick(early_stopping=True))
 
 
 def test_folds_judge_only_where_the_bound_is_what_is_maximised():

@@ -86,6 +86,27 @@ def test_deviations_stand_beside(run, tmp_path):
     assert 0 < float(rows[0]["city_std"]) < 1
 
 
+def test_what_is_read_is_never_written_over(run, tmp_path):
+    where, source = run
+    named = tmp_path / "people-1.csv"
+    named.write_bytes(source.read_bytes())
+    for out, more in ((named, ()), (tmp_path / "people.csv", ("--draws", 2))):
+        result = run_cli("impute", where, named, "-o", out, *more)
+        assert result.code == 2
+        assert "is the file that is read" in result.err
+        assert named.read_bytes() == source.read_bytes()
+
+
+def test_a_deviation_takes_no_place_of_a_column(run, tmp_path):
+    where, source = run
+    header, *lines = source.read_text(encoding="utf-8").splitlines()
+    wide = tmp_path / "wide.csv"
+    wide.write_text("\n".join([f"{header},age_std", *(f"{line},7" for line in lines)]), encoding="utf-8")
+    result = run_cli("impute", where, wide, "-o", tmp_path / "whole.csv", "--std", "--samples", 5)
+    assert result.code == 2
+    assert "'age_std' already" in result.err
+
+
 def test_draws_and_deviations_exclude_each_other(run, tmp_path):
     result = run_cli("impute", *run, "-o", tmp_path / "x.csv", "--std", "--draws", 2)
     assert result.code == 2

@@ -41,6 +41,7 @@ CASES = {  # cells, kind, levels
     "yes and no": (RNG.choice(["yes", "no"], N), "binary", ("no", "yes")),
     "true and false": (RNG.choice(["True", "False"], N), "binary", ("False", "True")),
     "names": (RNG.choice(["b", "a", "c"], N), "categorical", ("a", "b", "c")),
+    "more whole numbers than a digit holds": (RNG.integers(1, 13, N), "ordinal", tuple(map(str, range(1, 13)))),
     "names in a known order": (RNG.choice(["high", "low", "medium"], N), "ordinal", ("low", "medium", "high")),
     "intervals": (RNG.choice(["18-24", "<18", "25-64", "65+"], N), "ordinal", ("<18", "18-24", "25-64", "65+")),
     "numbers up to 3+": (RNG.choice(["0", "1", "2", "3+"], N), "ordinal", ("0", "1", "2", "3+")),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from reparam.data import Dataset, Schema, conform, from_array, load, write_rows
+from reparam.data import Dataset, Reading, Schema, conform, from_array, load, write_rows
 from reparam.errors import DataError, ParameterError, ReparamWarning
 
 NUMBERS = np.arange(12.0).reshape(4, 3)
@@ -58,7 +58,7 @@ def test_endings_are_known_in_any_case(tmp_path: Path) -> None:
         (r"C:\data\x.npz", "there is no file"),
         (r"C:\data\x.npz:train_x", "there is no file"),
         ("https://example.org/x.csv", "there is no file"),
-        ("{0}/train.npy:x", "only a .npz file holds named arrays"),
+        ("{0}/train.npy:x", "only .npz and .h5ad files hold named ones"),
         ("{0}/empty.csv", "is empty"),
         ("{0}/empty.npz:x", "is empty"),
         ("{0}/notes.txt", r"unknown ending\. Known: \.npy, \.npz"),
@@ -186,3 +186,11 @@ def test_what_is_written_in_the_schema_conforms_to_it(tmp_path: Path, ending: st
     data = conform(path, TABLE)
     assert isinstance(data, Dataset)
     np.testing.assert_array_equal(data.rows.astype(np.float32), rows)
+
+
+@pytest.mark.parametrize("reading", [{"index": "a"}, {"drop": ("column_0",)}, {"columns": (("a", "count"),)}])
+def test_what_is_said_of_columns_is_refused_of_arrays(tmp_path: Path, reading: dict) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 2)))
+    for source in ("digits", tmp_path / "x.npy"):
+        with pytest.raises(ParameterError, match="no table of named columns"):
+            load(source, reading=Reading(**reading))
