@@ -59,7 +59,16 @@ def falling(schedule: Schedule) -> dict[str, Any]:
 def measure(data: Dataset, latents: int, schedule: Schedule, **settings: Any) -> dict[str, Any]:
     """Train and compare, nats per datum in the model's units."""
     started = time.perf_counter()
-    vae = VAE(latent_dim=latents, hidden=(), likelihood="gaussian", bound_samples=100, **falling(schedule), **settings)
+    vae = VAE(
+        latent_dim=latents,
+        hidden=(),
+        start="random",
+        clip_norm=0.0,
+        likelihood="gaussian",
+        bound_samples=100,
+        **falling(schedule),
+        **settings,
+    )
     found = vae.fit_dataset(data).evaluate(data)
     bound, variance = closed_form(np.asarray(data.schema.apply(data.rows), np.float64), latents)
     noise = found.observation_noise

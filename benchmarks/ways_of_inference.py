@@ -17,7 +17,10 @@ from reparam.data import load, split
 from reparam.errors import ReparamWarning
 
 WAYS = ("amortized", "semi_amortized:5", "semi_amortized:5,0.05,through", "mean_field:5")
-SETTINGS = {"latent_dim": 8, "likelihood": "gaussian", "hidden": (64,), "epochs": 60, "batch_size": 100}
+SETTINGS = {
+    **{"latent_dim": 8, "likelihood": "gaussian", "hidden": (64,), "activation": "relu", "start": "random"},
+    **{"epochs": 60, "batch_size": 100, "learning_rate": 1e-3, "schedule": "constant", "clip_norm": 0.0},
+}
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ DATA = {
 
 def train(X: np.ndarray, **parameters) -> reparam.VAE:
     vae = reparam.VAE(
-        **{"latent_dim": 2, "hidden": (8,), "epochs": 6, "batch_size": 32, "learning_rate": 3e-3, **parameters}
+        **{"latent_dim": 2, "hidden": (8,), "epochs": 6, "batch_size": 32, "start": "random", **parameters}
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReparamWarning)  # some columns of so few digits are constant

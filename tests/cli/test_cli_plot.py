@@ -76,7 +76,7 @@ def test_images_are_written_as_a_grid(run, images, tmp_path):
     must("sample", run, "-n", 9, "-o", tmp_path / "s.png")
     must("reconstruct", run, f"{images}:train_x", "-o", tmp_path / "r.npz")
     with Image.open(tmp_path / "s.png") as picture:
-        assert picture.size == (3 * 4 - 1, 3 * 5 - 1)
+        assert picture.size == (3 * 3 * 50 + 2, 3 * 4 * 50 + 2)  # each pixel 50 wide, a line between pictures
     assert np.load(tmp_path / "r.npz")["x"].shape == (60, 4, 3)
 
 

@@ -141,8 +141,8 @@ def test_nothing_is_given_to_a_model_without_a_condition():
         ({"condition": ("grup",)}, "column of the condition 'grup'"),
         ({"condition": ("height", "weight", "group")}, "names every column"),
         ({"condition": ("group",), "prior": "vamp:3"}, "standard_normal"),
-        ({"condition": ("group",), "start": "linear"}, "start='random'"),
-        ({"condition": "group"}, "a sequence of names"),
+        ({"condition": ("group",), "start": "linear"}, "start='auto' or 'random'"),
+        ({"condition": "group"}, "a sequence of different names"),
     ],
 )
 def test_conditions_that_cannot_be_are_refused(settings, message):

@@ -14,7 +14,7 @@ def facts(session, row, eps, temperature=1.0):
     """Ln p(x|z) as the library gives it, in the page's digits."""
     mean, std = (np.asarray(v, np.float64) for v in session.vae.posterior_moments(session.take([row])))
     z = (mean + std * np.asarray(eps) * temperature).astype(np.float32)
-    return float(session.model.decode(z[0]).log_prob(session.x(row)))
+    return float(session.model.log_likelihood(z[0], session.datum(row)))
 
 
 def test_the_trick_follows_its_controls(reader, session):

@@ -102,10 +102,10 @@ def test_both_gradients_agree_with_finite_differences(session):
     eps = np.array([0.4, -0.8, 1.1])
     found = gradients(session, 3, eps, latent=1, seed=0)
     mean, std = (np.asarray(v[0], np.float64) for v in session.vae.posterior_moments(session.take([3])))
-    x = session.x(3)
+    datum = session.datum(3)
 
     def f(mean, std):
-        return float(session.model.decode(jnp.asarray(mean + std * eps, jnp.float32)).log_prob(x))
+        return float(session.model.log_likelihood(jnp.asarray(mean + std * eps, jnp.float32), datum))
 
     def slope(function, h=2e-2):
         steps = [(sign * h * np.eye(3)[1]) for sign in (1, -1)]

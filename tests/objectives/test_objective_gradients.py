@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from gaussian_models import denoiser, gradient_of, leaves, linear_model, quick_jit, surrogate_gradient, with_weights
 
+from reparam.batch import Batch
 from reparam.errors import ParameterError, ReparamWarning, UnknownNameError
 from reparam.gradients import measure_gradient
 from reparam.objectives import ELBO, IWAE, build_objective
@@ -191,7 +192,7 @@ def test_the_score_is_weighted_by_what_its_draw_adds_beyond_the_others(others):
     eps = draw_noise(q, key, (4,))
     mean = Average()
     target = Target(lambda d: d.log_likelihood + d.log_prior - d.log_q, mean.value, mean.curvature, others)
-    evaluate = partial(evaluate_draws, x=x, key=key, count=4)
+    evaluate = partial(evaluate_draws, batch=Batch(x), key=key, count=4)
     gradient = quick_jit(jax.grad(lambda loc: score_function(target, evaluate, MODEL, located(q, loc))[0][0]))(q.loc)
     log_w = np.asarray(log_weight(leaves(MODEL), eps[:, 0, 0]), np.float64)
     wanted = 0.0

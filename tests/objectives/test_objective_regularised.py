@@ -261,7 +261,7 @@ def test_a_warm_up_trains_as_its_weights_say():
     rows = np.random.default_rng(0).normal(size=(40, 4))
 
     def trained(**settings):
-        return reparam.VAE(2, hidden=(), epochs=3, **settings).fit(rows).model_.encoder.layers[0].weight
+        return reparam.VAE(2, hidden=(), start="random", epochs=3, **settings).fit(rows).model_.encoder.layers[0].weight
 
     frozen = trained(warmup="linear:1000000000")
     assert np.allclose(frozen, trained(beta=0.0), atol=1e-6)

@@ -85,7 +85,7 @@ def test_a_linked_start_beats_independent_features(likelihood):
     independent = build_model(
         jnp.asarray(x), jax.random.key(1), latent_dim=LATENTS, likelihood=likelihood, hidden=()
     ).likelihood
-    alone = independent.distribution(independent.initial_raw(x.mean(axis=0))).log_prob(x)
+    alone = independent.distribution(independent.initial_raw(x.mean(axis=0))).log_prob(x).sum(axis=-1)
     assert bound.mean() > alone.mean() + 0.1
     assert isinstance(model.encoder, LogCounts) == (likelihood != "bernoulli")
 

@@ -42,7 +42,7 @@ def test_posteriors_of_every_scale_pass(scale):
 def test_likelihoods_pass(name):
     @jax.jit
     def reconstruction_loss(x, decoded):
-        return -LIKELIHOODS[name](x.shape[-1]).distribution(decoded).log_prob(x)
+        return -LIKELIHOODS[name](x.shape[-1]).distribution(decoded).to_event(1).log_prob(x)
 
     report = verify(types.SimpleNamespace(reconstruction_loss=reconstruction_loss, LIKELIHOOD=name))
     assert report.failures == ()

@@ -72,9 +72,10 @@ def test_unusable_files_exit_2_with_one_line(monkeypatch, capsys, tmp_path, sour
     file = tmp_path / "vae.py"
     file.write_text(source)
     code, out, err = run(monkeypatch, capsys, file, "--json")
-    assert (code, out) == (2, "")
+    assert code == 2
     assert len(err.splitlines()) == 1
     assert all(word in err for word in told), err
+    assert all(word in json.loads(out)["error"] for word in told), out
 
 
 @pytest.mark.parametrize("target", ["missing.py", "missing.py:VAE", "."])

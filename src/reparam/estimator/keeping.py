@@ -119,7 +119,7 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     source = checked(runs.Source, {name: value for name, value in data.items() if name != "schema"}, runs.DATA)
     if "schema" not in data:
         raise RunError(f"{checkpoint.path(runs.DATA)}: the schema is missing. The run is damaged.")
-    schema = Schema.from_json(data["schema"])
+    schema = Schema.from_json(_with_missing(data["schema"]))
     configuration, likelihood = _configured(path, config, parts)
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
     owned = {name: found.shape for name, found in shapes[1].items()}
@@ -151,6 +151,11 @@ def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path
     bounds = lambda s: (s.best_bound, s.judged)  # noqa: E731 - they may be −∞
     there = eqx.tree_at(bounds, state, (jnp.zeros(()), None), is_leaf=lambda leaf: leaf is None)
     _check_finite(there, f"{path}/{runs.STATE}")
+
+
+def _with_missing(schema: Any) -> Any:
+    """A schema's document with whether cells may be missing, which runs of before tables do not say: none may."""
+    return {"missing": False, **schema} if isinstance(schema, dict) else schema
 
 
 def with_kept(history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
