@@ -66,7 +66,8 @@ def run(people_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_inspect_tells_every_column_and_why(people_csv: Path) -> None:
+def test_inspect_tells_every_column_and_why(people_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
     told = must("inspect", people_csv).out
     for words in (
         ("id", "identifier", "left out", "120 different texts in 120 cells"),

@@ -73,7 +73,9 @@ def _bars(axes: Axes, results: Sequence[GradientQuality], part: str) -> None:
 
 
 def _logarithmic(axes: Axes) -> None:
-    """A logarithmic ordinate, with ticks at 1, 2 and 5 where it spans less than three decades."""
+    """A logarithmic ordinate, with ticks at 1, 2 and 5 where it spans less than three decades; a bare one stays."""
+    if not 0.0 < axes.dataLim.y1 < np.inf:
+        return
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     if high < 1e3 * low:

@@ -6,7 +6,6 @@ Colours are those of Okabe & Ito (2008), which readers with any colour vision te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,10 +40,7 @@ def drawn_as_text(figure: Figure) -> None:
     """Draw names as they are: a column called ``$_^{$`` is no formula. Powers of ten on an axis stay what they are."""
     axes = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     powers = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatter)]
-    formulas: set[int] = set()
-    for axis in powers:
-        with suppress(ValueError):  # of matplotlib, where no value is above 0 and no tick has a place
-            formulas |= {id(label) for label in axis.get_ticklabels(which="both")}
+    formulas = {id(label) for axis in powers for label in axis.get_ticklabels(which="both")}
     for text in figure.findobj(Text):
         if isinstance(text, Text) and id(text) not in formulas:
             text.set_parse_math(False)
