@@ -44,10 +44,11 @@ DATA = {
 }
 
 
+BEGUN = {"start": "random", "likelihood": "gaussian"}  # a linear start has little to learn from so few rows
+
+
 def train(X: np.ndarray, **parameters) -> reparam.VAE:
-    vae = reparam.VAE(
-        **{"latent_dim": 2, "hidden": (8,), "epochs": 6, "batch_size": 32, "start": "random", **parameters}
-    )
+    vae = reparam.VAE(**{"latent_dim": 2, "hidden": (8,), "epochs": 6, "batch_size": 32, **BEGUN, **parameters})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReparamWarning)  # some columns of so few digits are constant
         return vae.fit(X)
