@@ -59,3 +59,18 @@ def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
             told = str(error)
     assert len(told) < 3000
     path.unlink()
+
+
+def test_a_table_that_says_more_of_its_cells_than_there_is_is_refused(originals, tmp_path):
+    """The head of an Arrow file is damaged, byte after byte: what it says of buffers is looked at before their use."""
+    whole, path = originals["x.feather"], tmp_path / "x.feather"
+    refused = 0
+    for at in range(900, len(whole) - 6, 2):
+        path.write_bytes(whole[:at] + b"\x02" + whole[at + 1 :])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                load(path)
+            except (DataError, ParameterError):
+                refused += 1
+    assert refused > 5

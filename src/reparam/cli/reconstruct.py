@@ -32,11 +32,9 @@ def reconstruct(
 
     Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x).
     """
-    check_output(out)
+    check_output(out, data)
     from reparam.cli.sources import given_data
     from reparam.data import write_rows
-
-    check_output(out, data)
     from reparam.estimator import load
 
     vae = load(run)

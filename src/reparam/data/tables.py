@@ -61,7 +61,7 @@ def read_parquet(path: Path, reading: Reading) -> Sheet:
     from pyarrow import parquet
 
     with parsing(path, "Parquet table"):
-        return _typed_sheet(str(path), parquet.ParquetFile(path, memory_map=True).read())
+        return _typed_sheet(str(path), _valid(parquet.ParquetFile(path, memory_map=True).read()))
 
 
 def read_arrow(path: Path, reading: Reading) -> Sheet:
@@ -69,7 +69,13 @@ def read_arrow(path: Path, reading: Reading) -> Sheet:
     with parsing(path, "Arrow table"), pa.memory_map(str(path)) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
-        return _typed_sheet(str(path), (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all())
+        return _typed_sheet(str(path), _valid((pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all()))
+
+
+def _valid(table: Any) -> Any:
+    """The table, once its buffers are known to hold what it says of them; Arrow itself would find out at their use."""
+    table.validate(full=True)
+    return table
 
 
 def from_sheet(sheet: Sheet, reading: Reading, name: str) -> Dataset:
