@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema, moments
 from reparam.errors import ParameterError
-from reparam.estimator.columns import encoder_inputs, inputs_of, likelihood_part
+from reparam.estimator.columns import encoder_inputs, inputs_of, likelihood_part, varies
 from reparam.estimator.conditions import given_places
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import noise_shape
@@ -185,10 +185,14 @@ def _statistics(
     rows: NDArray[Any],
     found: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Statistics:
-    """What the training rows say, as the model sees them; only some of them are turned into its values."""
+    """What the training rows say, as the model sees them; only some of them are turned into its values.
+
+    A constant column counts as one of deviation 1, or a noise of its own would begin at 0, and a random network far off.
+    """
     mean, std = found
     scale = np.asarray(schema.scale, np.float64)
     order = np.random.default_rng(configuration.seed).permutation(len(rows))[:PSEUDO_INPUT_ROWS]
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
-    return Statistics(jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float))
+    spread = np.where(varies(mean, std), std / scale, 1.0)
+    return Statistics(jnp.asarray(centre, float), jnp.asarray(spread, float), jnp.asarray(chosen, float))
