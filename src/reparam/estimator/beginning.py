@@ -187,7 +187,7 @@ def _statistics(
 ) -> Statistics:
     """What the training rows say, as the model sees them; only some of them are turned into its values.
 
-    A constant column counts as one of deviation 1, or a noise of its own would begin at 0, and a random network far off.
+    A constant column counts as one of deviation 1: a noise of its own would begin at 0, and a random network far off.
     """
     mean, std = found
     scale = np.asarray(schema.scale, np.float64)

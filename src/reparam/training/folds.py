@@ -33,10 +33,11 @@ class Folds(NamedTuple):
         np.put_along_axis(weights[: len(self.held_out)], self.held_out.astype(np.int64), 0.0, axis=1)
         return weights[:, :count]
 
-    def numbers(self, count: int) -> NDArray[np.int64]:
-        """Of the rows that each copy is trained on as many as every copy has, shape (M, C)."""
-        seen = [np.flatnonzero(weights) for weights in self.weights(count)]
-        return np.stack([numbers[: min(map(len, seen))] for numbers in seen])
+
+def numbers_seen(weights: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The numbers of the rows that each copy is trained on, as many as every copy has, (M, C), of weights (M, N)."""
+    seen = [np.flatnonzero(of_copy) for of_copy in weights]
+    return np.stack([numbers[: min(map(len, seen))] for numbers in seen])
 
 
 def is_gain(now: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
