@@ -125,6 +125,11 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     for line in judged_lines(job.dataset):
         tell(line)
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
+    configuration = fitted.configuration
+    architecture = configuration.architecture()
+    if architecture is not None:
+        layers = architecture.told(schema.event_shape, tuple(configuration.hidden))
+        tell(f"network: {configuration.network} of {layers} ({fitted.network_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")
     for trial in fitted.latent_path:
@@ -146,6 +151,8 @@ def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: s
         "validation_rows": counts[1],
         "likelihood": fitted.likelihood,
         "likelihood_reason": fitted.likelihood_reason,
+        "network": fitted.configuration.network,
+        "network_reason": fitted.network_reason,
         "start": fitted.start,
         "latent_dim": fitted.configuration.latents,
         "latent_path": list(fitted.latent_path),
