@@ -16,7 +16,7 @@ from reparam.errors import UnknownNameError
 
 INNER = (
     *("self", "latent_dim", "event_size", "objective", "key", "scale", "pseudo_inputs", "beta"),
-    *("target", "evaluate", "model", "q", "estimator"),
+    *("target", "evaluate", "model", "q", "estimator", "step"),
 )
 """What a part is given by the other settings, and not behind its colon."""
 MEANINGS = {
