@@ -86,10 +86,10 @@ def reparam_steps(model: Model, x: np.ndarray, steps: int, form: str) -> Timed:
 class TorchNetworks(torch.nn.Module):
     """The two networks of a model with PyTorch's own operations; images in channels-last order."""
 
-    def __init__(self, model: Model):
+    def __init__(self, encoder: ImageEncoder, decoder: ImageDecoder):
         super().__init__()
-        self.encoder, self.decoder = model.encoder, model.decoder
-        leaves = jax.tree.leaves(eqx.filter((model.encoder, model.decoder), eqx.is_inexact_array))
+        self.encoder, self.decoder = encoder, decoder
+        leaves = jax.tree.leaves(eqx.filter((encoder, decoder), eqx.is_inexact_array))
         self.weights = torch.nn.ParameterList()
         self.places: dict[int, torch.nn.Parameter] = {}
         for leaf in leaves:
@@ -152,7 +152,7 @@ def last(weight: torch.Tensor) -> torch.Tensor:
 
 def torch_steps(model: Model, x: np.ndarray, steps: int) -> Timed:
     """The loop of a PyTorch user."""
-    networks, batch = TorchNetworks(model), torch.tensor(x)
+    networks, batch = TorchNetworks(model.encoder, model.decoder), torch.tensor(x)
     check_same(model, networks, x)
     optimizer = torch.optim.Adam(networks.parameters(), RATE)
 
