@@ -125,9 +125,8 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     for line in judged_lines(job.dataset):
         tell(line)
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
-    configuration = fitted.configuration
-    architecture = configuration.architecture()
-    if architecture is not None:
+    configuration, architecture = fitted.configuration, fitted.configuration.architecture()
+    if architecture is not None and len(schema.event_shape) > 1:  # of rows without height and width it is no judgement
         layers = architecture.told(schema.event_shape, tuple(configuration.hidden))
         tell(f"network: {configuration.network} of {layers} ({fitted.network_reason})")
     if fitted.start != "random":

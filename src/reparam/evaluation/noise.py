@@ -22,7 +22,8 @@ from reparam.probability.supports import BITS
 
 DISCRETE = "of {values}: −bound / (P ln 2), for the likelihood is discrete"
 DEQUANTIZED = (
-    "of whole numbers by uniform dequantisation: −bound / (P ln 2) of v + u in stored units, u uniform on [−½, ½), one draw per value; "
+    "of whole numbers by uniform dequantisation: −bound / (P ln 2) of v + u in stored units, u uniform on [−½, ½), one "
+    "draw per value; "
     "an upper bound on the bits of the whole numbers v"
 )
 

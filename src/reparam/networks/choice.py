@@ -117,7 +117,7 @@ class Convolutional(Architecture):
 
 
 def resnet(channels: int = 64, depth: int = 3) -> Convolutional:
-    """The same, deeper: three blocks on each grid, at some three times the work."""
+    """Residual stages as of ``conv``, deeper: three blocks on each grid, at some three times the work."""
     return Convolutional(channels, depth)
 
 
