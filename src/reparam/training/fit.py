@@ -72,6 +72,11 @@ class Task:
         """How many batches all training rows make, as often as they are visited in a row."""
         return self.recipe.passes * -(-self.rows.total // self.recipe.batch_size)
 
+    @property
+    def epochs(self) -> int:
+        """How many there are at most: of chunks, where rows come in chunks."""
+        return self.settings.epochs * self.chunks
+
     def clock(self, epoch: int) -> Clock:
         """Where the first step of an epoch stands, counted from 0: of a chunk, where rows come in chunks."""
         whole, part = divmod(epoch, self.chunks)
@@ -96,7 +101,7 @@ class Task:
         """Whether the epochs are done, or the validation bound rises no more: of chunks, whether folds judge them."""
         patience = self.settings.patience * (1 if self.folds else self.chunks)
         waited = 0 < patience <= int(state.stale_epochs)
-        return int(state.epoch) >= self.settings.epochs * self.chunks or waited
+        return int(state.epoch) >= self.epochs or waited
 
 
 def fit(state: TrainState, task: Task) -> Iterator[Record]:

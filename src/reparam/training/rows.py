@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import repeat
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from numpy.typing import NDArray
 
-from reparam.data import Schema
+from reparam.data import Passes, Schema
 
 
 class Rows(NamedTuple):
@@ -46,43 +45,28 @@ class Rows(NamedTuple):
         return repeat(self)
 
 
-class Reader(Protocol):
-    """Data that are read chunk by chunk: what :class:`reparam.data.Stream` does."""
-
-    chunk_rows: int
-
-    @property
-    def training_rows(self) -> int:
-        """How many there are."""
-        ...
-
-    def chunks(self, first: int, seed: int) -> Iterator[NDArray[np.generic]]:
-        """The chunks of every pass, one pass after the other, from that number on."""
-        ...
-
-
 class Streamed(NamedTuple):
     """Training rows that are read anew in every pass, and the held-out rows that folds number, which stay in memory.
 
     Args:
-        reader: gives the chunks as a device keeps them, in an order of each pass's own.
+        passes: give the chunks as a device keeps them, in an order of each pass's own.
         held_out: rows that no chunk has.
         schema: of the rows as a device keeps them.
     """
 
-    reader: Reader
+    passes: Passes
     held_out: Rows
     schema: Schema
 
     @property
     def total(self) -> int:
         """How many rows a pass visits."""
-        return self.reader.training_rows
+        return self.passes.training_rows
 
     @property
     def chunk_rows(self) -> int:
         """How many rows a chunk has, of which the last may have fewer."""
-        return self.reader.chunk_rows
+        return self.passes.chunk_rows
 
     @property
     def judged(self) -> Rows:
@@ -91,6 +75,6 @@ class Streamed(NamedTuple):
 
     def chunks(self, first: int, seed: int) -> Iterator[Rows]:
         """The chunks from that number on, each on the device when its turn has come."""
-        with closing(self.reader.chunks(first, seed)) as chunks:  # type: ignore[type-var]  # a generator, which closes
+        with closing(self.passes.chunks(first, seed)) as chunks:
             for stored in chunks:
                 yield Rows(jnp.asarray(stored), self.schema)
