@@ -108,7 +108,7 @@ class TorchNetworks(torch.nn.Module):
             values = F.pad(values, (0, values.shape[3] % 2, 0, values.shape[2] % 2))
             values = self.along(blocks, F.conv2d(values, last(weight), self.of(step.bias), stride=2))
         flat = self.normed(network.norm, values).permute(0, 2, 3, 1).reshape(len(x), -1)
-        return self.affine(network.head, flat)
+        return self.affine(network.head, network.share * flat)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         network = self.decoder

@@ -25,6 +25,7 @@ LEAST_CHANNELS = 16
 PER_GROUP = 8
 WIDER = 2
 EPSILON = 1e-5
+USUAL_INPUTS = 128
 VALUES_OF_BLOCK = 3 + 2 * WIDER
 """For each that enters: of the sum, the norm, the convolution, and the wider layer before and after activation."""
 
@@ -162,7 +163,18 @@ class ImageEncoder(NamedNetwork):
         self.steps = tuple(Linear(4 * i, o, k) for i, o, k in zip(widths[:-1], widths[1:], keys, strict=True))
         self.blocks = _blocks(self.grids, depth, activation, block_key)
         self.norm = GroupNorm(widths[-1])
-        self.head = begun(Linear(self.grids[-1].size, out_size, last_key), output_bias, output_gain)
+        head = Linear(self.grids[-1].size, out_size, last_key)
+        head = Linear.of(head.weight / self.share, head.bias)
+        self.head = begun(head, output_bias, output_gain)
+
+    @property
+    def share(self) -> float:
+        """What each number of the last grid counts in the output.
+
+        A step of Adam moves every weight by as much, so that a layer of many inputs is thrown further than others. Of
+        this one the inputs are made smaller and the weights larger, by one factor (Yang & Hu 2021, Section 5).
+        """
+        return min(1.0, USUAL_INPUTS / self.grids[-1].size)
 
     @property
     def in_size(self) -> int:
@@ -187,7 +199,7 @@ class ImageEncoder(NamedNetwork):
         for step, blocks in zip(self.steps, self.blocks, strict=True):
             values = _along(blocks, pixelwise(step, gathered(values)))
         flat = self.norm(values).reshape(len(images), -1)
-        return self.head(flat).reshape(*x.shape[:-1], -1)
+        return self.head(self.share * flat).reshape(*x.shape[:-1], -1)
 
 
 class Pixels(eqx.Module):
