@@ -156,7 +156,8 @@ def test_one_copy_of_a_network_of_images_is_trained_and_judged_by_rows_left_out(
     assert Configuration(network="mlp").folds(300).copies == 6
     found = Configuration(network="conv").folds(300)
     assert (found.copies, found.held_out.shape) == (1, (1, 60))
-    assert folds(3, 0, several=False).held_out.shape == (1, 1)
+    sizes = {count: folds(count, 0, several=False).held_out.size for count in (3, 1500, 4500, 60_000)}
+    assert sizes == {3: 1, 1500: 200, 4500: 450, 60_000: 2000}
 
 
 def test_a_table_is_refused_a_network_of_images():
