@@ -20,7 +20,9 @@ from reparam.specification import build
     [
         ((28, 28), {}, "conv", "a datum is an image of 28 × 28"),
         ((64, 64, 3), {}, "conv", "a datum is an image of 64 × 64 × 3"),
-        ((8, 256), {}, "conv", "a datum is an image of 8 × 256"),
+        ((16, 256), {}, "conv", "a datum is an image of 16 × 256"),
+        ((8, 256), {}, "mlp", "images of 8 × 256 are small"),
+        ((8, 8), {}, "mlp", "images of 8 × 8 are small"),
         ((30,), {}, "mlp", "a datum has no height and width"),
         ((4, 4, 4, 4), {}, "mlp", "a datum has no height and width"),
         ((6, 28), {}, "mlp", "images of 6 × 28 have a side that is not from 8 to 256"),
@@ -34,6 +36,7 @@ def test_the_data_choose(shape, settings, name, reason):
 
 
 def test_a_name_is_kept_where_it_fits_and_refused_where_it_does_not():
+    assert choose_network("conv", (8, 8)) == ("conv", "chosen by the user")
     assert choose_network("mlp", (28, 28)) == ("mlp", "chosen by the user")
     assert choose_network("resnet:32", (28, 28)) == ("resnet:32", "chosen by the user")
     with pytest.raises(ParameterError, match=r"'conv' cannot be used: a datum has no height and width. Use network="):
