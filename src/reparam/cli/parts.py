@@ -79,7 +79,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "estimator": ESTIMATORS,
         "warmup": {**WARMUPS, "none": "the same weight from the first step"},
         "inference": INFERENCE,
-        "network": {"auto": "conv for images, else mlp, and told with the reason", **NETWORKS},
+        "network": {"auto": "conv for images of sides from 16, else mlp, and told with the reason", **NETWORKS},
         "activation": dict.fromkeys(ACTIVATIONS, "between layers, as in jax.nn"),
         "start": {name: MEANINGS.get(name, "") for name in STARTS},
         "standardize": {name: MEANINGS.get(name, "") for name in STANDARDIZATIONS},

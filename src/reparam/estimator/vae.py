@@ -51,7 +51,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
             it at each visit and no encoder; ``semi_amortized:5``, an encoder and five steps from where it points.
         network: how encoder and decoder are built: ``mlp``; ``conv``, residual stages of convolutions for images, or
             ``conv:32`` for another number of channels; ``resnet``, the same and deeper; or ``auto``, ``conv`` for
-            images and ``mlp`` for other rows, which ``network_`` and ``network_reason_`` tell.
+            images of sides from 16 and ``mlp`` for other rows, which ``network_`` and ``network_reason_`` tell.
         hidden: widths of the hidden layers of an MLP's encoder, reversed in the decoder; ``()`` is a linear model.
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
