@@ -26,6 +26,7 @@ from reparam.cli.gap import gap
 from reparam.cli.gradients import gradients
 from reparam.cli.impute import impute
 from reparam.cli.inspect import inspect
+from reparam.cli.interpolate import interpolate
 from reparam.cli.options import Kept, as_options, show_version, tell
 from reparam.cli.parts import parts
 from reparam.cli.plot import plot
@@ -34,6 +35,7 @@ from reparam.cli.report import report
 from reparam.cli.sample import sample
 from reparam.cli.score import score
 from reparam.cli.train import train
+from reparam.cli.traverse import traverse
 from reparam.cli.verify import verify
 from reparam.errors import ReparamError, ReparamWarning
 
@@ -44,6 +46,8 @@ COMMANDS = (
     decode,
     sample,
     reconstruct,
+    interpolate,
+    traverse,
     score,
     impute,
     gap,

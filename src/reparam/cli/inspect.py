@@ -8,7 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Columns, Data, Delimiter, Drop, Index, Json, Labels, Missing, NoHeader, Quote, answer
+from reparam.cli.options import (
+    ChannelsFirst,
+    Columns,
+    Crop,
+    Data,
+    Delimiter,
+    Drop,
+    Gray,
+    Index,
+    Json,
+    Labels,
+    Missing,
+    NoHeader,
+    Quote,
+    Resize,
+    Shape,
+    SkipBroken,
+    answer,
+)
 
 if TYPE_CHECKING:
     from reparam.data import Dataset, Summary
@@ -27,6 +45,12 @@ def inspect(
     no_header: NoHeader = None,
     delimiter: Delimiter = None,
     quote: Quote = None,
+    shape: Shape = None,
+    channels_first: ChannelsFirst = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    gray: Gray = None,
+    skip_broken: SkipBroken = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="HTML", help="Write a page with a picture of each column too.")
     ] = None,
@@ -43,8 +67,10 @@ def inspect(
     from reparam.estimator import choose_likelihood
     from reparam.estimator.columns import choose_for_table
 
-    said = {"labels": labels, "index": index, "column": column, "drop": drop, "missing": missing}
-    reading = reading_of({**said, "no_header": no_header, "delimiter": delimiter, "quote": quote})
+    said: dict[str, Any] = {"labels": labels, "index": index, "column": column, "drop": drop, "missing": missing}
+    said |= {"no_header": no_header, "delimiter": delimiter, "quote": quote, "shape": shape, "resize": resize}
+    said |= {"channels_first": channels_first, "crop": crop, "gray": gray, "skip_broken": skip_broken}
+    reading = reading_of(said)
     dataset = load(data, reading=reading, allow_missing=True)
     summary = summarize(dataset)
     table = dataset.schema.table

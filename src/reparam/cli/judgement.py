@@ -18,8 +18,9 @@ NARROWEST = 24  # of the reasons: on narrower screens lines may run over
 
 
 def judged_lines(dataset: Dataset) -> Iterator[str]:
-    """A table's columns by kind, one line each kind, what is left out and why, and remarks; nothing of other data."""
+    """A table's columns by kind, one line each kind, what is left out and why, and remarks; of pictures these alone."""
     judgement = dataset.judgement
+    yield from (f"  note: {remark}" for remark in dataset.remarks)
     if judgement is None:
         return
     if dataset.schema.table is not None:

@@ -7,7 +7,7 @@ from reparam.cli.options import (
     Draw,
     Index,
     Json,
-    Output,
+    RowsOrPictures,
     RunPath,
     Seed,
     Unknown,
@@ -21,7 +21,7 @@ def reconstruct(
     run: RunPath,
     data: Data,
     *,
-    out: Output,
+    out: RowsOrPictures,
     draw: Draw = False,
     index: Index = None,
     unknown: Unknown = "refuse",
@@ -30,15 +30,17 @@ def reconstruct(
 ) -> None:
     """Encode DATA and decode them again.
 
-    Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x).
+    Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x). A .png shows every
+    image above its reconstruction.
     """
-    check_output(out, data)
+    check_output(out, data, pictures=True)
     from reparam.cli.sources import given_data
-    from reparam.data import write_rows
+    from reparam.data import check_pictures, write_rows
     from reparam.estimator import load
 
     vae = load(run)
+    check_pictures(out, vae.schema_)
     dataset = given_data(vae, data, index=index, unknown=unknown)
     rows = vae.reconstruct(dataset, draw=draw, random_state=seed, report=rows_done("q found"))
-    write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index")
+    write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index", above=dataset.rows)
     tell_written(out, f"{len(rows):,} reconstructions", {"rows": len(rows), "draw": draw}, as_json=as_json)

@@ -12,7 +12,10 @@ from reparam.errors import DataError, ParameterError, RunError
 from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support, sha256, split_rows
 
-READING = ("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop")
+READING = (
+    *("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop"),
+    *("shape", "channels_first", "resize", "crop", "gray", "skip_broken"),
+)
 """The options that say how DATA are read."""
 
 
@@ -20,7 +23,7 @@ def reading_of(settings: Mapping[str, Any]) -> Reading:
     """What options say of DATA; other settings are passed over.
 
     Raises:
-        ParameterError: ``--column`` is not NAME=KIND, or a column is named twice.
+        ParameterError: ``--column`` is not NAME=KIND, a column is named twice, or no picture has that shape.
 
     >>> reading_of({"column": ["age=gaussian"], "drop": ["id"], "epochs": 5}).asked
     {'age': 'gaussian'}
@@ -36,7 +39,32 @@ def reading_of(settings: Mapping[str, Any]) -> Reading:
         missing=tuple(settings.get("missing") or ()),
         columns=tuple(_kind(text) for text in settings.get("column") or ()),
         drop=tuple(settings.get("drop") or ()),
+        shape=_lengths("shape", settings.get("shape")),
+        resize=_both(_lengths("resize", settings.get("resize"))),
+        channels_first=bool(settings.get("channels_first")),
+        crop=bool(settings.get("crop")),
+        gray=bool(settings.get("gray")),
+        skip_broken=bool(settings.get("skip_broken")),
     )
+
+
+def _lengths(name: str, text: str | None) -> tuple[int, ...] | None:
+    """Lengths of sides.
+
+    Raises:
+        ParameterError: they are no whole numbers.
+    """
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+        raise ParameterError(f"--{name} must be whole numbers such as 64 or 28,28. Got {text[:40]!r} instead.")
+    return tuple(map(int, words))
+
+
+def _both(lengths: tuple[int, ...] | None) -> Any:
+    """One side for both."""
+    return lengths * 2 if lengths is not None and len(lengths) == 1 else lengths
 
 
 def _kind(text: str) -> tuple[str, str]:

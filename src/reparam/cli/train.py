@@ -7,7 +7,24 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from reparam.cli.options import Columns, Delimiter, Drop, Index, Json, Kept, Labels, Missing, NoHeader, Quote
+from reparam.cli.options import (
+    ChannelsFirst,
+    Columns,
+    Crop,
+    Delimiter,
+    Drop,
+    Gray,
+    Index,
+    Json,
+    Kept,
+    Labels,
+    Missing,
+    NoHeader,
+    Quote,
+    Resize,
+    Shape,
+    SkipBroken,
+)
 from reparam.errors import ParameterError
 
 
@@ -57,6 +74,12 @@ def train(
     no_header: NoHeader = None,
     delimiter: Delimiter = None,
     quote: Quote = None,
+    shape: Shape = None,
+    channels_first: ChannelsFirst = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    gray: Gray = None,
+    skip_broken: SkipBroken = None,
     latent_dim: Annotated[
         str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
     ] = None,

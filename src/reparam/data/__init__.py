@@ -5,12 +5,13 @@ from reparam.data.columns import Column
 from reparam.data.frames import conform_frame, filled, from_frame, is_frame, template, to_frame
 from reparam.data.inspection import ColumnSummary, Summary, inspect
 from reparam.data.kinds import coding, span
+from reparam.data.pictures import check_pictures, grey_limits, is_folder, is_image, write_mosaic
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
 from reparam.data.statistics import blocks, moments
-from reparam.data.writing import WRITERS, grey_limits, write, write_cells, write_rows
+from reparam.data.writing import WRITERS, write, write_cells, write_rows
 
 __all__ = [
     "NAMES",
@@ -23,6 +24,7 @@ __all__ = [
     "Schema",
     "Summary",
     "blocks",
+    "check_pictures",
     "coding",
     "conform",
     "conform_frame",
@@ -31,7 +33,9 @@ __all__ = [
     "from_frame",
     "grey_limits",
     "inspect",
+    "is_folder",
     "is_frame",
+    "is_image",
     "load",
     "moments",
     "span",
@@ -40,5 +44,6 @@ __all__ = [
     "to_frame",
     "write",
     "write_cells",
+    "write_mosaic",
     "write_rows",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.arrays import fits_int32, from_array, select_columns, stored_dtype
+from reparam.data.arrays import channels_last, fits_int32, from_array, select_columns, stored_dtype
 from reparam.data.cells import is_numeric
 from reparam.data.dialect import Dialect, is_number, line_of, recognise, records, undecodable_line
 from reparam.data.files import reading as parsing
@@ -21,6 +22,7 @@ from reparam.data.judgement import judge, remarks
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet, check_names
+from reparam.data.statistics import blocks
 from reparam.errors import DataError
 
 BLOCK = 1 << 20
@@ -98,6 +100,32 @@ def from_sheet(sheet: Sheet, reading: Reading, name: str) -> Dataset:
         data = Dataset(rows, schema, labels)
     told = remarks(columns, data.rows, labels, sheet.where)
     return replace(data, index=index, judgement=replace(judgement, remarks=(*judgement.remarks, *told)))
+
+
+def pictured(sheet: Sheet, reading: Reading, name: str, shape: Sequence[int]) -> Dataset:
+    """A table whose rows are pictures: numbers of one kind, whole ones from 0 to 255 as the pixels of a uint8 array.
+
+    Raises:
+        DataError: a cell is no number, or rows are not as long as the shape says.
+        ParameterError: channels come first, and the shape was not said so.
+    """
+    sheet, labels, index = _parted(sheet, reading)
+    size = math.prod(shape)
+    if len(sheet.names) != size:
+        raise DataError(
+            f"{sheet.source} has {len(sheet.names)} columns, but a picture of shape {tuple(shape)} has {size} pixels. "
+            "Say --labels of a column of labels, and --drop of others that are no pixels."
+        )
+    data = _numbers(sheet, labels)
+    rows, names = data.rows, np.asarray(data.schema.columns or [])
+    if reading.channels_first:
+        rows = channels_last(rows, reading.shape, name).reshape(len(rows), -1)
+        names = channels_last(names[None], reading.shape, name).reshape(-1) if len(names) else names
+    whole = bool(all(((block == np.rint(block)) & (block >= 0) & (block <= 255)).all() for block in blocks(rows)))
+    pixels = rows.astype(np.uint8) if whole else rows
+    columns = tuple(names.tolist()) or None
+    made = from_array(pixels, name=name, columns=columns, labels=labels, event_shape=shape, allow_missing=True)
+    return replace(made, index=index)
 
 
 def conformed(sheet: Sheet, schema: Schema, reading: Reading, *, unknown: str = "refuse") -> Dataset:

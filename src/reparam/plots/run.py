@@ -122,6 +122,32 @@ def decoded_grid(
     return figure
 
 
+def traversals(
+    images: NDArray[Any], names: Sequence[str], levels: Sequence[float], *, title: str, limits: Limits = None
+) -> Figure:
+    """What each of K latents decodes to at G quantiles of the prior.
+
+    Args:
+        images: shape (K·G, height, width[, channels]), latent by latent.
+        names: of the latents.
+        levels: of the quantiles, rising.
+        title: what stands above.
+        limits: the values shown black and white.
+    """
+    across, down = len(levels), len(names)
+    picture = mosaic(images, limits or _limits(images), across)
+    width = 0.78 * across
+    figure = new_figure(width + 1.3, 0.8 + width * picture.shape[0] / picture.shape[1], title)
+    axes = figure.subplots()
+    _show(axes, picture)
+    step_y, step_x = picture.shape[0] / down, picture.shape[1] / across
+    axes.set_xticks((np.arange(across) + 0.5) * step_x, [f"{100 * level:.3g} %" for level in levels])
+    axes.set_yticks((np.arange(down) + 0.5) * step_y, names)
+    axes.set_xlabel("quantile of the prior")
+    axes.tick_params(length=0, labelsize=9)
+    return figure
+
+
 def latent_space(
     codes: NDArray[Any], labels: NDArray[Any] | None = None, *, names: Sequence[str], title: str
 ) -> Figure:
