@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pyarrow import feather, parquet
 
 from fuzzing import CASES
@@ -34,6 +35,12 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     pixels = struct.pack(">BBBB3I", 0, 0, 8, 3, 2, 4, 4) + bytes(range(32))
     (folder / "x-idx3-ubyte").write_bytes(pixels)
     (folder / "x-idx3-ubyte.gz").write_bytes(gzip.compress(pixels))
+    picture = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5)
+    for name in ("x.png", "x.jpg", "x.webp", "x.tif", "x.bmp"):
+        picture.save(folder / name)
+    picture.quantize(4).save(folder / "palette.png")
+    picture.save(folder / "packed.tif", compression="tiff_lzw")
+    picture.save(folder / "frames.png", save_all=True, append_images=[picture])
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

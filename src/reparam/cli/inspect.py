@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reparam.data import Dataset, Summary
 
 COLUMNS_SHOWN = 20
+NAMED = 10
 
 
 def inspect(
@@ -112,7 +113,7 @@ def _document(summary: Summary, dataset: Dataset) -> dict[str, Any]:
     }
     judgement = dataset.judgement
     if judgement is None:
-        return document
+        return {**document, "remarks": list(dataset.remarks)}
     from reparam.data import coding
 
     judged = [{**figures.get(c.name, {}), **c.to_json(), "coding": coding(c)} for c in judgement.columns]
@@ -124,12 +125,13 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
     if judgement is None:
         facts = {
             "rows": f"{summary.rows:,}",
-            "one datum": " × ".join(map(str, summary.event_shape)) + (" (image)" if summary.image else ""),
+            "one datum": " × ".join(map(str, summary.event_shape)) + _kind(summary),
             "stored as": f"{summary.dtype}, from {summary.minimum:g} to {summary.maximum:g}",
             "units": f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}",
-            "constant": ", ".join(summary.constant) or "no column",
+            "constant": _constant(summary),
         }
-        table = [] if summary.image else _table(summary)
+        notes = [f"  note: {remark}" for remark in dataset.remarks]
+        table = notes if summary.image else _table(summary)
     else:
         from reparam.cli.judgement import table_lines
 
@@ -143,10 +145,37 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
         table = ["", *table_lines(judgement, summary.rows), *([""] if notes else []), *notes]
     facts |= {
         "missing": f"{summary.missing:,} values" + _share(summary),
-        "labels": "none" if summary.labels is None else f"{summary.labels:,} classes",
+        "labels": _classes(summary, dataset),
         "likelihood": likelihood,
     }
     return "\n".join([summary.name, *(f"  {name:<12}{text}" for name, text in facts.items()), *table])
+
+
+def _kind(summary: Summary) -> str:
+    """What sort of image a datum is."""
+    if not summary.image:
+        return ""
+    channels = (*summary.event_shape, 1)[2]
+    return f" ({ {1: 'grey image', 3: 'colour image'}.get(channels, 'image') })"
+
+
+def _constant(summary: Summary) -> str:
+    """The columns that are constant, by name while they are few."""
+    constant = summary.constant
+    if summary.image and len(constant) > NAMED:
+        return f"{len(constant):,} of {len(summary.columns):,} values of a datum"
+    return ", ".join(constant) or "no column"
+
+
+def _classes(summary: Summary, dataset: Dataset) -> str:
+    """How many classes the labels name, and text labels by name while they are few."""
+    if summary.labels is None or dataset.labels is None:
+        return "none"
+    import numpy as np
+
+    names = np.unique(dataset.labels).tolist() if dataset.labels.dtype.kind == "U" else []
+    told = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f"{summary.labels:,} classes" + (f": {told}" if told else "")
 
 
 def _share(summary: Summary) -> str:

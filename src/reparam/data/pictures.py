@@ -18,7 +18,8 @@ from reparam.errors import DataError
 from reparam.storage import whole_folder
 
 MAX_IMAGES = 400  # in a grid: 20 × 20, as many as a person can look at
-LEAST_PIXELS = 600  # the longer side of a grid, where a pixel may be a square of several
+LEAST_PIXELS = 600  # of the longer side of a grid: a pixel of small images is a square of several
+LEAST_HEIGHT = 100  # likewise of a strip
 NUMBERED = re.compile(r"\d{4,}\.png")
 PAPER = 255
 
@@ -139,7 +140,7 @@ def write_mosaic(file: BinaryIO, bands: Sequence[NDArray[Any]], schema: Schema) 
     """
     shape = schema.event_shape
     limits = grey_limits(schema) or _extremes(np.concatenate(bands))
-    larger = magnification(sum(map(len, bands)) * shape[1])
+    larger = math.ceil(LEAST_HEIGHT / shape[0])
     shown = [enlarged(levels(band.reshape(len(band), *shape), limits), larger) for band in bands]
     strips = [grid(band, len(band)) for band in shown]
     gap = np.full((strips[0].shape[0], 3 * larger + 1, *strips[0].shape[2:]), PAPER, np.uint8)
@@ -156,12 +157,12 @@ def levels(images: NDArray[Any], limits: Limits, *, deep: bool = False) -> NDArr
 
 
 def magnification(pixels: int) -> int:
-    """How many pixels a side each becomes, for so many to be at least :data:`LEAST_PIXELS` where that is wanted.
+    """How many pixels a side each becomes, for so many of them to be :data:`LEAST_PIXELS` at least.
 
     >>> magnification(280), magnification(5000)
-    (2, 1)
+    (3, 1)
     """
-    return max(1, LEAST_PIXELS // max(1, pixels))
+    return math.ceil(LEAST_PIXELS / max(1, pixels))
 
 
 def enlarged(images: NDArray[Any], larger: int) -> NDArray[Any]:

@@ -197,7 +197,8 @@ def _typed_sheet(source: str, table: Any) -> Sheet:
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     table = table.drop_columns([name for name in index if isinstance(name, str) and name in table.column_names])
     names, told = check_names(source, table.column_names)
-    return Sheet(source, table.rename_columns(list(names)), remarks=told)
+    renamed = table.rename_columns(list(names)).replace_schema_metadata(table.schema.metadata)
+    return Sheet(source, renamed, remarks=told)
 
 
 def _check_text(path: Path, dialect: Dialect) -> None:

@@ -150,11 +150,11 @@ def write_rows(
         with atomic(path) as file:
             write_visibly(file, rows, schema, path, above)
         return path
-    if schema.table is not None and path.suffix.lower() in (".csv", ".parquet"):
+    if path.suffix.lower() in (".csv", ".parquet") and (schema.table is not None or beside):
         named = {} if index is None else {index_name: _index(index)}
-        cells = _joined({**named, **(beside or {})}, cells_of(np.asarray(rows, np.float64), schema))
-        has_commas = any(column.stored_as == "decimal_comma" for column in schema.table)
-        return write_cells(path, cells, delimiter=";" if has_commas else ",")
+        columns = schema.table or ()
+        cells = _joined({**named, **(beside or {})}, _cells(np.asarray(rows), schema))
+        return write_cells(path, cells, delimiter=";" if any(c.stored_as == "decimal_comma" for c in columns) else ",")
     return write(
         path,
         {"x": rows, **({} if path.suffix.lower() == ".npy" else beside or {})},
@@ -163,6 +163,14 @@ def write_rows(
         index_name=index_name,
         event_shape=schema.event_shape,
     )
+
+
+def _cells(rows: NDArray[Any], schema: Schema) -> dict[str, Any]:
+    """Columns by name, of a table as its cells are written."""
+    if schema.table is not None:
+        return cells_of(rows.astype(np.float64), schema)
+    names = schema.columns or [f"x_{place}" for place in range(schema.size)]
+    return dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
 
 
 def _joined(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

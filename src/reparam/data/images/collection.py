@@ -67,7 +67,8 @@ def read(found: Found, reading: Reading, schema: Schema | None = None) -> Raw:
         _warn(broken, len(found.pictures))
     good = np.setdiff1d(np.arange(len(found.pictures)), [fault.number for fault in broken])
     labels, index = (None if values is None else values[good] for values in (found.labels, found.index))
-    remarks = (*found.remarks, *_notes([heads[number] for number in good]))
+    told = [head for head in (heads[number] for number in good) if head is not None]
+    remarks = (*found.remarks, *_notes(told), *(_sizes(told, form.size) if form.size else ()))
     return Raw(array, labels=labels, scale=WHITE[form.deep], index=index, remarks=remarks)
 
 
@@ -196,9 +197,17 @@ def _warn(broken: Sequence[Fault], count: int) -> None:
     warnings.warn(text, ReparamWarning, stacklevel=2)
 
 
-def _notes(heads: Sequence[Header | None]) -> list[str]:
+def _sizes(heads: Sequence[Header], size: tuple[int, int]) -> list[str]:
+    """What sizes pictures had before they were resized."""
+    known = sorted({head.size for head in heads}, key=lambda pair: (pair[0] * pair[1], pair))
+    smallest, largest = (f"{height} × {width}" for height, width in (known[0], known[-1]))
+    spread = smallest if len(known) == 1 else f"{len(known):,} sizes, from {smallest} to {largest}"
+    return [f"resized to {size[0]} × {size[1]} (height × width) from {spread}"] if known != [size] else []
+
+
+def _notes(heads: Sequence[Header]) -> list[str]:
     """What is to be said of pictures that were read, with how many they are."""
-    counts = Counter(note for head in heads if head is not None for note in head.notes)
+    counts = Counter(note for head in heads for note in head.notes)
     return [
         f"{counts[note]:,} of {len(heads):,} pictures {text.format('has' if counts[note] == 1 else 'have')}"
         for note, text in NOTES.items()

@@ -26,11 +26,13 @@ class Header:
     Args:
         grey: whether it has one channel.
         deep: whether that has 16 bits.
+        size: height and width, as they lie in the file.
         notes: what is to be said of it: ``animated``, ``transparent``, ``CMYK``, ``shortened``.
     """
 
     grey: bool
     deep: bool
+    size: tuple[int, int]
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +72,7 @@ def header(picture: Picture) -> Header:
         if deep and notes["transparent"]:
             raise DataError(f"{picture.name} has 16 bits and a transparent level. Save it without transparency.")
         grey = image.mode in GREY or (image.mode == "P" and _grey_palette(image))
-        return Header(grey, deep, tuple(name for name, holds in notes.items() if holds))
+        return Header(grey, deep, (image.height, image.width), tuple(name for name, holds in notes.items() if holds))
 
 
 def decode(picture: Picture, form: Form) -> NDArray[Any]:
