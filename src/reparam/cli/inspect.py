@@ -155,8 +155,7 @@ def _kind(summary: Summary) -> str:
     """What sort of image a datum is."""
     if not summary.image:
         return ""
-    channels = (*summary.event_shape, 1)[2]
-    return f" ({ {1: 'grey image', 3: 'colour image'}.get(channels, 'image') })"
+    return " (colour image)" if summary.event_shape[2:] == (3,) else " (image)"
 
 
 def _constant(summary: Summary) -> str:

@@ -53,13 +53,13 @@ def interpolate(
     from reparam.estimator import load
     from reparam.insight import paths
 
-    vae = load(run)
+    vae, told = load(run), given_values(given or []) or None
     check_pictures(out, vae.schema_)
     ends = _ends(vae, between or [], rows)
     a, b = (np.asarray(vae.transform(end)[0], np.float64) for end in ends)
     t = np.linspace(0, 1, steps)
     codes = (paths.spherical if spherical else paths.linear)(a, b, t)
-    decoded: NDArray[np.float32] = vae.inverse_transform(codes, given_values(given or []) or None)
+    decoded: NDArray[np.float32] = vae.inverse_transform(codes, told)
     if out.suffix.lower() == ".png" and not is_folder(out):
         with atomic(out.expanduser()) as file:
             write_mosaic(file, [ends[0].rows, decoded, ends[1].rows], vae.schema_)
@@ -80,8 +80,7 @@ def _ends(vae: VAE, between: list[str], rows: str | None) -> tuple[Dataset, Data
 
     if rows is None and len(between) == 2:
         own = own_data(vae) if any(map(_is_number, between)) else None
-        a, b = (_row(own, int(word)) if own and _is_number(word) else _only(given_data(vae, word)) for word in between)
-        return a, b
+        return _end(vae, own, between[0]), _end(vae, own, between[1])
     if rows is None or len(between) > 1:
         raise ParameterError(
             "two ends are required: A and B, each a file of one datum or the number of a row of the run's own data; or "
@@ -94,6 +93,22 @@ def _ends(vae: VAE, between: list[str], rows: str | None) -> tuple[Dataset, Data
     return _row(data, int(numbers[0])), _row(data, int(numbers[1]))
 
 
+def _end(vae: VAE, own: Dataset | None, word: str) -> Dataset:
+    """A row of the run's own, by its number; or a file of one.
+
+    Raises:
+        DataError: there is no such row, or the file holds several.
+    """
+    from reparam.cli.sources import given_data
+
+    if own is not None and _is_number(word):
+        return _row(own, int(word))
+    data = given_data(vae, word)
+    if len(data.rows) != 1:
+        raise DataError(f"{word} holds {len(data.rows):,} rows: an end is one. Say DATA and --rows I,J instead.")
+    return data
+
+
 def _is_number(word: str) -> bool:
     """Whether a word is the number of a row, and no file."""
     return word.isascii() and word.isdigit() and len(word) < 19 and not Path(word).exists()
@@ -103,11 +118,3 @@ def _row(data: Dataset, number: int) -> Dataset:
     if number >= len(data.rows):
         raise DataError(f"{data.schema.name} has {len(data.rows):,} rows, counted from 0: there is no row {number}.")
     return data.take(slice(number, number + 1))
-
-
-def _only(data: Dataset) -> Dataset:
-    if len(data.rows) != 1:
-        raise DataError(
-            f"{data.schema.name} holds {len(data.rows):,} rows: an end is one. Say DATA and --rows I,J instead."
-        )
-    return data

@@ -34,16 +34,20 @@ def traverse(
     check_output(out, *([] if data is None else [data]), pictures=True)
     import numpy as np
 
-    from reparam.cli.showing import open_sessions
+    from reparam.cli.sources import rows_for
     from reparam.data import check_pictures, is_folder, write_rows
+    from reparam.estimator import load
+    from reparam.insight import Session
     from reparam.insight.latents import middles, moved, quantiles, start_code
 
-    session = open_sessions([run], data, None, own=False)[0]
-    check_pictures(out, session.schema)
+    vae, conditions = load(run), given_values(given or []) or None
+    check_pictures(out, vae.schema_)
+    rows, source = rows_for(vae, data, supported=True)
+    session = Session(vae, rows, run.name, source)
     chosen, levels = session.order[:latents], middles(steps)
     places = quantiles(session, levels)[chosen]
     codes = [moved(start_code(session), latent, place) for latent, place in zip(chosen, places, strict=True)]
-    decoded: NDArray[Any] = session.vae.inverse_transform(np.concatenate(codes), given_values(given or []) or None)
+    decoded: NDArray[Any] = vae.inverse_transform(np.concatenate(codes), conditions)
     if out.suffix.lower() == ".png" and not is_folder(out):
         _draw(out, session, chosen, levels, decoded)
     else:
