@@ -11,6 +11,7 @@ from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
 from reparam.data.statistics import blocks, moments
+from reparam.data.streaming import Passes, Stream, Survey, stream, survey
 from reparam.data.writing import WRITERS, write, write_cells, write_rows
 
 __all__ = [
@@ -20,9 +21,12 @@ __all__ = [
     "ColumnSummary",
     "Dataset",
     "Judgement",
+    "Passes",
     "Reading",
     "Schema",
+    "Stream",
     "Summary",
+    "Survey",
     "blocks",
     "check_pictures",
     "coding",
@@ -40,6 +44,8 @@ __all__ = [
     "moments",
     "span",
     "split",
+    "stream",
+    "survey",
     "template",
     "to_frame",
     "write",

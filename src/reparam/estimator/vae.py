@@ -13,11 +13,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from reparam.data import Dataset, Schema, from_array, from_frame, is_frame, template
+from reparam.data import Dataset, Reading, Schema, from_array, from_frame, is_frame, stream, template
 from reparam.estimator import fitting, keeping
 from reparam.estimator.configuration import AUTO, FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
 from reparam.estimator.latents import choose_latents
+from reparam.estimator.seeing import Data, survey
 from reparam.estimator.use import FittedUse
 from reparam.inference import Inference
 from reparam.markup import display_vae
@@ -184,7 +185,29 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.frame_ = None if data is None else template(X)
         return self
 
-    def fit_dataset(self, data: Dataset) -> Self:
+    def fit_stream(
+        self,
+        source: str | Path,
+        *,
+        reading: Reading | None = None,
+        event_shape: Sequence[int] | None = None,
+    ) -> Self:
+        """Train on a file, or a folder of files of one kind, of which one part at a time is in memory.
+
+        Args:
+            source: ``.csv``, ``.tsv``, ``.parquet``, ``.arrow``, ``.feather`` or ``.npy``.
+            reading: what a table does not say of itself.
+            event_shape: the shape of one datum, when rows are flat.
+
+        Raises:
+            DataError: the source cannot be read, or changes while it is.
+        """
+        before: Fitted | None = getattr(self, "fitted_", None) if self.warm_start else None
+        schema = None if before is None else before.schema
+        opened = stream(source, reading=reading, event_shape=event_shape, schema=schema)
+        return self.fit_dataset(survey(opened, self.configuration(before), known=before is not None))
+
+    def fit_dataset(self, data: Data) -> Self:
         """Train on a dataset with a schema, from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
 
         Raises:
@@ -204,10 +227,11 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
             fitted = replace(fitting.begin(configuration, data), latent_path=path)
         else:
             fitted = fitting.resume(before, configuration, data)
-        for reached, record in fitting.train(fitted, data):
+        of = fitting.task(fitted, data)
+        for reached, record in fitting.train(fitted, of):
             fitted = reached
             if self.verbose and record.epoch % self.verbose == 0:
-                print(told(record, configuration.most_epochs))
+                print(told(record, of.epochs))
         return self.adopt(fitted)
 
     def adopt(self, fitted: Fitted) -> Self:

@@ -109,7 +109,10 @@ def _found(text: str, root: Path, files: Iterable[Path]) -> Found:
     if not pictures:
         what = "is a folder without" if Path(text).expanduser().is_dir() else "is a pattern that fits no"
         kinds = f", only {_counted(others)}" if others else ""
-        raise DataError(f"{text} {what} pictures ({', '.join(ENDINGS)}){kinds}. Give one that has some, or a file.")
+        raise DataError(
+            f"{text} {what} pictures ({', '.join(ENDINGS)}){kinds}. Give one that has some, a file, "
+            "or a folder of tables with --stream."
+        )
     folders = [_plain(path.relative_to(root).parent.as_posix()) for path in pictures]
     names = [_plain(path.relative_to(root).as_posix()) for path in pictures]
     return Found(
