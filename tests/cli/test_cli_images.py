@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from command_line import SMALL, must, run_cli
 from PIL import Image
+from pyarrow import parquet
 from scipy import stats
 
 import reparam
@@ -119,7 +121,27 @@ def test_flat_rows_become_pictures(tmp_path: Path) -> None:
     assert "holds 12" in refused("inspect", tmp_path / "flat.npy", "--shape", "5,3")
 
 
+def test_large_flat_rows_are_pictures_too_and_pictures_in_files_are_read_whole(photos: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "flat.npy", RNG.integers(0, 256, size=(40, 12)).astype(np.uint8))
+    flat = (tmp_path / "flat.npy", "--stream", "--shape", "4,3")
+    must("train", *flat, "--out", tmp_path / "run", "--hidden", 8, "--epochs", 1)
+    assert reparam.load(tmp_path / "run").schema_.event_shape == (4, 3)
+    told = refused("train", tmp_path / "flat.npy", "--stream", "--resize", 4, "--out", tmp_path / "other")
+    assert "resize: flat.npy would be read part by part, without that. Say --in-memory." in told
+    cells = [{"bytes": path.read_bytes(), "path": None} for path in sorted((photos / "fox").iterdir())]
+    parquet.write_table(pa.table({"image": cells}), tmp_path / "x.parquet")
+    told = refused("train", tmp_path / "x.parquet", "--stream", "--out", tmp_path / "other")
+    assert "table of pictures, which is read whole: say --in-memory" in told
+    assert "12 × 8 × 3 (colour image)" in must("inspect", tmp_path / "x.parquet").out
+
+
 # ---- pictures out
+
+
+def test_a_grid_of_some_says_that_it_shows_some(run: Path, tmp_path: Path) -> None:
+    assert must("sample", run, "-n", 401, "-o", tmp_path / "x.png").out.startswith(
+        "401 samples, of which the picture shows 400: "
+    )
 
 
 def test_samples_are_a_folder_of_pictures(run: Path, tmp_path: Path) -> None:
@@ -184,7 +206,7 @@ def test_the_ends_of_a_way_are_files_or_rows_of_the_run(run: Path, photos: Path,
     larger = 25
     given = load(ends[0], reading=READING).rows.reshape(4, 3)
     np.testing.assert_array_equal(strips[0][::larger, : 3 * larger : larger], given)
-    assert strips[0].shape == (4 * larger, 6 * 3 * larger + 3 + 2 * (3 * larger + 1))
+    assert strips[0].shape == (4 * larger, 6 * 3 * larger + 3 + 2 * 12)
 
 
 @pytest.mark.parametrize(

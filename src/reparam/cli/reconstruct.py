@@ -40,7 +40,7 @@ def reconstruct(
     check_output(out, data, pictures=True)
     from reparam.cli.flow import flow, flows
     from reparam.cli.sources import given_data
-    from reparam.data import check_pictures, write_rows
+    from reparam.data import check_pictures, cut_note, write_rows
     from reparam.estimator import load
 
     vae, count = load(run), 0
@@ -56,4 +56,6 @@ def reconstruct(
         dataset = given_data(vae, data, index=index, unknown=unknown)
         rows, count = vae.reconstruct(dataset, **chosen), len(dataset.rows)
         write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index", above=dataset.rows)
-    tell_written(out, f"{count:,} reconstructions", {"rows": count, "draw": draw}, as_json=as_json)
+    tell_written(
+        out, f"{count:,} reconstructions{cut_note(out, count, 2)}", {"rows": count, "draw": draw}, as_json=as_json
+    )

@@ -27,7 +27,7 @@ def sample(
     Draws z from the prior, and writes the mean of p(x|z); with --draw a draw of x.
     """
     check_output(out, pictures=True)
-    from reparam.data import check_pictures, write_rows
+    from reparam.data import check_pictures, cut_note, write_rows
     from reparam.estimator import load
 
     vae = load(run)
@@ -35,4 +35,4 @@ def sample(
     rows = vae.sample(count, temperature=temperature, draw=draw, given=given_values(given or []), random_state=seed)
     write_rows(out, rows, vae.schema_)
     document = {"rows": len(rows), "temperature": temperature, "draw": draw}
-    tell_written(out, f"{len(rows):,} samples", document, as_json=as_json)
+    tell_written(out, f"{len(rows):,} samples{cut_note(out, len(rows))}", document, as_json=as_json)

@@ -5,7 +5,7 @@ from reparam.data.columns import Column
 from reparam.data.frames import conform_frame, filled, from_frame, is_frame, template, to_frame
 from reparam.data.inspection import ColumnSummary, Summary, inspect
 from reparam.data.kinds import coding, span
-from reparam.data.pictures import check_pictures, grey_limits, is_folder, is_image, write_mosaic
+from reparam.data.pictures import check_pictures, cut_note, grey_limits, is_folder, is_image, write_mosaic
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
@@ -32,6 +32,7 @@ __all__ = [
     "coding",
     "conform",
     "conform_frame",
+    "cut_note",
     "filled",
     "from_array",
     "from_frame",

@@ -19,7 +19,7 @@ from reparam.storage import whole_folder
 
 MAX_IMAGES = 400  # in a grid: 20 × 20, as many as a person can look at
 LEAST_PIXELS = 600  # of the longer side of a grid: a pixel of small images is a square of several
-LEAST_HEIGHT = 100  # likewise of a strip
+LEAST_HEIGHT, GAP = 100, 12  # of a strip, and between its bands
 NUMBERED = re.compile(r"\d{4,}\.png")
 PAPER = 255
 
@@ -55,6 +55,17 @@ def check_pictures(path: Path, schema: Schema) -> None:
         )
     if is_folder(path):
         _check_free(path)
+
+
+def cut_note(path: Path, count: int, parts: int = 1) -> str:
+    """What is to be said of a grid that shows fewer than so many rows, of ``parts`` images each.
+
+    >>> cut_note(Path("x.png"), 500), cut_note(Path("x.npy"), 500)
+    (', of which the picture shows 400', '')
+    """
+    shown = MAX_IMAGES // parts
+    grid_of_some = path.suffix.lower() == ".png" and not is_folder(path) and count > shown
+    return f", of which the picture shows {shown}" if grid_of_some else ""
 
 
 def grey_limits(schema: Schema) -> Limits | None:
@@ -143,7 +154,7 @@ def write_mosaic(file: BinaryIO, bands: Sequence[NDArray[Any]], schema: Schema) 
     larger = math.ceil(LEAST_HEIGHT / shape[0])
     shown = [enlarged(levels(band.reshape(len(band), *shape), limits), larger) for band in bands]
     strips = [grid(band, len(band)) for band in shown]
-    gap = np.full((strips[0].shape[0], 3 * larger + 1, *strips[0].shape[2:]), PAPER, np.uint8)
+    gap = np.full((strips[0].shape[0], GAP, *strips[0].shape[2:]), PAPER, np.uint8)
     parts = [part for strip in strips for part in (gap, strip)][1:]
     _save(file, np.concatenate(parts, axis=1))
 

@@ -141,7 +141,7 @@ def traversals(
     axes = figure.subplots()
     _show(axes, picture)
     step_y, step_x = picture.shape[0] / down, picture.shape[1] / across
-    axes.set_xticks((np.arange(across) + 0.5) * step_x, [f"{100 * level:.3g} %" for level in levels])
+    axes.set_xticks((np.arange(across) + 0.5) * step_x, [f"{100 * level:.2g} %" for level in levels])
     axes.set_yticks((np.arange(down) + 0.5) * step_y, names)
     axes.set_xlabel("quantile of the prior")
     axes.tick_params(length=0, labelsize=9)
