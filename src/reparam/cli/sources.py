@@ -104,7 +104,7 @@ class Source:
 
 
 def is_large(data: str) -> bool:
-    """Whether DATA are better read part by part: a folder of tables, or more than a share of the memory that is free."""
+    """Whether DATA are better read part by part: a folder of tables, or more than a share of free memory."""
     path, free = Path(data).expanduser(), free_memory()
     if path.is_dir():
         files = [file for file in path.iterdir() if not file.name.startswith((".", "_"))]
