@@ -132,12 +132,13 @@ class Source:
 
 
 def is_large(data: str) -> bool:
-    """Whether files that can be read part by part take more than a share of the memory that is free."""
+    """Whether DATA are better read part by part: a folder of tables, or more than a share of free memory."""
     path, free = Path(data).expanduser(), free_memory()
-    files = list(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
-    if free is None or not files or not all(file.suffix.lower() in STREAMED for file in files):
-        return False
-    return sum(file.stat().st_size for file in files) > free * LARGE_SHARE
+    if path.is_dir():
+        files = [file for file in path.iterdir() if not file.name.startswith((".", "_"))]
+        return bool(files) and all(file.suffix.lower() in STREAMED for file in files)
+    streamed = path.is_file() and path.suffix.lower() in STREAMED
+    return streamed and free is not None and path.stat().st_size > free * LARGE_SHARE
 
 
 def _judged(judgement: Judgement | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, is_large, reading_of
 from reparam.data import Dataset
 from reparam.ending import ending_in_order
-from reparam.errors import ParameterError, TrainingError
+from reparam.errors import DataError, ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, judgement_of
@@ -104,7 +104,7 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
     with ending_in_order(keeper.save) as signals:
         try:
             stopped = _train(of, keeper, shown, signals)
-        except TrainingError:
+        except (TrainingError, DataError):  # the latter of a stream whose files are gone, or are others
             keeper.save()  # the weights of the last whole epoch, which are finite
             raise
         if not keeper.newest.history:

@@ -46,9 +46,7 @@ def text_table(stream: Any, path: Path, dialect: Dialect) -> Any:
     try:
         return arrow_csv.read_csv(
             stream,
-            arrow_csv.ReadOptions(
-                autogenerate_column_names=True, block_size=max(BLOCK, longest), encoding=dialect.encoding
-            ),
+            arrow_csv.ReadOptions(column_names=list(cells), block_size=max(BLOCK, longest), encoding=dialect.encoding),
             arrow_csv.ParseOptions(delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True),
             arrow_csv.ConvertOptions(column_types=cells, strings_can_be_null=False),
         )
@@ -269,7 +267,7 @@ def _numbers(sheet: Sheet, labels: NDArray[Any] | None) -> Dataset:
 
 
 def _refuse_text(sheet: Sheet, name: str, values: Any) -> None:
-    present = np.flatnonzero(np.asarray(values.isvalid())).tolist()
+    present = np.flatnonzero(np.asarray(values.is_valid())).tolist()
     first = next((place for place in present if not is_number(str(values[place].as_py()))), present[0])
     raise DataError(
         f"{sheet.source}: {sheet.place(first, name)} holds {str(values[first].as_py())[:40]!r}, but the column must "

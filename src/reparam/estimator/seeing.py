@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Judgement, Schema, Stream, Summary, Survey, inspect, moments, split
 from reparam.data import survey as survey_stream
-from reparam.data.streaming.survey import MOST_HELD_OUT
+from reparam.data.streaming.surveying import MOST_HELD_OUT
 from reparam.errors import DataError
 from reparam.estimator.configuration import Configuration
 from reparam.training.folds import Folds, one_held_out

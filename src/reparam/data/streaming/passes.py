@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.streaming.survey import Survey
+from reparam.data.streaming.surveying import Survey
 
 Item = TypeVar("Item")
 CHUNK_BYTES = 1 << 26
@@ -21,8 +21,8 @@ CHUNK_BYTES = 1 << 26
 class Passes:
     """The training rows of a stream, pass after pass.
 
-    In each pass the parts come in another random order, which the seed and the number of the pass tell; rows of
-    several parts stand in one chunk, within which training shuffles. The next chunk is read while one is used.
+    In each pass the parts, and the rows of each, come in another random order, which the seed and the number of the
+    pass tell; a chunk has rows of as many parts as it can hold. The next chunk is read while one is used.
 
     Args:
         survey: of the stream.
@@ -46,18 +46,20 @@ class Passes:
 
     def _from(self, number: int, skipped: int, seed: int) -> Generator[NDArray[Any], None, None]:
         for this in count(number):
-            yield from self._pass(np.random.default_rng((seed, this)), skipped * self.chunk_rows)
+            yield from self._pass((seed, this), skipped * self.chunk_rows)
             skipped = 0
 
-    def _pass(self, order: np.random.Generator, skipped_rows: int) -> Iterator[NDArray[Any]]:
+    def _pass(self, seed: tuple[int, int], skipped_rows: int) -> Iterator[NDArray[Any]]:
         """The chunks of one pass behind so many rows; of parts that are skipped only the priorities are drawn."""
         waiting: list[NDArray[Any]] = []
         waits = 0
-        for number in order.permutation(len(self.survey.rows)).tolist():
+        for number in np.random.default_rng(seed).permutation(len(self.survey.rows)).tolist():
             if skipped_rows and skipped_rows >= (there := self.survey.training_count(number)):
                 skipped_rows -= there
                 continue
-            rows = self.prepare(self.survey.training(number)[skipped_rows:])
+            rows = self.survey.training(number)
+            order = np.random.default_rng((*seed, number)).permutation(len(rows))
+            rows = self.prepare(rows[order[skipped_rows:]])
             skipped_rows = 0
             while waits + len(rows) >= self.chunk_rows:
                 taken = self.chunk_rows - waits
@@ -68,13 +70,13 @@ class Passes:
             yield np.concatenate(waiting)
 
 
-def rows_per_chunk(batch_size: int, row_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> int:
+def rows_per_chunk(batch_size: int, row_bytes: int) -> int:
     """Whole batches of as many bytes as a chunk may have, at least one.
 
     >>> rows_per_chunk(128, 400)
     167680
     """
-    return batch_size * max(1, chunk_bytes // (row_bytes * batch_size))
+    return batch_size * max(1, CHUNK_BYTES // (row_bytes * batch_size))
 
 
 def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:

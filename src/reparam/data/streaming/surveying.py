@@ -16,7 +16,7 @@ from reparam.data.inspection import Summary, Tally
 from reparam.data.kinds import MOST_LEVELS, ordered_levels
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
-from reparam.data.streaming.stream import Stream
+from reparam.data.streaming.opening import Stream
 from reparam.data.tables import matched
 from reparam.errors import DataError
 
