@@ -36,6 +36,7 @@ class Config:
     likelihood: Text | None
     likelihood_reason: Text
     start: Text
+    network_reason: Text = ""
     latent_path: Annotated[tuple[dict[Name, bool | Number], ...], MaxLen(1000)] = ()
     files: dict[Name, Sum] = field(default_factory=dict)
 
