@@ -17,7 +17,6 @@ import typer
 from command_line import SMALL, must, run_cli
 
 import reparam
-from reparam import runs
 from reparam.cli import app, settings, training
 from reparam.cli.sources import READING
 from reparam.cli.train import NOT_SETTINGS
@@ -246,4 +245,4 @@ def test_constant_columns_are_trained_on_and_told(tmp_path):
     result = must("train", tmp_path / "x.npy", "--out", tmp_path / "run", *SMALL)
     assert result.err.splitlines()[0] == "reparam: warning: x.npy: 1 of 6 columns are constant (column_2)."
     assert "UserWarning" not in result.err
-    assert runs.read_run(tmp_path / "run").metrics[-1]["epoch"] == 2
+    assert reparam.load(tmp_path / "run").n_iter_ == 2
