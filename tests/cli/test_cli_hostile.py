@@ -221,6 +221,17 @@ def test_streams_and_surroundings_of_every_kind(tmp_path, line, code, told):
     assert not (tmp_path / "no-run").exists()
 
 
+def test_a_shell_completes_commands_and_options(tmp_path):
+    for words, found in (("reparam tr", "train"), ("reparam train --latent", "--latent-dim")):
+        place = str(len(words.split()) - 1)
+        asked = {"_REPARAM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
+        answered = shell("reparam ", **asked)
+        assert (answered.returncode, answered.stdout.split(), answered.stderr) == (0, [found], "")
+    answered = shell("reparam --install-completion bash", HOME=str(tmp_path))
+    assert answered.returncode == 0, answered.stderr
+    assert "reparam" in (tmp_path / ".bashrc").read_text()
+
+
 def test_what_an_encoding_lacks_is_spelt():
     assert "ln σ − 1".encode("ascii", errors="strict" if streams.prepare() else "reparam") == b"ln sigma - 1"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,8 @@ def test_training_tells_its_choices_and_each_epoch_in_plain_lines(table, tmp_pat
     assert [line.split()[1] for line in lines[3:5]] == ["1/2", "2/2"]
     for word in ("bound", "held out", "reconstruction", "KL", "active units", "examples/s", "left"):
         assert f"  {word} " in lines[4]
+    assert re.search(r"  compiled and done in \d+\.\d s$", lines[3])
+    assert "compiled" not in lines[4]
     assert lines[5].startswith("trained 2 epochs; kept the weights of epoch ")
 
 

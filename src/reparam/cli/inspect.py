@@ -94,6 +94,8 @@ def _document(summary: Summary, dataset: Dataset) -> dict[str, Any]:
 
 
 def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
+    from reparam.cli.judgement import table_lines
+
     judgement = dataset.judgement
     if judgement is None:
         facts = {
@@ -101,12 +103,10 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
             "one datum": " × ".join(map(str, summary.event_shape)) + (" (image)" if summary.image else ""),
             "stored as": f"{summary.dtype}, from {summary.minimum:g} to {summary.maximum:g}",
             "units": f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}",
-            "constant": ", ".join(summary.constant) or "no column",
+            "constant": _constant(summary),
         }
         table = [] if summary.image else _table(summary)
     else:
-        from reparam.cli.judgement import table_lines
-
         modelled, left_out = len(judgement.modelled), len(judgement.left_out)
         facts = {
             "rows": f"{summary.rows:,}",
@@ -121,6 +121,15 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
         "likelihood": likelihood,
     }
     return "\n".join([summary.name, *(f"  {name:<12}{text}" for name, text in facts.items()), *table])
+
+
+def _constant(summary: Summary) -> str:
+    """The columns that never change; of many their number too."""
+    from reparam.cli.judgement import NAMES_SHOWN, listed
+
+    found = summary.constant
+    count = f"{len(found):,} of {len(summary.columns):,} columns: " if len(found) > NAMES_SHOWN else ""
+    return count + listed(found) or "no column"
 
 
 def _share(summary: Summary) -> str:

@@ -47,7 +47,7 @@ def progress(epochs: int, rows: int, log_every: int | None = None, *, quiet: boo
 def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> dict[str, str]:
     """What a record says, by name, ready to be read; nats per datum.
 
-    The first epoch of a process is compiled before it runs, so its time tells nothing of the others'.
+    The first epoch of a process is compiled before it runs, so its time is told as such; the others' is not like it.
     """
     training, validation = record.training, record.validation
     return {
@@ -59,8 +59,14 @@ def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> d
         **({} if training.active_units is None else {"active units": str(training.active_units)}),
         **({"without density": str(training.without_density)} if training.without_density else {}),
         **({"skipped": f"{training.skipped} steps"} if training.skipped else {}),
-        "examples/s": "…" if first else f"{rows / record.seconds:,.0f}",
-        "left": "…" if first else clock((epochs - record.epoch) * record.seconds),
+        **(
+            {"compiled and done in": f"{record.seconds:.1f} s"}
+            if first
+            else {
+                "examples/s": f"{rows / record.seconds:,.0f}",
+                "left": clock((epochs - record.epoch) * record.seconds),
+            }
+        ),
     }
 
 
