@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -127,6 +128,21 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, monkeypatch, 
         monkeypatch.undo()
         assert {path.name for path in (tmp_path / "run").iterdir()} == {*FINISHED}
         assert whole(tmp_path / "run") == [1]
+
+
+def test_a_mount_point_takes_a_run_and_keeps_it_when_its_disk_fills(tmp_path):
+    inside = [["unshare", "-rm"], [sys.executable, Path(__file__).with_name("filling.py"), tmp_path]]
+    try:
+        subprocess.run([*inside[0], "mount", "-t", "tmpfs", "none", tmp_path], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
+    answered = subprocess.run([*inside[0], *inside[1]], capture_output=True, text=True, check=False)
+    assert answered.returncode == 0, answered.stderr
+    told = json.loads(answered.stdout)
+    assert "cannot write here" in told["told"]
+    assert "No space left on device" in told["told"]
+    assert (told["kept"], told["after"]) == ([1], [3, 1])
+    assert set(told["left"]) == {*FINISHED}
 
 
 def test_a_disk_that_is_too_small_is_found_before_training(tmp_path):
