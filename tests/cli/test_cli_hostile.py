@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from fuzzing import CASES, texts
+from fuzzing import CASES, limits, texts
 from reparam import plots, storage
 from reparam.cli import as_options, streams
 from reparam.cli.parts import registries
@@ -249,7 +249,8 @@ def test_no_value_of_any_option_is_a_fault(tmp_path_factory, data):
     flag = options[name].opts[0]
     value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]
     folder: Path = tmp_path_factory.mktemp("fuzz")
-    result = run_cli("train", "no-such-data.npy", "--out", folder / "run", flag, *value)
+    with limits():
+        result = run_cli("train", "no-such-data.npy", "--out", folder / "run", flag, *value)
     assert result.code == 2
     assert "a fault of reparam itself" not in result.err
     assert len(result.err.splitlines()) == 1, result.err

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.datasets import load_digits
 
 import reparam
-from fuzzing import CASES, json_values
+from fuzzing import CASES, json_values, limits
 from reparam import runs
 from reparam.errors import ParameterError, ReparamWarning, RunError
 from reparam.estimator import keeping
@@ -219,7 +219,7 @@ def test_no_document_whatever_it_says_does_more_than_be_refused(tmp_path_factory
     if data.draw(st.booleans()):
         with suppress(KeyError, TypeError, AttributeError, ValueError, OSError):
             resummed(run)
-    with warnings.catch_warnings():
+    with limits(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ReparamWarning)
         told = ""
         try:
