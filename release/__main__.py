@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from release import installed, licences, pins, sbom, wheel
 
 
@@ -9,7 +12,19 @@ def main() -> None:
     """One step after the other; the first that fails ends it.
 
     Raises:
-        SystemExit, subprocess.CalledProcessError: a step failed, and said why.
+        SystemExit: a step failed, and said why.
+    """
+    try:
+        steps()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"failed with exit code {error.returncode}: {' '.join(map(str, error.cmd))[:500]}")
+
+
+def steps() -> None:
+    """What stands between the repository and a release.
+
+    Raises:
+        SystemExit, subprocess.CalledProcessError: a step failed.
     """
     pins.main()
     licences.main()
