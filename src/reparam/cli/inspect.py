@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reparam.cli.judgement import NAMES_SHOWN, listed, table_lines
 from reparam.cli.options import Columns, Data, Delimiter, Drop, Index, Json, Labels, Missing, NoHeader, Quote, answer
 
 if TYPE_CHECKING:
@@ -94,8 +95,6 @@ def _document(summary: Summary, dataset: Dataset) -> dict[str, Any]:
 
 
 def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
-    from reparam.cli.judgement import table_lines
-
     judgement = dataset.judgement
     if judgement is None:
         facts = {
@@ -125,8 +124,6 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
 
 def _constant(summary: Summary) -> str:
     """The columns that never change; of many their number too."""
-    from reparam.cli.judgement import NAMES_SHOWN, listed
-
     found = summary.constant
     count = f"{len(found):,} of {len(summary.columns):,} columns: " if len(found) > NAMES_SHOWN else ""
     return count + listed(found) or "no column"

@@ -59,15 +59,17 @@ def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> d
         **({} if training.active_units is None else {"active units": str(training.active_units)}),
         **({"without density": str(training.without_density)} if training.without_density else {}),
         **({"skipped": f"{training.skipped} steps"} if training.skipped else {}),
-        **(
-            {"compiled and done in": f"{record.seconds:.1f} s"}
-            if first
-            else {
-                "examples/s": f"{rows / record.seconds:,.0f}",
-                "left": clock((epochs - record.epoch) * record.seconds),
-            }
-        ),
+        **(_compiled(record) if first else _pace(record, epochs, rows)),
     }
+
+
+def _compiled(record: Record) -> dict[str, str]:
+    return {"compiled and done in": f"{record.seconds:.1f} s"}
+
+
+def _pace(record: Record, epochs: int, rows: int) -> dict[str, str]:
+    left = (epochs - record.epoch) * record.seconds
+    return {"examples/s": f"{rows / record.seconds:,.0f}", "left": clock(left)}
 
 
 def clock(seconds: float) -> str:
