@@ -44,11 +44,7 @@ DATA = {
 }
 
 
-BEGUN = {
-    "start": "random",
-    "likelihood": "gaussian",
-    "schedule": "constant",
-}  # a linear start has little to learn from so few rows
+BEGUN = {"start": "random", "schedule": "constant"}  # a linear start has little to learn from so few rows
 
 
 def train(X: np.ndarray, **parameters) -> reparam.VAE:

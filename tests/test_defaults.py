@@ -13,12 +13,12 @@ from sklearn.decomposition import PCA, FactorAnalysis
 
 import reparam
 from reparam.data import from_array
-from reparam.errors import DataError, ParameterError
+from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator import beginning, compilation, fitting
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.latents import compared
 from reparam.training.epoch import judge_copies, train_epoch
-from reparam.training.folds import folds, is_gain
+from reparam.training.folds import folds, is_gain, numbers_seen
 
 ROWS, FEATURES, LATENTS = 60, 4, 2
 
@@ -165,7 +165,7 @@ def test_each_row_is_left_out_once_or_some_are_held_out(count, copies, held_out)
     numbers = parts.held_out[parts.held_out < count]
     assert (parts.copies, len(set(numbers.tolist())), len(numbers)) == (copies, held_out, held_out)
     assert parts.weights(count).shape == (copies, count)
-    seen = parts.numbers(count)
+    seen = numbers_seen(parts.weights(count))
     assert all(parts.weights(count)[copy][numbers].all() for copy, numbers in enumerate(seen))
 
 
@@ -249,3 +249,12 @@ def test_whoever_told_jax_of_a_folder_is_left_alone(untold, monkeypatch, tmp_pat
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     assert compilation.keep_compiled() is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_constant_column_does_not_send_a_random_start_far_off():
+    """Its noise begins at 1, as if it varied: at its own deviation, 0, a random network is millions of nats away."""
+    rows = linear_rows()
+    rows[:, 0] = 7.0
+    with pytest.warns(ReparamWarning, match="constant"):
+        fitted = epochs(rows, quick(start="random"), 1)
+    assert np.asarray(fitted.state.judged.first).mean() > -10 * FEATURES

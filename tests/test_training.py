@@ -60,7 +60,7 @@ def test_an_optimizer_by_name_or_as_an_object_is_optaxs():
         jnp.asarray(X),
         jax.random.key(1),
         jnp.float32(0.1),
-        jnp.asarray(1),
+        one.clock(0),
         objective=ELBO(),
         schema=SCHEMA,
         recipe=everything,

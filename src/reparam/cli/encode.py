@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reparam.cli.options import (
     Data,
     Draw,
@@ -10,11 +12,15 @@ from reparam.cli.options import (
     Output,
     RunPath,
     Seed,
+    Streamed,
     Unknown,
     check_output,
     rows_done,
     tell_written,
 )
+
+if TYPE_CHECKING:
+    from reparam.data import Dataset
 
 
 def encode(
@@ -26,6 +32,7 @@ def encode(
     index: Index = None,
     unknown: Unknown = "refuse",
     seed: Seed = None,
+    stream: Streamed = None,
     as_json: Json = False,
 ) -> None:
     """Write the latent codes of DATA.
@@ -36,20 +43,32 @@ def encode(
     file has the means, or the draws, as obsm["X_reparam"], beside all that DATA had if it was one.
     """
     check_output(out, data, also=(".h5ad",))
+    from reparam.cli.flow import flows, write_arrays
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
     from reparam.estimator import load
 
-    vae, report = load(run), rows_done("q found")
+    vae, streamed = load(run), flows(data, stream)
+    report = None if streamed else rows_done("q found")
+    names = ["z"] if draw else ["mean", "std"]
+
+    def codes_of(dataset: Dataset) -> dict[str, Any]:
+        if draw:
+            return {"z": vae.transform(dataset, draw=True, random_state=seed, report=report)}
+        return dict(zip(names, vae.posterior_moments(dataset, report=report), strict=True))
+
+    def tell_codes(rows: int) -> None:
+        document = {"rows": rows, "latent_dim": vae.fitted_.configuration.latents, "arrays": names}
+        tell_written(out, f"{rows:,} codes ({' and '.join(names)})", document, as_json=as_json)
+
+    if streamed:
+        tell_codes(write_arrays(vae, data, out, codes_of, index=index, unknown=unknown)[0])
+        return
     dataset = given_data(vae, data, index=index, unknown=unknown)
-    if draw:
-        codes = {"z": vae.transform(dataset, draw=True, random_state=seed, report=report)}
-    else:
-        codes = dict(zip(("mean", "std"), vae.posterior_moments(dataset, report=report), strict=True))
+    codes = codes_of(dataset)
     if out.suffix.lower() == ".h5ad":
         write_codes(out, data, next(iter(codes.values())), dataset.index)
     else:
         write(out, codes, index=dataset.index, index_name=index or "index")
-    document = {"rows": len(dataset.rows), "latent_dim": vae.fitted_.configuration.latents, "arrays": list(codes)}
-    tell_written(out, f"{len(dataset.rows):,} codes ({' and '.join(codes)})", document, as_json=as_json)
+    tell_codes(len(dataset.rows))

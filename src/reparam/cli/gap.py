@@ -82,7 +82,7 @@ def gap(
 def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] | None]]:
     """DATA, or the run's training rows and those that it held out, if any, by name; with their q where it is stored."""
     from reparam.cli.sources import own_data, rows_for
-    from reparam.estimator.fitting import split_rows
+    from reparam.estimator.seeing import split_rows
 
     if data is not None:
         return {"data": (rows_for(vae, data, supported=True)[0], None)}

@@ -17,6 +17,7 @@ from reparam.cli.options import (
     RunPath,
     Samples,
     Seed,
+    Streamed,
     Unknown,
     check_output,
     rows_done,
@@ -42,6 +43,7 @@ def impute(
     seed: Seed = None,
     index: Index = None,
     unknown: Unknown = "refuse",
+    stream: Streamed = None,
     as_json: Json = False,
 ) -> None:
     """Fill the missing cells of DATA; a cell that is there stays what it is.
@@ -54,6 +56,7 @@ def impute(
         check_output(place, data)
     import numpy as np
 
+    from reparam.cli.flow import flow, flows
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
@@ -61,21 +64,35 @@ def impute(
 
     vae = load(run)
     schema, reading = vae.schema_, replace(read_as(vae), index=index)
-    dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}
+
+    def tell_imputed(missing: int, rows: int) -> None:
+        document = {"rows": rows, "missing": missing, "files": [str(place) for place in places]}
+        tell_written(out, f"{missing:,} cells of {rows:,} rows filled in", document, as_json=as_json)
+
+    def named(deviation: Any) -> dict[str, Any]:
+        columns = () if deviation is None else deviation.T
+        return {f"{column_name(schema.columns, place)}_std": values for place, values in enumerate(columns)}
+
+    if flows(data, stream, draws=draws):
+        chosen["report"] = None
+        counted = np.zeros(2, np.int64)
+        with flow(vae, data, out, index=index, unknown=unknown) as through:
+            for sheet, part in through.parts(supported=True):
+                found = vae.impute(part, std=std, **chosen)
+                whole, deviation = found if std else (found, None)
+                through.add_completed(sheet, whole, named(deviation), part)
+                counted += int(np.isnan(part.rows).sum()), len(part.rows)
+        tell_imputed(*counted.tolist())
+        return
+    dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     found = vae.impute(dataset, draws=draws, std=std, **chosen)
     whole, deviation = found if std else (found, None)
-    beside = (
-        {}
-        if deviation is None
-        else {f"{column_name(schema.columns, place)}_std": values for place, values in enumerate(deviation.T)}
-    )
+    beside = named(deviation)
     for place, rows in zip(places, [whole] if draws is None else whole, strict=True):
         if not write_completed(place, data, rows, schema, reading=reading, beside=beside):
             _write_numbers(place, rows, beside, vae)
-    missing = int(np.isnan(dataset.rows).sum())
-    document = {"rows": len(dataset.rows), "missing": missing, "files": [str(place) for place in places]}
-    tell_written(out, f"{missing:,} cells of {len(dataset.rows):,} rows filled in", document, as_json=as_json)
+    tell_imputed(int(np.isnan(dataset.rows).sum()), len(dataset.rows))
 
 
 def _write_numbers(place: Path, rows: Any, beside: Mapping[str, Any], vae: Any) -> None:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reparam.data import Column, Dataset, Judgement
+    from reparam.data import Column, Judgement, Schema
 
 COLUMNS_SHOWN = 40
 NAMES_SHOWN = 8
@@ -18,20 +18,19 @@ WIDEST = 34
 NARROWEST = 24  # of the reasons: on narrower screens lines may run over
 
 
-def judged_lines(dataset: Dataset) -> Iterator[str]:
+def judged_lines(judgement: Judgement | None, schema: Schema, rows: int) -> Iterator[str]:
     """A table's columns by kind, one line each kind, what is left out and why, and remarks; nothing of other data."""
-    judgement = dataset.judgement
     if judgement is None:
         return
-    if dataset.schema.table is not None:
-        kinds = sorted(judgement.modelled, key=lambda column: (column.likelihood, column.kind))
+    if schema.table is not None:
+        kinds = sorted(schema.table, key=lambda column: (column.likelihood, column.kind))
         for (likelihood, kind), columns in groupby(kinds, key=lambda column: (column.likelihood, column.kind)):
             yield f"  {kind} ({likelihood}): {listed([column.name for column in columns])}"
         for column in judgement.left_out[:NAMES_SHOWN]:
             yield f"  left out: {column.name}, {column.kind} ({column.reason})"
         if len(judgement.left_out) > NAMES_SHOWN:
             yield f"  left out: {len(judgement.left_out) - NAMES_SHOWN:,} more ('reparam inspect --json' tells all)"
-        yield from _holes(judgement.modelled, len(dataset.rows))
+        yield from _holes(schema.table, rows)
     for remark in judgement.remarks:
         yield f"  note: {remark}"
 

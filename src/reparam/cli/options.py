@@ -47,6 +47,10 @@ Index = Annotated[
 Unknown = Annotated[
     str, typer.Option(metavar="refuse|missing", help="A level that the model never saw: an error, or a missing cell.")
 ]
+Streamed = Annotated[
+    bool | None,
+    typer.Option("--stream/--in-memory", help="Read DATA part by part; by default where they are large."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[
     int | None,
@@ -114,6 +118,19 @@ def rows_done(what: str) -> Callable[[int, int], None]:
         if done < total and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
             said = time.monotonic()
             tell(f"{what}: {done:,} of {total:,} rows")
+
+    return report
+
+
+def parts_done(what: str) -> Callable[[int, int], None]:
+    """Progress over the parts of a stream: a line every few seconds."""
+    said = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal said
+        if done < total and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            tell(f"{what}: part {done:,} of {total:,}")
 
     return report
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reparam.cli.options import (
     Data,
     Draw,
@@ -10,6 +12,7 @@ from reparam.cli.options import (
     Output,
     RunPath,
     Seed,
+    Streamed,
     Unknown,
     check_output,
     rows_done,
@@ -26,6 +29,7 @@ def reconstruct(
     index: Index = None,
     unknown: Unknown = "refuse",
     seed: Seed = None,
+    stream: Streamed = None,
     as_json: Json = False,
 ) -> None:
     """Encode DATA and decode them again.
@@ -33,12 +37,21 @@ def reconstruct(
     Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x).
     """
     check_output(out, data)
+    from reparam.cli.flow import flow, flows
     from reparam.cli.sources import given_data
     from reparam.data import write_rows
     from reparam.estimator import load
 
-    vae = load(run)
-    dataset = given_data(vae, data, index=index, unknown=unknown)
-    rows = vae.reconstruct(dataset, draw=draw, random_state=seed, report=rows_done("q found"))
-    write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index")
-    tell_written(out, f"{len(rows):,} reconstructions", {"rows": len(rows), "draw": draw}, as_json=as_json)
+    vae, count = load(run), 0
+    chosen: Any = {"draw": draw, "random_state": seed, "report": rows_done("q found")}
+    if flows(data, stream):
+        chosen["report"] = None
+        with flow(vae, data, out, index=index, unknown=unknown) as through:
+            for _, part in through.parts():
+                through.add_rows(vae.reconstruct(part, **chosen), part)
+                count += len(part.rows)
+    else:
+        dataset = given_data(vae, data, index=index, unknown=unknown)
+        rows, count = vae.reconstruct(dataset, **chosen), len(dataset.rows)
+        write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index")
+    tell_written(out, f"{count:,} reconstructions", {"rows": count, "draw": draw}, as_json=as_json)

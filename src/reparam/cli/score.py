@@ -14,6 +14,7 @@ from reparam.cli.options import (
     RunPath,
     Samples,
     Seed,
+    Streamed,
     Unknown,
     check_output,
     rows_done,
@@ -33,6 +34,7 @@ def score(
     seed: Seed = None,
     index: Index = None,
     unknown: Unknown = "refuse",
+    stream: Streamed = None,
     as_json: Json = False,
 ) -> None:
     """Write how likely every row of DATA is.
@@ -43,23 +45,33 @@ def score(
     check_output(out, data)
     import numpy as np
 
+    from reparam.cli.flow import flows, write_arrays
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.data.arrays import column_name
     from reparam.estimator import load
 
     vae = load(run)
-    dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("scored")}
+    how: dict[str, Any] = {"supported": True, "index": index, "unknown": unknown}
+    told: dict[str, Any] = {"samples": samples or vae.bound_samples, "units": vae.schema_.units}
+    if flows(data, stream, explain=explain):
+        chosen["report"] = None
+        rows, sums = write_arrays(vae, data, out, lambda part: {"score": vae.score_samples(part, **chosen)}, **how)
+        mean = sums["score"] / rows
+        document = {"rows": rows, "bound": mean, **told}
+        tell_written(out, f"{rows:,} scores, {mean:.3f} nats on average", document, as_json=as_json)
+        return
+    dataset, _ = rows_for(vae, data, **how)
     scores = vae.score_samples(dataset, **chosen)
     written: dict[str, Any] = {"score": scores}
     mean = float(scores.mean(dtype="float64"))
-    document = {"rows": len(scores), "bound": mean, "samples": samples or vae.bound_samples, "units": vae.schema_.units}
+    document = {"rows": len(scores), "bound": mean, **told}
     if explain:
         found = vae.contributions(dataset, **chosen)
         names = [column_name(vae.schema_.columns, place) for place in range(vae.schema_.size)]
-        told = {f"{name}_nats" if name in ("score", "kl", "index") else name: place for place, name in enumerate(names)}
-        written |= {"kl": found.kl, **{name: found.cells[:, place] for name, place in told.items()}}
+        places = {f"{name}_nats" if name in ("score", "kl", "index") else name: n for n, name in enumerate(names)}
+        written |= {"kl": found.kl, **{name: found.cells[:, place] for name, place in places.items()}}
         document["picture"] = str(
             _draw(out, scores, np.where(np.isnan(dataset.rows), np.nan, found.cells), names, dataset.index)
         )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from reparam.data import NAMES, Dataset, Judgement, Reading, Schema, conform, load
+from reparam.data import NAMES, Dataset, Judgement, Reading, Schema, Survey, conform, load, stream
+from reparam.data.streaming import STREAMED
 from reparam.errors import DataError, ParameterError, RunError
-from reparam.estimator import VAE
-from reparam.estimator.fitting import check_support, sha256, split_rows
+from reparam.estimator import VAE, Configuration
+from reparam.estimator.fitting import check_support
+from reparam.estimator.memory import free_memory
+from reparam.estimator.seeing import Data, judgement_of, rows_in, sha256, split_rows, survey
 
 READING = ("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop")
 """The options that say how DATA are read."""
+LARGE_SHARE = 0.2
+"""Of free memory: a table in memory, its rows, and what training holds of them are several times its files."""
 
 
 def reading_of(settings: Mapping[str, Any]) -> Reading:
@@ -55,6 +61,15 @@ class Source:
     data: str
     reading: Reading = field(default_factory=Reading)
     remarks: tuple[str, ...] = ()
+    streamed: bool = False
+
+    def survey(self, configuration: Configuration, schema: Schema | None = None, *, report: Any = None) -> Survey:
+        """Read it part by part: what it holds by a schema that is known, or as it is found to be."""
+        opened = stream(self.data, reading=self.reading, schema=schema)
+        if schema is not None and schema.table is not None:
+            columns = sorted((*schema.table, *(schema.beside or ())), key=lambda column: column.place)
+            opened = replace(opened, judgement=Judgement(tuple(columns), self.remarks))
+        return survey(opened, configuration, known=schema is not None, report=report)
 
     def load(self) -> Dataset:
         """Read it."""
@@ -68,11 +83,11 @@ class Source:
         columns = sorted((*schema.table, *(schema.beside or ())), key=lambda column: column.place)
         return replace(dataset, judgement=Judgement(tuple(columns), self.remarks))
 
-    def to_json(self, dataset: Dataset) -> dict[str, Any]:
+    def to_json(self, data: Data) -> dict[str, Any]:
         """What ``data.json`` says: enough to read the same rows again, and what was made of its columns."""
-        data = self.data if self.data in NAMES else os.path.abspath(os.path.expanduser(self.data))
-        said = {"labels": None, **self.reading.to_json()}
-        return {"data": data, **said, "rows": len(dataset.rows), **_judged(dataset)}
+        place = self.data if self.data in NAMES else os.path.abspath(os.path.expanduser(self.data))
+        said = {"labels": None, **self.reading.to_json(), **({"streamed": True} if self.streamed else {})}
+        return {"data": place, **said, "rows": rows_in(data), **_judged(judgement_of(data))}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Source:
@@ -84,12 +99,21 @@ class Source:
         if "data" not in document:
             raise RunError("the run does not say where its data came from, for it was saved from Python.")
         remarks = (document.get("judgement") or {}).get("remarks", ())
-        return cls(document["data"], Reading.from_json(document), tuple(map(str, remarks)))
+        streamed = document.get("streamed") is True
+        return cls(document["data"], Reading.from_json(document), tuple(map(str, remarks)), streamed)
 
 
-def _judged(dataset: Dataset) -> dict[str, Any]:
+def is_large(data: str) -> bool:
+    """Whether files that can be read part by part take more than a share of the memory that is free."""
+    path, free = Path(data).expanduser(), free_memory()
+    files = list(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    if free is None or not files or not all(file.suffix.lower() in STREAMED for file in files):
+        return False
+    return sum(file.stat().st_size for file in files) > free * LARGE_SHARE
+
+
+def _judged(judgement: Judgement | None) -> dict[str, Any]:
     """The judgement of a table that its schema does not hold."""
-    judgement = dataset.judgement
     if judgement is None:
         return {}
     columns = [column.to_json() for column in judgement.columns] if judgement.plain else None
@@ -115,17 +139,22 @@ def read_as(vae: VAE) -> Reading:
 
 
 def own_data(vae: VAE) -> Dataset:
-    """The rows that a run was trained and validated on, read again from its source.
+    """The rows that a run was trained and validated on, read again from its source; of a stream the held-out ones.
 
     Raises:
         DataError: the source is unknown, gone, or no longer what it was.
     """
     try:
         source = Source.from_json(vae.source_)
-        dataset = source.load_as(vae.schema_)
+        if source.streamed:
+            found = source.survey(vae.fitted_.configuration, vae.schema_)
+            dataset, digest = found.dataset(found.held_out), sha256(found)
+        else:
+            dataset = source.load_as(vae.schema_)
+            digest = sha256(dataset)
     except (DataError, RunError) as error:
         raise DataError(f"the run's own data cannot be read: {error} Give DATA.") from error
-    if sha256(dataset) != vae.fitted_.sha256:
+    if digest != vae.fitted_.sha256:
         raise DataError(f"{source.data} is no longer what the run was trained on: its values differ. Give DATA.")
     return dataset
 
@@ -155,5 +184,7 @@ def rows_for(
 
 def held_out(vae: VAE, own: Dataset) -> Dataset:
     """Of a run's own rows those that it held out, or all of them where it held none out."""
+    if vae.source_.get("streamed"):
+        return own
     _, chosen = split_rows(vae.fitted_.configuration, len(own.rows))
     return own if chosen is None else own.take(chosen)

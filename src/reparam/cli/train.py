@@ -7,7 +7,19 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from reparam.cli.options import Columns, Delimiter, Drop, Index, Json, Kept, Labels, Missing, NoHeader, Quote
+from reparam.cli.options import (
+    Columns,
+    Delimiter,
+    Drop,
+    Index,
+    Json,
+    Kept,
+    Labels,
+    Missing,
+    NoHeader,
+    Quote,
+    Streamed,
+)
 from reparam.errors import ParameterError
 
 
@@ -18,7 +30,7 @@ def setting(help: str, default: str, **more: Any) -> Any:
 
 NOT_SETTINGS = (
     *("context", "data", "out", "config", "save_config", "resume", "overwrite"),
-    *("checkpoint_every", "log_every", "quiet", "as_json", "return"),
+    *("checkpoint_every", "log_every", "quiet", "as_json", "stream", "return"),
 )
 
 
@@ -49,6 +61,7 @@ def train(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors alone.")] = False,
     as_json: Json = False,
+    stream: Streamed = None,
     labels: Labels = None,
     index: Index = None,
     column: Columns = None,
@@ -148,7 +161,7 @@ def train(
     if data is None or resume:
         beginning = training.resume(out, data, parameters(settings), reading)
     else:
-        beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite)
+        beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite, streamed=stream)
     with beginning as job:
         code = training.run(job, every=every, log_every=log_every, quiet=quiet, as_json=as_json)
     return Kept(code)

@@ -11,15 +11,17 @@ from typing import Any
 
 from reparam.cli.judgement import judged_lines
 from reparam.cli.keeper import Every, Keeper
-from reparam.cli.options import answer, tell
+from reparam.cli.options import answer, parts_done, tell
 from reparam.cli.progress import Show, progress
-from reparam.cli.sources import Source, reading_of
-from reparam.data import Dataset
+from reparam.cli.sources import Source, is_large, reading_of
 from reparam.ending import ending_in_order
-from reparam.errors import ParameterError, TrainingError
+from reparam.errors import DataError, ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
 from reparam.estimator.latents import choose_latents
+from reparam.estimator.seeing import Data, judgement_of
+from reparam.estimator.seeing import counts as rows_of
 from reparam.runs import Place, check_room, reserve
+from reparam.training import Task
 
 JUDGED = {"left out in turn": "on rows left out in turn", "held out": "on held-out rows", "training": "in training"}
 NOT_MEANS = ("epoch", "validation", "kept")
@@ -30,23 +32,29 @@ class Job:
     """A model about to be trained, its data, and the place where it is kept."""
 
     fitted: Fitted
-    dataset: Dataset
+    data: Data
     source: Source
     place: Place
 
 
 @contextmanager
 def begin(
-    path: Path, data: str, parameters: Mapping[str, Any], reading: Mapping[str, Any], *, overwrite: bool
+    path: Path,
+    data: str,
+    parameters: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    *,
+    overwrite: bool,
+    streamed: bool | None = None,
 ) -> Iterator[Job]:
     """Check everything and hold the place, then read the data and build an untrained model; nothing is written."""
     configuration = Configuration(**{"early_stopping": True, **parameters})
     with reserve(path, overwrite=overwrite) as place:
-        source = Source(data, reading_of(reading))
-        dataset = source.load()
-        configuration, trials = choose_latents(configuration, dataset, tell)
+        source = Source(data, reading_of(reading), streamed=is_large(data) if streamed is None else streamed)
+        found = source.survey(configuration, report=parts_done("surveyed")) if source.streamed else source.load()
+        configuration, trials = choose_latents(configuration, found, tell)
         path_of_latents = tuple(trial.to_json() for trial in trials)
-        yield Job(replace(fitting.begin(configuration, dataset), latent_path=path_of_latents), dataset, source, place)
+        yield Job(replace(fitting.begin(configuration, found), latent_path=path_of_latents), found, source, place)
 
 
 @contextmanager
@@ -66,8 +74,12 @@ def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading:
         fitted = vae.fitted_
         configuration = Configuration(**{**vars(fitted.configuration), **parameters})
         source = stored if data is None else replace(stored, data=data)
-        dataset = source.load_as(fitted.schema)
-        yield Job(fitting.resume(fitted, configuration, dataset), dataset, source, place)
+        found: Data = (
+            source.survey(configuration, fitted.schema, report=parts_done("surveyed"))
+            if source.streamed
+            else source.load_as(fitted.schema)
+        )
+        yield Job(fitting.resume(fitted, configuration, found), found, source, place)
 
 
 def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = False, as_json: bool = False) -> int:
@@ -80,18 +92,18 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
         KeyboardInterrupt: training was broken into before its first epoch was done; nothing is written.
     """
     configuration = job.fitted.configuration
-    begun, epochs = time.monotonic(), configuration.most_epochs
+    begun, of = time.monotonic(), fitting.task(job.fitted, job.data)
     check_room(job.place, keeping.size_of(job.fitted))
-    train, held_out = fitting.split_rows(configuration, len(job.dataset.rows))
-    counts = len(train), 0 if held_out is None else len(held_out)
+    counts = rows_of(configuration, job.data)
+    visited = of.recipe.passes * min(counts[0], of.rows.chunk_rows)
     if not quiet:
         _introduce(job, *counts)
-    keeper = Keeper(job.place, job.source.to_json(job.dataset), every, job.fitted)
-    shown = progress(epochs, counts[0] * configuration.recipe(counts[0]).passes, log_every, quiet=quiet)
+    keeper = Keeper(job.place, job.source.to_json(job.data), every, job.fitted)
+    shown = progress(of.epochs, visited, log_every, quiet=quiet)
     with ending_in_order(keeper.save) as signals:
         try:
-            stopped = _train(job, keeper, shown, signals)
-        except TrainingError:
+            stopped = _train(of, keeper, shown, signals)
+        except (TrainingError, DataError):  # the latter of a stream whose files are gone, or are others
             keeper.save()  # the weights of the last whole epoch, which are finite
             raise
         if not keeper.newest.history:
@@ -99,22 +111,21 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
         keeper.save()
     document = _summary(keeper, counts, time.monotonic() - begun, stopped)
     if not quiet:
-        tell(_outcome(document, epochs))
+        tell(_outcome(document, of.epochs))
     if as_json:
         answer(document)
     return 128 + signals[0] if stopped == "interrupted" else 0
 
 
-def _train(job: Job, keeper: Keeper, shown: AbstractContextManager[Show], signals: Sequence[int]) -> str:
+def _train(of: Task, keeper: Keeper, shown: AbstractContextManager[Show], signals: Sequence[int]) -> str:
     """What ended training; what is trained is kept now and then on the way."""
     with shown as show:
-        for reached, record in fitting.train(job.fitted, job.dataset):
+        for reached, record in fitting.train(keeper.newest, of):
             keeper.note(reached)
             show(record)
             if signals:
                 return "interrupted"
-    newest = keeper.newest
-    return "epochs" if int(newest.state.epoch) >= newest.configuration.most_epochs else "early"
+    return "epochs" if int(keeper.newest.state.epoch) >= of.epochs else "early"
 
 
 def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
@@ -122,7 +133,7 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     shape = " × ".join(map(str, schema.event_shape))
     held_out = f", {validation_rows:,} held out" if validation_rows else ""
     tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
-    for line in judged_lines(job.dataset):
+    for line in judged_lines(judgement_of(job.data), schema, training_rows + validation_rows):
         tell(line)
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     if fitted.start != "random":

@@ -10,6 +10,7 @@ from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
 from reparam.data.statistics import blocks, moments
+from reparam.data.streaming import Passes, Stream, Survey, stream, survey
 from reparam.data.writing import WRITERS, grey_limits, write, write_cells, write_rows
 
 __all__ = [
@@ -19,9 +20,12 @@ __all__ = [
     "ColumnSummary",
     "Dataset",
     "Judgement",
+    "Passes",
     "Reading",
     "Schema",
+    "Stream",
     "Summary",
+    "Survey",
     "blocks",
     "coding",
     "conform",
@@ -36,6 +40,8 @@ __all__ = [
     "moments",
     "span",
     "split",
+    "stream",
+    "survey",
     "template",
     "to_frame",
     "write",

@@ -55,16 +55,29 @@ def write_completed(
     sheet = read_sheet(source, reading) if path.suffix.lower() in COMPLETED else None
     if sheet is None:
         return False
+    cells = completed(sheet, rows, schema, beside or {})
+    write_cells(path, cells, delimiter=sheet.delimiter, header=sheet.named)
+    return True
+
+
+def completed(
+    sheet: Sheet, rows: NDArray[np.float64], schema: Schema, beside: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """The cells of a table by column, missing ones from rows, and further columns behind them.
+
+    Raises:
+        ParameterError: a further column has the name of one that is there.
+    """
     cells = {name: sheet.raw(name) for name in sheet.names}
     columns, names = _columns(sheet, schema)
     for name, column, values in zip(names, columns, np.asarray(rows, np.float64).T, strict=True):
         cells[name] = _joined(sheet, name, column, values)
-    taken = sorted({*cells} & {*(beside or {})})
+    taken = sorted({*cells} & {*beside})
     if taken:
-        raise ParameterError(f"{source} has a column {taken[0]!r} already, where another would be written. Rename it.")
-    cells |= {name: pa.array(values) for name, values in (beside or {}).items()}
-    write_cells(path, cells, delimiter=sheet.delimiter, header=sheet.named)
-    return True
+        raise ParameterError(
+            f"{sheet.source} has a column {taken[0]!r} already, where another would be written. Rename it."
+        )
+    return cells | {name: pa.array(values) for name, values in beside.items()}
 
 
 def _columns(sheet: Sheet, schema: Schema) -> tuple[tuple[Column, ...], list[str]]:

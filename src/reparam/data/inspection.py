@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import column_name
-from reparam.data.schema import Dataset
-from reparam.data.statistics import blocks, moments
+from reparam.data.schema import Dataset, Schema
+from reparam.data.statistics import blocks
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,109 @@ class Summary:
         return tuple(column.name for column in self.columns if column.constant)
 
 
+@dataclass(frozen=True)
+class Tally:
+    """What is known of P columns in stored units from the rows seen so far; NaN is left out.
+
+    Means and sums of squares of two sets of rows are joined exactly (Chan, Golub & LeVeque 1983, Equation 2.1).
+
+    Args:
+        rows: how many were seen.
+        count: how many values each column has, (P,).
+        low: the smallest of each, (P,), NaN where there is none.
+        high: the largest.
+        mean: of each.
+        square: Σ (x − mean)² of each.
+        whole: whether all are whole numbers.
+        counts: whether every value of the model is a whole number ≥ 0.
+        binary: whether every value of the model is 0 or 1.
+    """
+
+    rows: int
+    count: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    square: NDArray[np.float64]
+    whole: NDArray[np.bool_]
+    counts: bool = True
+    binary: bool = True
+
+    @classmethod
+    def of(cls, size: int) -> Tally:
+        """Of no rows."""
+        nothing, nowhere = np.zeros(size), np.full(size, np.nan)
+        return cls(0, np.zeros(size, np.int64), nowhere, nowhere, nothing, nothing, np.ones(size, bool))
+
+    def with_rows(self, rows: NDArray[Any], schema: Schema) -> Tally:
+        """The same with more rows, (N, P), whose model's values the schema tells.
+
+        >>> rows = np.array([[1.0, 5.0], [3.0, np.nan], [5.0, 6.0]])
+        >>> tally = Tally.of(2).with_rows(rows[:1], Schema("x", (2,))).with_rows(rows[1:], Schema("x", (2,)))
+        >>> tally.mean.tolist(), tally.std.round(4).tolist(), tally.count.tolist()
+        ([3.0, 5.5], [1.633, 0.5], [3, 2])
+        """
+        tally = self
+        for block in blocks(rows):
+            tally = tally._with_block(block, schema)
+        return tally
+
+    def _with_block(self, block: NDArray[Any], schema: Schema) -> Tally:
+        seen = ~np.isnan(block)
+        new = seen.sum(axis=0)
+        values = np.where(seen, block, 0.0).astype(np.float64)
+        mean = values.sum(axis=0) / np.maximum(new, 1)
+        square = np.sum(np.where(seen, (values - mean) ** 2, 0.0), axis=0)
+        total = self.count + new
+        share, apart = new / np.maximum(total, 1), mean - self.mean
+        model = schema.apply(block)
+        missing = np.isnan(model)
+        return Tally(
+            rows=self.rows + len(block),
+            count=total,
+            low=np.fmin(self.low, np.fmin.reduce(block)),
+            high=np.fmax(self.high, np.fmax.reduce(block)),
+            mean=self.mean + apart * share,
+            square=self.square + square + apart**2 * self.count * share,
+            whole=self.whole & ((block == np.rint(block)) | ~seen).all(axis=0),
+            counts=self.counts and bool(((model >= 0) & (model == np.rint(model)) | missing).all()),
+            binary=self.binary and bool(((model == 0) | (model == 1) | missing).all()),
+        )
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """The deviations, divisor the number of values."""
+        return np.sqrt(self.square / np.maximum(self.count, 1))
+
+    def summary(self, schema: Schema, labels: int | None = None) -> Summary:
+        """What it says of rows of a schema that have so many different labels."""
+        ends = np.stack([self.low, self.high])
+        minimum, maximum = _extremes(ends)
+        model_low, model_high = _extremes(schema.apply(ends.astype(schema.dtype)))
+        empty = self.count == 0
+        figures = np.stack([self.low, self.high, *(np.where(empty, np.nan, x) for x in (self.mean, self.std))])
+        columns = tuple(
+            ColumnSummary(column_name(schema.columns, place), low, high, mean, std, int(self.rows - self.count[place]))
+            for place, (low, high, mean, std) in enumerate(figures.T.tolist())
+        )
+        return Summary(
+            name=schema.name,
+            rows=self.rows,
+            event_shape=schema.event_shape,
+            dtype=schema.dtype,
+            units=schema.units,
+            minimum=minimum,
+            maximum=maximum,
+            model_minimum=model_low,
+            model_maximum=model_high,
+            missing=sum(column.missing for column in columns),
+            binary=self.binary,
+            counts=self.counts,
+            columns=columns,
+            labels=labels,
+        )
+
+
 def inspect(data: Dataset) -> Summary:
     """Look at every value once: ranges, missing values, constant columns, whether binary or counts.
 
@@ -81,46 +184,10 @@ def inspect(data: Dataset) -> Summary:
     >>> len(summary.constant)
     3
     """
-    rows, schema = data.rows, data.schema
-    low, high = np.fmin.reduce(rows), np.fmax.reduce(rows)
-    model_low, model_high = _extremes(schema.apply(np.stack([low, high])))
-    minimum, maximum = _extremes(np.stack([low, high]))
-    columns = _columns(data, low, high)
-    return Summary(
-        name=schema.name,
-        rows=len(rows),
-        event_shape=schema.event_shape,
-        dtype=schema.dtype,
-        units=schema.units,
-        minimum=minimum,
-        maximum=maximum,
-        model_minimum=model_low,
-        model_maximum=model_high,
-        missing=sum(column.missing for column in columns),
-        binary=model_low >= 0 and model_high <= 1 and _every(data, lambda values: (values == 0) | (values == 1)),
-        counts=model_low >= 0 and _every(data, lambda values: values == np.rint(values)),
-        columns=columns,
-        labels=None if data.labels is None else len(np.unique(data.labels)),
-    )
+    labels = None if data.labels is None else len(np.unique(data.labels))
+    return Tally.of(data.schema.size).with_rows(data.rows, data.schema).summary(data.schema, labels)
 
 
 def _extremes(values: NDArray[Any]) -> tuple[float, float]:
     """The smallest and the largest of the values present."""
     return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-
-
-def _every(data: Dataset, test: Any) -> bool:
-    """Whether every value of the model that is present passes; stops at the first block where one fails."""
-    model_blocks = (data.schema.apply(block) for block in blocks(data.rows))
-    return all(bool((test(values) | np.isnan(values)).all()) for values in model_blocks)
-
-
-def _columns(data: Dataset, low: NDArray[Any], high: NDArray[Any]) -> tuple[ColumnSummary, ...]:
-    mean, std = moments(data.rows)
-    missing = sum(np.isnan(block).sum(axis=0) for block in blocks(data.rows))
-    empty = missing == len(data.rows)
-    figures = np.stack([low, high, np.where(empty, np.nan, mean), np.where(empty, np.nan, std)])
-    return tuple(
-        ColumnSummary(column_name(data.schema.columns, index), low_, high_, mean_, std_, int(missing[index]))
-        for index, (low_, high_, mean_, std_) in enumerate(figures.T.tolist())
-    )

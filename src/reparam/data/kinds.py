@@ -124,7 +124,7 @@ def _as_asked(blank: Column, cells: Cells, asked: str) -> Column:
     column = replace(blank, kind=kind, likelihood=likelihood, reason=reason)
     if kind in CODED:
         texts = compute.unique(as_text(cells.values, cells.stored_as)).drop_null().to_pylist()
-        return replace(column, levels=_ordered(texts))
+        return replace(column, levels=ordered_levels(texts))
     return column if kind in LEFT_OUT else _ranged(column, as_numbers(cells.values, cells.stored_as)[0])
 
 
@@ -279,11 +279,11 @@ def _judge_texts(column: Column, text: Any, note: str) -> Column:
         reason = f"{count:,} different texts, and at most {MOST_LEVELS:,} are modelled as categories{about}"
         return replace(column, kind=_kind_of_many(texts), reason=reason)
     if count == 2:
-        levels = _ordered(texts)
+        levels = ordered_levels(texts)
         return replace(
             column, kind="binary", levels=levels, reason=f"{_short(levels[0])} or {_short(levels[1])}{about}"
         )
-    levels = _ordered(texts)
+    levels = ordered_levels(texts)
     if _scale(texts) is not None:
         return replace(column, kind="ordinal", levels=levels, reason=f"{count} texts in an order that is known{about}")
     return replace(column, kind="categorical", levels=levels, reason=f"{count} texts{about}")
@@ -304,7 +304,7 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 30 else text[:29] + "…")
 
 
-def _ordered(texts: Sequence[str]) -> tuple[str, ...]:
+def ordered_levels(texts: Sequence[str]) -> tuple[str, ...]:
     """Levels by their code: no before yes, small before large, numbers by value, others by letter."""
     scale = _scale(texts) or ({text: float(text) for text in texts} if all(map(str.isdecimal, texts)) else None)
     return tuple(sorted(texts, key=lambda text: (*((scale[text],) if scale else ()), text)))

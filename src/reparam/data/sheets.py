@@ -36,6 +36,7 @@ class Sheet:
         delimiter: what separated the cells of text; where it is no comma, a comma in a cell stands before decimals.
         line_of: the line of a row, where rows stand on lines.
         remarks: what a user should know of how it was read.
+        first: the number of its first row, where it is a part of a larger table.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Sheet:
     delimiter: str = ","
     line_of: Callable[[int], int] | None = None
     remarks: tuple[str, ...] = ()
+    first: int = 0
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +88,8 @@ class Sheet:
 
     def where(self, row: int) -> str:
         """The line of a row, or its number from 0 where it has none."""
-        return f"row {row}" if self.line_of is None or row > LINES_COUNTED else f"line {self.line_of(row)}"
+        far = self.line_of is None or row > LINES_COUNTED
+        return f"row {self.first + row}" if far else f"line {self.line_of(row)}"  # type: ignore[misc]
 
     def require(self, name: str, what: str = "column") -> str:
         """The name itself, if the table has such a column.

@@ -28,32 +28,29 @@ BLOCK = 1 << 20
 
 def read_csv(path: Path, reading: Reading) -> Sheet:
     """A table of text, gzipped or not."""
-    from pyarrow import csv as arrow_csv
-
     with parsing(path, "table of text"):
         dialect = recognise(path, reading)
-        longest = 64 * sum(len(cell) + 1 for cell in dialect.first)
-        try:
-            with pa.input_stream(
-                str(path), compression="gzip" if path.name.lower().endswith(".gz") else None
-            ) as stream:
-                table = arrow_csv.read_csv(
-                    stream,
-                    arrow_csv.ReadOptions(
-                        autogenerate_column_names=True, block_size=max(BLOCK, longest), encoding=dialect.encoding
-                    ),
-                    arrow_csv.ParseOptions(
-                        delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True
-                    ),
-                    arrow_csv.ConvertOptions(
-                        column_types={f"f{place}": pa.string() for place in range(len(dialect.first))},
-                        strings_can_be_null=False,
-                    ),
-                )
-        except pa.ArrowInvalid:
-            _check_text(path, dialect)
-            raise
-        return _text_sheet(path, dialect, table, reading)
+        with pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None) as stream:
+            table = text_table(stream, path, dialect)
+        return text_sheet(path, dialect, table, reading)
+
+
+def text_table(stream: Any, path: Path, dialect: Dialect) -> Any:
+    """The cells of a stream of text, all as text, the first row among them; ``path`` is where faults are looked for."""
+    from pyarrow import csv as arrow_csv
+
+    longest = 64 * sum(len(cell) + 1 for cell in dialect.first)
+    cells = {f"f{place}": pa.string() for place in range(len(dialect.first))}
+    try:
+        return arrow_csv.read_csv(
+            stream,
+            arrow_csv.ReadOptions(column_names=list(cells), block_size=max(BLOCK, longest), encoding=dialect.encoding),
+            arrow_csv.ParseOptions(delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True),
+            arrow_csv.ConvertOptions(column_types=cells, strings_can_be_null=False),
+        )
+    except pa.ArrowInvalid:
+        _check_text(path, dialect)
+        raise
 
 
 def read_parquet(path: Path, reading: Reading) -> Sheet:
@@ -61,7 +58,7 @@ def read_parquet(path: Path, reading: Reading) -> Sheet:
     from pyarrow import parquet
 
     with parsing(path, "Parquet table"):
-        return _typed_sheet(str(path), _valid(parquet.ParquetFile(path, memory_map=True).read()))
+        return typed_sheet(str(path), valid(parquet.ParquetFile(path, memory_map=True).read()))
 
 
 def read_arrow(path: Path, reading: Reading) -> Sheet:
@@ -69,10 +66,10 @@ def read_arrow(path: Path, reading: Reading) -> Sheet:
     with parsing(path, "Arrow table"), pa.memory_map(str(path)) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
-        return _typed_sheet(str(path), _valid((pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all()))
+        return typed_sheet(str(path), valid((pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all()))
 
 
-def _valid(table: Any) -> Any:
+def valid(table: Any) -> Any:
     """The table, once its buffers are known to hold what it says of them; Arrow itself would find out at their use."""
     table.validate(full=True)
     return table
@@ -146,10 +143,11 @@ def matched(sheet: Sheet, schema: Schema) -> list[str]:
     )
 
 
-def _text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading) -> Sheet:
+def text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading, *, has_first: bool = True) -> Sheet:
+    """Cells of text as a sheet; ``has_first``: whether the file's first row, which may be a header, is among them."""
     if dialect.header:
         names, told = check_names(str(path), dialect.first)
-        table = table.slice(1)
+        table = table.slice(1) if has_first else table
     else:
         names, told = tuple(column_name(None, place) for place in range(table.num_columns)), ()
     return Sheet(
@@ -164,7 +162,7 @@ def _text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading) -> S
     )
 
 
-def _typed_sheet(source: str, table: Any) -> Sheet:
+def typed_sheet(source: str, table: Any) -> Sheet:
     """The table without the columns that pandas wrote as its index, which are no data."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     table = table.drop_columns([name for name in index if isinstance(name, str) and name in table.column_names])

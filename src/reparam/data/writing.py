@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -109,7 +109,7 @@ def write(
     """
     path = Path(path).expanduser()
     writer = _writer(path)
-    table = replace(_table(arrays, columns, index, event_shape, limits), index_name=index_name)
+    table = table_of(arrays, columns, index, event_shape, limits, index_name)
     with atomic(path) as file:
         writer(file, table, path)
     return path
@@ -133,7 +133,7 @@ def write_rows(
     """
     path = Path(path).expanduser()
     if schema.table is not None and path.suffix.lower() in (".csv", ".parquet"):
-        named = {} if index is None else {index_name: _index(index)}
+        named = {} if index is None else {index_name: index_names(index)}
         cells = {**named, **cells_of(np.asarray(rows, np.float64), schema)}
         has_commas = any(column.stored_as == "decimal_comma" for column in schema.table)
         return write_cells(path, cells, delimiter=";" if has_commas else ",")
@@ -168,7 +168,7 @@ def write_cells(
         if ending == ".parquet":
             parquet.write_table(table, file)
         else:
-            _write_text(file, table, delimiter, header=header)
+            write_text(file, table, delimiter, header=header)
     return path
 
 
@@ -179,18 +179,19 @@ def grey_limits(schema: Schema) -> tuple[float, float] | None:
     return schema.shift, schema.shift + schema.scale
 
 
-def _table(
+def table_of(  # noqa: PLR0917
     arrays: Any,
-    columns: Sequence[str] | None,
-    index: Sequence[Any] | NDArray[Any] | None,
-    event_shape: Sequence[int] | None,
-    limits: tuple[float, float] | None,
+    columns: Sequence[str] | None = None,
+    index: Sequence[Any] | NDArray[Any] | None = None,
+    event_shape: Sequence[int] | None = None,
+    limits: tuple[float, float] | None = None,
+    index_name: str = "index",
 ) -> Table:
     """The arguments of `write`, checked against each other."""
     given = arrays if isinstance(arrays, Mapping) else {"x": arrays}
     named = {name: np.asarray(array) for name, array in given.items()}
     rows = {name: array.shape[0] if array.ndim else None for name, array in named.items()}
-    labels = None if index is None else _index(index)
+    labels = None if index is None else index_names(index)
     if not named or None in rows.values() or len({*rows.values(), *(() if labels is None else labels.shape)}) != 1:
         raise ParameterError(f"one row a datum is required in every array and in the index. Got {rows} rows.")
     table = Table(
@@ -199,6 +200,7 @@ def _table(
         labels,
         None if event_shape is None else tuple(event_shape),
         limits,
+        index_name,
     )
     size = math.prod(table.first.shape[1:])
     for what, length in (
@@ -210,7 +212,8 @@ def _table(
     return table
 
 
-def _index(index: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+def index_names(index: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    """Names of rows, as text where they are objects."""
     names = np.asarray(index)
     return names.astype(str) if names.dtype.kind == "O" else names  # objects would be pickled
 
@@ -231,10 +234,10 @@ def _write_npz(file: BinaryIO, table: Table, path: Path) -> None:
 
 
 def _write_csv(file: BinaryIO, table: Table, path: Path) -> None:
-    _write_text(file, _arrow(table), ",", header=True)
+    write_text(file, arrow_table(table), ",", header=True)
 
 
-def _write_text(file: BinaryIO, table: Any, delimiter: str, *, header: bool) -> None:
+def write_text(file: BinaryIO, table: Any, delimiter: str, *, header: bool) -> None:
     """Cells as text: Arrow's way where none needs quotes, and otherwise cell by cell."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -258,10 +261,11 @@ def _write_text(file: BinaryIO, table: Any, delimiter: str, *, header: bool) -> 
 def _write_parquet(file: BinaryIO, table: Table, path: Path) -> None:
     from pyarrow import parquet
 
-    parquet.write_table(_arrow(table), file)
+    parquet.write_table(arrow_table(table), file)
 
 
-def _arrow(table: Table) -> Any:
+def arrow_table(table: Table) -> Any:
+    """Every column of a table, by name."""
     import pyarrow as pa
 
     return pa.table({name: np.ascontiguousarray(column) for name, column in table.flat().items()})

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from reparam.data import Schema, moments
 from reparam.errors import ParameterError
-from reparam.estimator.columns import encoder_inputs, inputs_of, likelihood_part
+from reparam.estimator.columns import encoder_inputs, inputs_of, likelihood_part, varies
 from reparam.estimator.conditions import given_places
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import noise_shape
+from reparam.estimator.seeing import Seen
 from reparam.inference import Inference
 from reparam.model import Model, Statistics, assemble
 from reparam.probability.likelihoods import Likelihood
@@ -31,13 +32,7 @@ PSEUDO_INPUT_ROWS = 4096
 
 
 def first_state(
-    configuration: Configuration,
-    schema: Schema,
-    likelihood: str | Likelihood,
-    rows: NDArray[Any],
-    *,
-    held_out_rows: int,
-    found: tuple[NDArray[np.float64], NDArray[np.float64]],
+    configuration: Configuration, schema: Schema, likelihood: str | Likelihood, seen: Seen
 ) -> tuple[str, TrainState]:
     """Where training begins, told in words, and the state before the first epoch.
 
@@ -45,26 +40,22 @@ def first_state(
         configuration: the settings.
         schema: what the model sees of the rows.
         likelihood: which is to explain them.
-        rows: training rows as they came, shape (N, P).
-        held_out_rows: how many are held out, for those may own a q.
-        found: mean and deviation of each column of the training rows, in stored units.
+        seen: the rows, or some of them, and what is known of all.
 
     Raises:
         ParameterError: ``start="linear"`` where no linear answer is known.
     """
-    part = likelihood_part(likelihood, schema)
-    data = with_inputs(_statistics(configuration, schema, rows, found), configuration, schema, part)
-    key, folds = configuration.key("training"), configuration.folds(len(rows))
+    part, rows, folds = likelihood_part(likelihood, schema), seen.rows, seen.folds
+    data = with_inputs(_statistics(configuration, schema, seen), configuration, schema, part)
+    key, recipe = configuration.key("training"), configuration.recipe(seen.total)
     name, start_of = _linear_answer(configuration, schema, part, rows)
-    recipe = configuration.recipe(len(rows))
-    if folds is None:
+    if folds is None or seen.shares is None:
         start = None if start_of is None else start_of(thinned(rows, schema))
         model = configuration.model(data, configuration.key("model"), part, start)
-        return name, initial_state(model, key, recipe, rows=len(rows), held_out_rows=held_out_rows)
+        return name, initial_state(model, key, recipe, rows=seen.total, held_out_rows=seen.held_out)
     starts = None
     if start_of is not None:
-        seen = folds.weights(len(rows)) > 0
-        starts = stacked([start_of(thinned(rows[each], schema)) for each in seen])
+        starts = stacked([start_of(thinned(rows[each], schema)) for each in seen.shares])
     parts, inference = configuration.parts(part), configuration.inference_part()
     copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
     return name, copied_state(copies, key, recipe, folds.held_out.shape)
@@ -179,16 +170,15 @@ def with_inputs(data: Statistics, configuration: Configuration, schema: Schema, 
     return data._replace(inputs=encoder_inputs(schema, part, keys[0]), given=given)
 
 
-def _statistics(
-    configuration: Configuration,
-    schema: Schema,
-    rows: NDArray[Any],
-    found: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> Statistics:
-    """What the training rows say, as the model sees them; only some of them are turned into its values."""
-    mean, std = found
+def _statistics(configuration: Configuration, schema: Schema, seen: Seen) -> Statistics:
+    """What the training rows say, as the model sees them; only some of them are turned into its values.
+
+    A constant column counts as one of deviation 1: a noise of its own would begin at 0, and a random network far off.
+    """
+    rows, mean, std = seen.rows, seen.mean, seen.std
     scale = np.asarray(schema.scale, np.float64)
     order = np.random.default_rng(configuration.seed).permutation(len(rows))[:PSEUDO_INPUT_ROWS]
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
-    return Statistics(jnp.asarray(centre, float), jnp.asarray(std / scale, float), jnp.asarray(chosen, float))
+    spread = np.where(varies(mean, std), std / scale, 1.0)
+    return Statistics(jnp.asarray(centre, float), jnp.asarray(spread, float), jnp.asarray(chosen, float))

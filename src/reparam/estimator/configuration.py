@@ -174,11 +174,15 @@ class Configuration:
         own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
         return not own and not isinstance(named, Flow) and not len(self.condition)
 
-    def folds(self, rows: int) -> Folds | None:
-        """By which training is told to stop: None where epochs are counted, or the bound is not what is maximised."""
+    @property
+    def is_judged(self) -> bool:
+        """Whether folds tell when to stop: not where epochs are counted, or the bound is not what is maximised."""
         shared = not isinstance(self.inference_part(), MeanField)
-        judged = self.epochs == AUTO and shared and self.objective_part().is_bound
-        return folds(rows, self.seed) if judged else None
+        return self.epochs == AUTO and shared and self.objective_part().is_bound
+
+    def folds(self, rows: int) -> Folds | None:
+        """By which training of rows in memory is told to stop, or None."""
+        return folds(rows, self.seed) if self.is_judged else None
 
     def recipe(self, rows: int) -> Recipe:
         """How an epoch over so many rows is trained; an automatic one has equal batches, and some steps at least."""
@@ -197,7 +201,7 @@ class Configuration:
 
     def settings(self) -> Settings:
         """How long and how fast."""
-        waits = self.early_stopping or self.folds(2) is not None
+        waits = self.early_stopping or self.is_judged
         return Settings(self.most_epochs, self.learning_rate, self.patience if waits else 0)
 
     def model(

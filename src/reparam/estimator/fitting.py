@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data import Dataset, Schema, Summary, blocks, inspect, moments, split
+from reparam.data import Dataset, Passes, Schema, Summary, Survey, blocks
+from reparam.data.streaming.passes import rows_per_chunk
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
 from reparam.estimator.columns import choose_for_table
@@ -22,13 +22,16 @@ from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
+from reparam.estimator.seeing import Data, counts, schema_of, see, sha256, split_rows
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
+from reparam.inference import MeanField
 from reparam.model import Model
 from reparam.probability.likelihoods import Likelihood
-from reparam.training import Record, Rows, Task, TrainState, fit
+from reparam.training import Record, Rows, Streamed, Task, TrainState, fit
 from reparam.training.binarization import above_half, drawn
 from reparam.training.collapse import collapse_warning
+from reparam.training.folds import Folds, one_held_out
 
 CONTINUED = ("epochs", "patience", "learning_rate", "batch_size", "bound_samples")
 """The settings that a training which goes on may change."""
@@ -68,48 +71,50 @@ class Fitted:
         return schema.stored(rows, str(jnp.zeros(()).dtype)), schema.on_device
 
 
-def begin(configuration: Configuration, data: Dataset) -> Fitted:
+def begin(configuration: Configuration, data: Data) -> Fitted:
     """Choose what is to be chosen by the data, and build the untrained model.
+
+    Args:
+        configuration: the settings.
+        data: rows in memory, or the survey of a stream.
 
     Raises:
         DataError: there are too few rows, or values that the likelihood gives no probability.
         ParameterError: a part does not fit the data.
     """
     keep_compiled()
-    if len(data.rows) < 2:
-        raise DataError(f"{data.schema.name} has 1 row: at least 2 are required to train.")
-    data = replace(data, schema=data.schema.of(data.rows))  # which says whether cells are missing
-    summary = inspect(data)
-    if summary.constant:
-        warnings.warn(_told_constant(summary), ReparamWarning, stacklevel=3)
+    _check_stream(configuration, data)
+    seen = see(configuration, data)
+    if seen.summary.constant:
+        warnings.warn(_told_constant(seen.summary), ReparamWarning, stacklevel=3)
+    schema = seen.schema
     likelihood, reason = configuration.likelihood, "chosen by the user"
     if isinstance(likelihood, str):
-        table = data.schema.table
         likelihood, reason = (
-            choose_likelihood(likelihood, summary, binarize=configuration.binarize)
-            if table is None
-            else choose_for_table(likelihood, table)
+            choose_likelihood(likelihood, seen.summary, binarize=configuration.binarize)
+            if schema.table is None
+            else choose_for_table(likelihood, schema.table)
         )
-    train, held_out = split_rows(configuration, len(data.rows))
-    if len(train) < 2:
-        raise DataError(
-            f"{data.schema.name} leaves 1 row to train on: at least 2 are required. Give more rows, or hold out none "
-            "(early_stopping=False)."
-        )
-    check_memory(configuration, data.schema, likelihood, len(train))
-    mean, std = moments(data.rows[train])
-    schema = data.schema
+    check_memory(configuration, schema, likelihood, seen.total)
     if configuration.standardize == "auto" and configuration.binarize == "none":
-        schema = standardization(schema, likelihood, mean, std)
+        schema = standardization(schema, likelihood, seen.mean, seen.std)
     schema = without_density(schema, given_places(schema, configuration.condition))
-    counts = {"held_out_rows": 0 if held_out is None else len(held_out)}
-    start, state = first_state(configuration, schema, likelihood, data.rows[train], found=(mean, std), **counts)
+    start, state = first_state(configuration, schema, likelihood, seen)
     started = Fitted(configuration, schema, likelihood, reason, start, state, (), sha256(data))
-    check_support(started, data.rows)
+    check_support(started, seen.rows if isinstance(data, Survey) else data.rows)
     return started
 
 
-def resume(fitted: Fitted, configuration: Configuration, data: Dataset) -> Fitted:
+def _check_stream(configuration: Configuration, data: Data) -> None:
+    """Refuse what would need memory for every row of a stream."""
+    if isinstance(data, Survey) and isinstance(configuration.inference_part(), MeanField):
+        raise ParameterError(
+            "inference='mean_field' keeps a q for every row, which data that are read part by part have no room for. "
+            "Choose inference='amortized', or load the data whole."
+        )
+
+
+def resume(fitted: Fitted, configuration: Configuration, data: Data) -> Fitted:
     """A fitted model about to be trained further.
 
     Raises:
@@ -126,10 +131,10 @@ def resume(fitted: Fitted, configuration: Configuration, data: Dataset) -> Fitte
         )
     if sha256(data) != fitted.sha256:
         raise DataError(
-            f"{data.schema.name} is not what the model was trained on: its values differ. Training goes on with the "
-            "same rows; to train on others, fit anew (warm_start=False)."
+            f"{schema_of(data).name} is not what the model was trained on: its values differ. Training goes on with "
+            "the same rows; to train on others, fit anew (warm_start=False)."
         )
-    if (configuration.folds(2) is None) != (fitted.state.judged is None):
+    if configuration.is_judged != (fitted.state.judged is not None):
         raise ParameterError(
             f"training that goes on cannot change epochs from {before['epochs']!r} to {after['epochs']!r}: folds judge "
             "the one and not the other. Keep it, or fit anew (warm_start=False)."
@@ -137,29 +142,21 @@ def resume(fitted: Fitted, configuration: Configuration, data: Dataset) -> Fitte
     return replace(fitted, configuration=configuration)
 
 
-def train(fitted: Fitted, data: Dataset) -> Iterator[tuple[Fitted, Record]]:
+def train(fitted: Fitted, of: Task) -> Iterator[tuple[Fitted, Record]]:
     """Go on until the epochs are done or the held-out bound rises no more: what is fitted after each epoch.
+
+    Args:
+        fitted: where to begin.
+        of: its :func:`task`.
 
     Raises:
         TrainingError: training left the finite numbers.
     """
     warned = False
-    for record in fit(fitted.state, _task(fitted, data)):
+    for record in fit(fitted.state, of):
         fitted = replace(fitted, state=record.state, history=(*fitted.history, history_line(record)))
-        warned = warned or _warn_of_collapse(fitted, record)
+        warned = warned or _warn_of_collapse(fitted, record, last=record.epoch == of.epochs)
         yield fitted, record
-
-
-def split_rows(configuration: Configuration, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """The numbers of the rows to train on and to validate on, or all and None."""
-    if not configuration.early_stopping:
-        return np.arange(count), None
-    return split(count, configuration.validation_fraction, configuration.seed)
-
-
-def sha256(data: Dataset) -> str:
-    """SHA-256 of the rows as they came."""
-    return hashlib.sha256(np.ascontiguousarray(data.rows).data).hexdigest()
 
 
 def binarized(rows: NDArray[Any], schema: Schema, configuration: Configuration) -> tuple[NDArray[Any], Schema]:
@@ -201,18 +198,48 @@ def history_line(record: Record) -> dict[str, Any]:
     return dict(plain(line))
 
 
-def _task(fitted: Fitted, data: Dataset) -> Task:
+def task(fitted: Fitted, data: Data) -> Task:
+    """What is maximised for a fitted model, over the rows it was begun with."""
+    configuration, total = fitted.configuration, counts(fitted.configuration, data)[0]
+    rows: Rows | Streamed
+    rows, held_out = _stream_rows(fitted, data) if isinstance(data, Survey) else _whole_rows(fitted, data)
+    return Task(
+        rows=rows,
+        held_out=held_out,
+        objective=configuration.objective_part(),
+        recipe=configuration.recipe(total),
+        settings=configuration.settings(),
+    )
+
+
+def _whole_rows(fitted: Fitted, data: Dataset) -> tuple[Rows, Rows | Folds | None]:
+    """Training rows on the device, and the rows or the folds that judge."""
     configuration = fitted.configuration
     train, held_out = split_rows(configuration, len(data.rows))
     redrawn = configuration.binarize == "dynamic"
     validation = None if held_out is None else _on_device(*fitted.stored(data.rows[held_out]))
-    return Task(
-        rows=_on_device(*(fitted.grey if redrawn else fitted.stored)(data.rows[train])),
-        held_out=configuration.folds(len(train)) or validation,
-        objective=configuration.objective_part(),
-        recipe=configuration.recipe(len(train)),
-        settings=configuration.settings(),
-    )
+    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(data.rows[train]))
+    return rows, configuration.folds(len(train)) or validation
+
+
+def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds | None]:
+    """The same of a stream, whose schema says of all chunks alike whether cells are missing."""
+    configuration = fitted.configuration
+    kept = fitted.grey if configuration.binarize == "dynamic" else fitted.stored
+
+    def prepared(rows: NDArray[Any]) -> NDArray[Any]:
+        check_support(fitted, rows)
+        return kept(rows)[0]
+
+    stored, schema = fitted.stored(found.held_out if len(found.held_out) else found.some)
+    held_out = _on_device(stored, replace(schema, missing=fitted.schema.missing))
+    some, of_chunks = kept(found.some)
+    of_chunks = replace(of_chunks, missing=fitted.schema.missing)
+    batch_size = configuration.recipe(found.training_rows).batch_size
+    passes = Passes(found, rows_per_chunk(batch_size, some[:1].nbytes), prepared)
+    judged = one_held_out(len(found.held_out)) if configuration.is_judged else held_out
+    none = not len(found.held_out)
+    return Streamed(passes, held_out, of_chunks), None if none else judged
 
 
 def _on_device(rows: NDArray[Any], schema: Schema) -> Rows:
@@ -232,10 +259,10 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
         done += len(block)
 
 
-def _warn_of_collapse(fitted: Fitted, record: Record) -> bool:
+def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:
     """Whether all latents are dead, and a warning if so."""
     before = [line["kl"] for line in fitted.history[:-1]]
-    text = collapse_warning(record.training, before, last=record.epoch == fitted.configuration.most_epochs)
+    text = collapse_warning(record.training, before, last=last)
     if text is not None:
         warnings.warn(f"epoch {record.epoch}: {text}", ReparamWarning, stacklevel=4)
     return text is not None

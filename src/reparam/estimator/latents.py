@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from reparam.data import Dataset
+from reparam.data import Dataset, Survey
 from reparam.errors import ParameterError, ReparamWarning
 from reparam.estimator import fitting
 from reparam.estimator.beginning import thinned
 from reparam.estimator.configuration import AUTO, Configuration
 from reparam.estimator.fitting import Fitted
+from reparam.estimator.seeing import Data, split_rows
 
 PATH = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 PATIENCE = 2
@@ -47,7 +48,7 @@ class Trial:
 
 
 def choose_latents(
-    configuration: Configuration, data: Dataset, report: Callable[[str], None] | None = None
+    configuration: Configuration, data: Data, report: Callable[[str], None] | None = None
 ) -> tuple[Configuration, tuple[Trial, ...]]:
     """The configuration with a number of latents, and the path by which it was chosen.
 
@@ -56,7 +57,7 @@ def choose_latents(
 
     Args:
         configuration: with ``latent_dim="auto"``; any other is given back as it is.
-        data: the rows.
+        data: the rows; of a stream some of them, drawn at random, are compared.
         report: called with a line for each K.
 
     Raises:
@@ -64,7 +65,9 @@ def choose_latents(
     """
     if configuration.latent_dim != AUTO:
         return configuration, ()
-    train, _ = fitting.split_rows(configuration, len(data.rows))
+    if isinstance(data, Survey):
+        data = data.dataset(data.some)
+    train, _ = split_rows(configuration, len(data.rows))
     folds = configuration.folds(len(train))
     if folds is None:
         raise ParameterError(
@@ -118,10 +121,10 @@ def _bounds(configuration: Configuration, data: Dataset) -> NDArray[np.float64]:
     fitted = _quietly_begun(configuration, data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReparamWarning)
-        for reached, _ in fitting.train(fitted, data):
+        for reached, _ in fitting.train(fitted, fitting.task(fitted, data)):
             fitted = reached
     judged = np.asarray(fitted.state.judged.best, np.float64)  # type: ignore[union-attr]  # folds did judge
-    train, _ = fitting.split_rows(configuration, len(data.rows))
+    train, _ = split_rows(configuration, len(data.rows))
     folds = configuration.folds(len(train))
     volumes = np.broadcast_to(fitted.schema.log_volume_of(data.rows[train]), len(train))
     return judged - np.append(volumes, 0.0)[folds.held_out]  # type: ignore[union-attr]

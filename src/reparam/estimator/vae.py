@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from reparam.data import Dataset, Schema, from_array, from_frame, is_frame, template
-from reparam.estimator import fitting, keeping
-from reparam.estimator.configuration import AUTO, FIELDS, Configuration
+from reparam.data import Dataset, Schema, is_frame
+from reparam.estimator import keeping
+from reparam.estimator.configuration import Configuration
 from reparam.estimator.fitting import Fitted
-from reparam.estimator.latents import choose_latents
-from reparam.estimator.use import FittedUse
+from reparam.estimator.learning import Learning
 from reparam.inference import Inference
 from reparam.markup import display_vae
 from reparam.model import Model, Network
@@ -27,11 +23,11 @@ from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
-from reparam.training import Record, TrainState
+from reparam.training import TrainState
 from reparam.training.pace import Averaging, Schedule
 
 
-class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
+class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
     """A variational autoencoder as a scikit-learn transformer: rows in, latent codes out.
 
     A part is a name, with arguments behind a colon, or an object: ``posterior="low_rank:2"`` is
@@ -168,72 +164,6 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows of X, shape (N, P), NaN where a cell is missing; y is ignored.
-
-        Columns of a DataFrame (pandas, polars) may be text, categories, dates or booleans, and miss cells; ``schema_``
-        says what was made of each, and new rows come as a frame like it.
-        """
-        data = from_frame(X) if is_frame(X) else None
-        if data is not None and data.schema.table is not None:
-            validate_data(self, X, skip_check_array=True)
-            self.fit_dataset(data)
-        else:
-            rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
-            self.fit_dataset(from_array(rows, name="X", allow_missing=True))
-        self.frame_ = None if data is None else template(X)
-        return self
-
-    def fit_dataset(self, data: Dataset) -> Self:
-        """Train on a dataset with a schema, from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
-
-        Raises:
-            ParameterError: a setting lies outside its domain, or two disagree.
-            DataError: the data cannot be used, or ``warm_start`` finds other rows than before.
-            TrainingError: the bound or a weight left the finite numbers.
-        """
-        before: Fitted | None = getattr(self, "fitted_", None)
-        if before is not None:
-            del self.fitted_  # an interrupted or failed fit leaves nothing that looks fitted
-        if not self.warm_start:
-            before = None
-        configuration = self.configuration(before)
-        if before is None:
-            configuration, trials = choose_latents(configuration, data, print if self.verbose else None)
-            path = tuple(trial.to_json() for trial in trials)
-            fitted = replace(fitting.begin(configuration, data), latent_path=path)
-        else:
-            fitted = fitting.resume(before, configuration, data)
-        for reached, record in fitting.train(fitted, data):
-            fitted = reached
-            if self.verbose and record.epoch % self.verbose == 0:
-                print(told(record, configuration.most_epochs))
-        return self.adopt(fitted)
-
-    def adopt(self, fitted: Fitted) -> Self:
-        """Be the estimator of a model that was fitted elsewhere."""
-        self.fitted_, self.frame_ = fitted, None
-        names = fitted.schema.names
-        self.n_features_in_ = fitted.schema.size if names is None else len(names)
-        if names is not None:
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-        self._n_features_out = fitted.configuration.latents
-        return self
-
-    def configuration(self, before: Fitted | None = None) -> Configuration:
-        """The parameters as they stand, checked and frozen; the seed is that of ``before`` where it was drawn.
-
-        Raises:
-            ParameterError: a setting lies outside its domain, or two disagree.
-        """
-        settings = {name: getattr(self, name) for name in FIELDS}
-        if before is not None and self.latent_dim == AUTO:
-            settings["latent_dim"] = before.configuration.latent_dim
-        if not isinstance(self.random_state, Integral):
-            drawn = int(check_random_state(self.random_state).randint(2**31)) if before is None else None
-            settings["random_state"] = drawn if before is None else before.configuration.seed
-        return Configuration(**settings)
-
     @property
     def model_(self) -> Model:
         """The weights to use."""
@@ -321,9 +251,3 @@ class VAE(FittedUse, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def told(record: Record, epochs: int) -> str:
-    """An epoch as ``verbose`` prints it."""
-    held_out = "" if record.validation is None else f", held out {record.validation.bound:.4f}"
-    return f"epoch {record.epoch}/{epochs}: bound {record.training.bound:.4f}{held_out} nats, {record.seconds:.2f} s"

@@ -68,7 +68,7 @@ class Warmup(Objective):
         """The objective as it is once it is warm."""
         return self.objective.terms(model, batch, key, q)
 
-    def at(self, step: Array, steps_per_epoch: int) -> Objective:
+    def at(self, step: Array, steps_per_epoch: int | Array) -> Objective:
         """The objective with its coefficient of this step."""
         period = self.length * (steps_per_epoch if self.unit == "epochs" else 1)
         share = SHAPES[self.shape](step / period)

@@ -42,7 +42,7 @@ def train_epoch(
     rows: Array,
     key: PRNGKeyArray,
     learning_rate: Array,
-    total_steps: Array,
+    clock: Clock,
     *,
     objective: Objective,
     schema: Schema,
@@ -60,7 +60,7 @@ def train_epoch(
         rows: as they are stored, shape (N, P).
         key: orders and noise.
         learning_rate: before the schedule.
-        total_steps: of the whole training.
+        clock: where the first step stands.
         objective: what is maximised.
         schema: what rows mean.
         recipe: how rows are visited, and how weights move.
@@ -89,16 +89,16 @@ def train_epoch(
     ) -> tuple[Position, tuple[Sums, Array]]:
         indices, weight, number, key = this
         weight = weight if shares is None else weight * shares[indices]
-        clock = Clock(number, len(batches), total_steps)
+        now_at = Clock(number, clock.steps_per_epoch, clock.total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
         visited = Visited(indices, seen_rows(rows[indices], draw_key, schema, recipe, weight))
-        now = objective.at(number, len(batches))
+        now = objective.at(number, clock.steps_per_epoch)
         local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
         gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key)
         updates, moments = transformation.update(gradient, at.moments, at.trained)
-        rate = learning_rate * recipe.schedule.factor(clock)
+        rate = learning_rate * recipe.schedule.factor(now_at)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
-        average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(clock))
+        average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(now_at))
         if not careful:
             return Position(trained, moments, average, local, at.stopped), (sums, at.stopped)
         taken = is_finite((sums.bound, trained, moments)) & ~at.stopped
@@ -108,7 +108,7 @@ def train_epoch(
         stopped = at.stopped | (~taken & (not recipe.skip))
         return Position(kept[0], kept[1], kept[2], local, stopped), (sums, taken)
 
-    numbers = state.epoch * len(batches) + jnp.arange(len(batches))
+    numbers = clock.step + jnp.arange(len(batches))
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
     along = batches, weights, numbers, keys

@@ -6,30 +6,33 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import NDArray
 
-from reparam.data import Schema
 from reparam.errors import TrainingError
 from reparam.model import Model
 from reparam.objectives import Objective
 from reparam.training.epoch import calibrate, calibrate_copies, evaluate_epoch, judge_copies, train_epoch
 from reparam.training.faults import Step, fault
-from reparam.training.folds import Folds, is_gain
+from reparam.training.folds import Folds, is_gain, numbers_seen
 from reparam.training.metrics import Metrics, reduce_sums
+from reparam.training.pace import Clock
 from reparam.training.recipe import Recipe, Settings
-from reparam.training.state import Judged, TrainState, advance, epoch_keys, one_copy, validation_key
+from reparam.training.rows import Rows, Streamed
+from reparam.training.state import Judged, TrainState, advance, epoch_keys, one_copy, order_seed, validation_key
 
 
 @dataclass(frozen=True)
 class Record:
     """One epoch: its number from 1, means over the training and the validation rows, seconds, and the state after.
 
-    ``coefficients`` are those of the objective at the epoch's last step; the means know none but 1.
+    Of rows that come in chunks it is one chunk. ``coefficients`` are those of the objective at the last step; the means
+    know none but 1.
     """
 
     epoch: int
@@ -40,51 +43,65 @@ class Record:
     coefficients: Mapping[str, float]
 
 
-class Rows(NamedTuple):
-    """Rows as they are stored, shape (N, P), and how they become the model's values."""
-
-    stored: Array
-    schema: Schema
-
-    @property
-    def log_volume(self) -> float:
-        """What ln p of a row, as the model sees it, exceeds ln p in units by, nats: the mean over rows."""
-        return float(np.mean(self.schema.log_volume_of(np.asarray(self.stored))))
-
-
 @dataclass(frozen=True)
 class Task:
     """What is maximised over which rows, and how.
 
     Args:
         rows: training rows.
-        held_out: validation rows, or folds of the training rows, or None; the bound on them decides which weights are
-            best.
+        held_out: validation rows, or folds of the rows that are judged, or None; the bound on them decides which
+            weights are best.
         objective: what is maximised.
         recipe: how rows are visited, and how weights move.
-        settings: epochs, learning rate, patience.
+        settings: passes over the rows, learning rate, patience.
     """
 
-    rows: Rows
+    rows: Rows | Streamed
     held_out: Rows | Folds | None
     objective: Objective
     recipe: Recipe
     settings: Settings
 
     @property
+    def chunks(self) -> int:
+        """How many chunks the training rows come in."""
+        return -(-self.rows.total // self.rows.chunk_rows)
+
+    @property
     def steps_per_epoch(self) -> int:
-        """How many batches the training rows make, as often as an epoch visits them."""
-        return self.recipe.passes * -(-len(self.rows.stored) // self.recipe.batch_size)
+        """How many batches all training rows make, as often as they are visited in a row."""
+        return self.recipe.passes * -(-self.rows.total // self.recipe.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """How many there are at most: of chunks, where rows come in chunks."""
+        return self.settings.epochs * self.chunks
+
+    def clock(self, epoch: int) -> Clock:
+        """Where the first step of an epoch stands, counted from 0: of a chunk, where rows come in chunks."""
+        whole, part = divmod(epoch, self.chunks)
+        first = whole * self.steps_per_epoch + part * (self.rows.chunk_rows // self.recipe.batch_size)
+        counts = (first, self.steps_per_epoch, self.settings.epochs * self.steps_per_epoch)
+        return Clock(*map(jnp.asarray, counts))
 
     @property
     def folds(self) -> Folds | None:
         """What each copy leaves out, where copies are trained."""
         return self.held_out if isinstance(self.held_out, Folds) else None
 
+    def shares(self, rows: Rows) -> NDArray[np.float32] | None:
+        """Where copies are trained, the weight of each row of a chunk for each; chunks hold none that is left out."""
+        if self.folds is None:
+            return None
+        if isinstance(self.rows, Rows):
+            return self.folds.weights(rows.total)
+        return np.ones((self.folds.copies, rows.total), np.float32)
+
     def is_over(self, state: TrainState) -> bool:
-        """Whether the epochs are done, or the validation bound rises no more."""
-        waited = 0 < self.settings.patience <= int(state.stale_epochs)
-        return int(state.epoch) >= self.settings.epochs or waited
+        """Whether the epochs are done, or the validation bound rises no more: of chunks, whether folds judge them."""
+        patience = self.settings.patience * (1 if self.folds else self.chunks)
+        waited = 0 < patience <= int(state.stale_epochs)
+        return int(state.epoch) >= self.epochs or waited
 
 
 def fit(state: TrainState, task: Task) -> Iterator[Record]:
@@ -95,44 +112,48 @@ def fit(state: TrainState, task: Task) -> Iterator[Record]:
         task: what to maximise, over which rows, and how.
 
     Yields:
-        A record per epoch.
+        A record per epoch, or per chunk where rows come in chunks.
 
     Raises:
         TrainingError: the bound or a weight is no longer finite, or the validation bound never was.
     """
     if task.folds is not None and int(state.epoch) == 0:
         state = _judged_start(state, task, task.folds)
-    while not task.is_over(state):
-        started = time.perf_counter()
+    if task.is_over(state):
+        return
+    for rows in task.rows.chunks(int(state.epoch), order_seed(state)):
+        started, number = time.perf_counter(), int(state.epoch)
         train_key, calibration_key = epoch_keys(state)
-        state, training = _train(state, task, train_key)
-        state = _calibrated(state, task, calibration_key)
+        state, training = _train(state, task, rows, train_key)
+        state = _calibrated(state, task, rows, calibration_key)
         better, validation, state = _validate(state, task)
-        last = (int(state.epoch) + 1) * task.steps_per_epoch - 1
         state = advance(state, None if validation is None else validation.bound, better)
-        if validation is not None and task.is_over(state) and not math.isfinite(float(state.best_bound)):
+        over = task.is_over(state)
+        if validation is not None and over and not math.isfinite(float(state.best_bound)):
             raise TrainingError(
                 f"the bound on held-out rows was not finite in any of {int(state.epoch)} epochs, so no weights can be "
                 "chosen by it. Hold out none (early_stopping=False), or choose another posterior or likelihood."
             )
-        coefficients = task.objective.at(jnp.asarray(last), task.steps_per_epoch).coefficients()
-        yield Record(int(state.epoch), training, validation, time.perf_counter() - started, state, coefficients)
+        last = task.clock(number + 1).step - 1
+        coefficients = task.objective.at(last, task.steps_per_epoch).coefficients()
+        yield Record(number + 1, training, validation, time.perf_counter() - started, state, coefficients)
+        if over:
+            return
 
 
-def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metrics]:
-    total_steps = jnp.asarray(task.settings.epochs * task.steps_per_epoch)
-    rate = jnp.asarray(task.settings.learning_rate, float)
-    stored, schema = task.rows
-    shares = None if task.folds is None else jnp.asarray(task.folds.weights(len(stored)))
-    how: Any = {"objective": task.objective, "schema": schema, "recipe": task.recipe, "shares": shares}
-    after, sums, taken = train_epoch(state, stored, key, rate, total_steps, **how, careful=task.recipe.skip)
+def _train(state: TrainState, task: Task, rows: Rows, key: Array) -> tuple[TrainState, Metrics]:
+    rate, clock = jnp.asarray(task.settings.learning_rate, float), task.clock(int(state.epoch))
+    shares = None if (weights := task.shares(rows)) is None else jnp.asarray(weights)
+    how: Any = {"objective": task.objective, "schema": rows.schema, "recipe": task.recipe, "shares": shares}
+    after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=task.recipe.skip)
     if not (task.recipe.skip or np.all(taken)):  # the same epoch again, to see which step it was
-        after, sums, taken = train_epoch(state, stored, key, rate, total_steps, **how, careful=True)
+        after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=True)
     missed = np.argwhere(~np.atleast_2d(taken).T)  # steps, and by which copies
     skipped = len(np.unique(missed[:, 0]))
-    if len(missed) and (not task.recipe.skip or skipped == task.steps_per_epoch):
-        raise TrainingError(_told_fault(after, task, key, shares, (int(missed[0, 1]), int(missed[0, 0]))))
-    metrics = replace(reduce_sums(sums).in_units(task.rows.log_volume), skipped=skipped)
+    if len(missed) and (not task.recipe.skip or skipped == np.shape(taken)[-1]):
+        where = (int(missed[0, 1]), int(missed[0, 0]))
+        raise TrainingError(_told_fault(after, task, rows, key, where))
+    metrics = replace(reduce_sums(sums).in_units(rows.log_volume), skipped=skipped)
     if not math.isfinite(metrics.bound):
         raise TrainingError(
             f"training diverged in epoch {int(state.epoch) + 1}: the bound is {metrics.bound}, for "
@@ -142,30 +163,34 @@ def _train(state: TrainState, task: Task, key: Array) -> tuple[TrainState, Metri
     return after, metrics
 
 
-def _told_fault(after: TrainState, task: Task, key: Array, shares: Array | None, where: tuple[int, int]) -> str:
+def _told_fault(after: TrainState, task: Task, rows: Rows, key: Array, where: tuple[int, int]) -> str:
     """What a copy's step out of the finite numbers was, and how that is mended."""
     copy, step = where
-    model, weights = (after.model, None) if shares is None else (one_copy(after.model, copy), shares[copy])
-    number = int(after.epoch) * task.steps_per_epoch + step
-    at = Step(step, key, task.recipe, task.objective.at(jnp.asarray(number), task.steps_per_epoch), weights)
+    shares, number = task.shares(rows), int(after.epoch)
+    model, weights = (after.model, None) if shares is None else (one_copy(after.model, copy), jnp.asarray(shares[copy]))
+    objective = task.objective.at(task.clock(number).step + step, task.steps_per_epoch)
+    at = Step(step, key, task.recipe, objective, weights)
+    steps = task.recipe.passes * -(-rows.total // task.recipe.batch_size)
     return (
-        f"training diverged in epoch {int(after.epoch) + 1}, step {step + 1} of {task.steps_per_epoch}: "
-        f"{fault(model, after.local, *task.rows, at)}. Lower the learning rate (now "
+        f"training diverged in epoch {number + 1}, step {step + 1} of {steps}: "
+        f"{fault(model, after.local, *rows, at)}. Lower the learning rate (now "
         f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far beyond ±10 "
         "train badly. on_nonfinite='skip' leaves such steps out."
     )
 
 
-def _calibrated(state: TrainState, task: Task, key: Array) -> TrainState:
+def _calibrated(state: TrainState, task: Task, rows: Rows, key: Array) -> TrainState:
     """The noise of the data refitted to the weights as they are now, so that none is used an epoch late."""
     if not state.model.likelihood.refits:
         return state
-    stored, schema = task.rows
+    stored, schema = rows
+
+    shares = task.shares(rows)
 
     def refitted(model: Model) -> Model:
-        if task.folds is None:
+        if shares is None:
             return calibrate(model, state.local, stored, key, schema=schema, recipe=task.recipe)
-        numbers = jnp.asarray(task.folds.numbers(len(stored)))
+        numbers = jnp.asarray(numbers_seen(shares))
         return calibrate_copies(model, stored, numbers, key, schema=schema, recipe=task.recipe)
 
     model, average = refitted(state.model), None if state.average is None else refitted(state.average)
@@ -181,7 +206,7 @@ def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, Trai
         return True, None, state
     if isinstance(task.held_out, Folds):
         return _judge(state, task, task.held_out)
-    now = task.objective.at((state.epoch + 1) * task.steps_per_epoch - 1, task.steps_per_epoch)
+    now = task.objective.at(task.clock(int(state.epoch) + 1).step - 1, task.steps_per_epoch)
     stored, schema = task.held_out
     followed, sums = evaluate_epoch(
         state.candidate,
@@ -203,7 +228,7 @@ def _judge(state: TrainState, task: Task, folds: Folds) -> tuple[bool, Metrics, 
     Better is what is best yet, and gains on where training began by more than the gain's own standard error.
     """
     bounds, metrics = _judgement(state, task, folds)
-    there = np.asarray(folds.held_out) < len(task.rows.stored)
+    there = np.asarray(folds.held_out) < task.rows.judged.total
     first = state.judged.first  # type: ignore[union-attr]
     gained = is_gain(*(np.asarray(rows, np.float64)[there] for rows in (bounds, first)))
     better = gained and metrics.bound > float(state.best_bound)
@@ -219,10 +244,9 @@ def _judged_start(state: TrainState, task: Task, folds: Folds) -> TrainState:
 
 def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metrics]:
     """The bound of each row under the copy that never saw it, and the means over all rows."""
-    stored, schema = task.rows
-    key, held_out = validation_key(state), jnp.asarray(folds.held_out)
-    bounds, sums = judge_copies(state.candidate, stored, held_out, key, schema=schema, recipe=task.recipe)
-    return bounds, reduce_sums(sums).in_units(task.rows.log_volume)
+    judged, key, held_out = task.rows.judged, validation_key(state), jnp.asarray(folds.held_out)
+    bounds, sums = judge_copies(state.candidate, judged.stored, held_out, key, schema=judged.schema, recipe=task.recipe)
+    return bounds, reduce_sums(sums).in_units(judged.log_volume)
 
 
 def _with_judged(state: TrainState, judged: Judged) -> TrainState:

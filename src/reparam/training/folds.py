@@ -33,10 +33,11 @@ class Folds(NamedTuple):
         np.put_along_axis(weights[: len(self.held_out)], self.held_out.astype(np.int64), 0.0, axis=1)
         return weights[:, :count]
 
-    def numbers(self, count: int) -> NDArray[np.int64]:
-        """Of the rows that each copy is trained on as many as every copy has, shape (M, C)."""
-        seen = [np.flatnonzero(weights) for weights in self.weights(count)]
-        return np.stack([numbers[: min(map(len, seen))] for numbers in seen])
+
+def numbers_seen(weights: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The numbers of the rows that each copy is trained on, as many as every copy has, (M, C), of weights (M, N)."""
+    seen = [np.flatnonzero(of_copy) for of_copy in weights]
+    return np.stack([numbers[: min(map(len, seen))] for numbers in seen])
 
 
 def is_gain(now: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
@@ -68,3 +69,8 @@ def folds(count: int, seed: int) -> Folds:
     padded = np.full(parts * longest, count, np.int32)
     padded[:count] = order
     return Folds(np.ascontiguousarray(padded.reshape(longest, parts).T), True)
+
+
+def one_held_out(count: int) -> Folds:
+    """So many rows apart, which are numbered by themselves: no copy is trained on them, and there is one copy."""
+    return Folds(np.arange(count, dtype=np.int32)[None], False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,12 +86,11 @@ class Optimizer:
         return optax.chain(optax.clip_by_global_norm(self.clip_norm), chosen) if self.clip_norm else chosen
 
 
-@dataclass(frozen=True)
-class Clock:
-    """Where a step stands: its number from 0, the steps of an epoch, and those of the whole training."""
+class Clock(NamedTuple):
+    """Where a step stands: its number from 0, the steps of an epoch, and those of the whole training, each ()."""
 
     step: Array
-    steps_per_epoch: int
+    steps_per_epoch: Array
     total_steps: Array
 
 

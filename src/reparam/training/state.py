@@ -132,6 +132,11 @@ def epoch_keys(state: TrainState) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     return train, calibration
 
 
+def order_seed(state: TrainState) -> int:
+    """What the orders are drawn by in which chunks of rows are read."""
+    return int(jax.random.bits(jax.random.fold_in(state.key, jnp.uint32(2**32 - 2))))
+
+
 def validation_key(state: TrainState) -> PRNGKeyArray:
     """The same at every epoch, so that two epochs are compared on the same noise."""
     return jax.random.fold_in(state.key, jnp.uint32(2**32 - 1))

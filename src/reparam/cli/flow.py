@@ -1,0 +1,128 @@
+"""Data larger than memory, in and out: each part is read, used and written before the next is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.cli.options import parts_done
+from reparam.cli.sources import is_large, read_as
+from reparam.data import Dataset, stream
+from reparam.data.appending import Appender, appended, check_appended, of_arrays, of_rows
+from reparam.data.arrays import Raw
+from reparam.data.completion import completed
+from reparam.data.sheets import Sheet
+from reparam.data.streaming import Stream
+from reparam.errors import ParameterError
+from reparam.estimator import VAE
+from reparam.estimator.fitting import check_support
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Rows for a run that come part by part, and the file to which what is made of them is added.
+
+    Args:
+        vae: the run.
+        source: the parts.
+        file: what grows.
+        ending: of the file.
+        index_name: what the names of rows are called.
+        unknown: what becomes of a level that the model never saw.
+    """
+
+    vae: VAE
+    source: Stream
+    file: Appender
+    ending: str
+    index_name: str
+    unknown: str
+
+    def parts(self, *, supported: bool = False) -> Iterator[tuple[Sheet | Raw, Dataset]]:
+        """Each part as it is written, and its rows; ``supported``: which all must have a density.
+
+        Raises:
+            DataError: a part cannot be read, or has a cell that is no value of its column.
+        """
+        report, before = parts_done("read"), 0
+        for number in range(len(self.source.parts)):
+            found = self.source.part(number, before=before, whole=True)
+            dataset = self.source.rows(found, unknown=self.unknown, whole=True)
+            if supported:
+                check_support(self.vae.fitted_, dataset.rows)
+            yield found, dataset
+            before += len(dataset.rows)
+            report(number + 1, len(self.source.parts))
+
+    def add_arrays(self, arrays: Mapping[str, NDArray[Any]], dataset: Dataset) -> None:
+        """Write arrays of a part's rows."""
+        self.file.add(of_arrays(arrays, self.ending, dataset.index, self.index_name))
+
+    def add_rows(self, rows: NDArray[Any], dataset: Dataset) -> None:
+        """Write rows in stored units that were made of a part's."""
+        self.file.add(of_rows(rows, self.vae.schema_, self.ending, dataset.index, self.index_name))
+
+    def add_completed(
+        self, found: Sheet | Raw, rows: NDArray[Any], beside: Mapping[str, NDArray[Any]], dataset: Dataset
+    ) -> None:
+        """Write a part again with its missing cells from rows; of a table every other cell is what it was."""
+        if not isinstance(found, Sheet) or self.ending == ".npy":
+            self.file.add(np.concatenate([rows, *(column[:, None] for column in beside.values())], axis=1))
+            return
+        import pyarrow as pa
+
+        if found.is_text and hasattr(self.file, "delimiter"):
+            self.file.delimiter = found.delimiter
+        self.file.add(pa.table(completed(found, rows, self.vae.schema_, beside)))
+
+
+@contextmanager
+def flow(vae: VAE, data: str, out: Path, *, index: str | None, unknown: str) -> Iterator[Flow]:
+    """Open DATA and the file that is written; the file appears when all parts are done."""
+    check_appended(out)
+    source = stream(data, reading=replace(read_as(vae), index=index), schema=vae.schema_)
+    with appended(out) as file:
+        yield Flow(vae, source, file, out.suffix.lower(), index or "index", unknown)
+
+
+def flows(data: str | None, streamed: bool | None, **excluded: Any) -> bool:
+    """Whether DATA are read part by part: because the user says so, or because they are large.
+
+    Args:
+        data: what the user named, or None for the run's own rows.
+        streamed: what the user said, or None.
+        excluded: options that need all rows at once, by name.
+
+    Raises:
+        ParameterError: the user asked for both.
+    """
+    if data is None or not (is_large(data) if streamed is None else streamed):
+        return False
+    for name, value in excluded.items():
+        if value:
+            raise ParameterError(f"--{name} needs all rows at once: leave it out, or say --in-memory.")
+    return True
+
+
+Make = Callable[[Dataset], Mapping[str, NDArray[Any]]]
+
+
+def write_arrays(vae: VAE, data: str, out: Path, make: Make, **how: Any) -> tuple[int, dict[str, float]]:
+    """Write what is made of every part, and give the number of rows and the sum of each array of one number a row."""
+    supported, rows = how.pop("supported", False), 0
+    sums: dict[str, float] = {}
+    with flow(vae, data, out, **how) as through:
+        for _, dataset in through.parts(supported=supported):
+            arrays = make(dataset)
+            through.add_arrays(arrays, dataset)
+            rows += len(dataset.rows)
+            for name, array in arrays.items():
+                if array.ndim == 1:
+                    sums[name] = sums.get(name, 0.0) + float(np.sum(array, dtype=np.float64))
+    return rows, sums
