@@ -42,15 +42,20 @@ def licence(package: Distribution) -> str:
 
     The expression of its metadata; else a short text there that is an expression; else its classifiers, all of them.
     """
-    metadata = package.metadata
-    if expression := metadata.get("License-Expression"):
-        return str(expression)
-    text = " ".join((metadata.get("License") or "").split())
-    short = SPDX.get(text.lower(), text) if len(text) <= LONGEST else ""
+    expression, text = (" ".join(_fields(package, name)) for name in ("License-Expression", "License"))
+    if expression:
+        return expression
+    plain = " ".join(text.split())
+    short = SPDX.get(plain.lower(), plain) if len(plain) <= LONGEST else ""
     if is_permissive(short):
         return short
-    classifiers = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier") or () if line[:7] == "License"]
-    return " AND ".join(SPDX.get(name.lower(), name) for name in classifiers) or short or UNKNOWN
+    told = [line.split(" :: ")[-1] for line in _fields(package, "Classifier") if line.startswith("License")]
+    return " AND ".join(SPDX.get(name.lower(), name) for name in told) or short or UNKNOWN
+
+
+def _fields(package: Distribution, name: str) -> list[str]:
+    """Every value of a field of a package's metadata."""
+    return [str(value) for value in package.metadata.get_all(name) or ()]
 
 
 def is_permissive(expression: str) -> bool:
