@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ try:
 except ImportError:  # Windows has other locks, and no command that ends by a signal
     fcntl = None  # type: ignore[assignment]
 
+TEMPORARY = ".tmp"
 unfinished: set[Path] = set()
 """What this process has begun to write: who ends it suddenly removes them first, see :func:`remove_unfinished`."""
 
@@ -29,7 +31,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     place = Path(os.path.realpath(path))
     sweep(place)
-    temporary = place.with_name(f".{place.name}.{uuid4().hex[:12]}.tmp")
+    temporary = place.with_name(f".{place.name}.{uuid4().hex[:12]}{TEMPORARY}")
     with begun(temporary):
         try:
             with temporary.open("xb") as file:
@@ -42,14 +44,54 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder that takes the name ``path``, and the place of what is there, when it is whole and on disk.
+
+    Raises:
+        OSError: it cannot be written; what stood under the name stands there still.
+    """
+    place = Path(os.path.realpath(path))
+    sweep(place)
+    staged, old = (place.with_name(f".{place.name}.{uuid4().hex[:12]}{TEMPORARY}") for _ in range(2))
+    with begun(staged):
+        staged.mkdir()
+        descriptor = os.open(staged, os.O_RDONLY) if fcntl else None
+        try:
+            if descriptor is not None:
+                lock(descriptor)
+            yield staged
+            for written in (*staged.iterdir(), staged):
+                sync(written)
+            _exchange(staged, place, old)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _exchange(staged: Path, place: Path, old: Path) -> None:
+    """Put a folder in its place; what was there is ``old`` then, or there again if that fails."""
+    if place.exists():
+        os.rename(place, old)
+    try:
+        os.rename(staged, place)
+    except OSError:
+        if old.exists():
+            os.rename(old, place)
+        raise
+    sync(place.parent)
+
+
 def sweep(place: Path) -> None:
-    """Remove what dead processes left of a file: a living one holds the lock of its own."""
-    for left in place.parent.glob(f".{_literal(place.name)}.*.tmp"):
+    """Remove what dead processes left of a file or a folder: a living one holds the lock of its own."""
+    for left in place.parent.glob(f".{_literal(place.name)}.*{TEMPORARY}"):
         with suppress(OSError):
             descriptor = os.open(left, os.O_RDONLY)
             try:
                 if lock(descriptor):
-                    left.unlink()
+                    _remove(left)
             finally:
                 os.close(descriptor)
 
@@ -89,10 +131,20 @@ def begun(path: Path) -> Iterator[None]:
 
 
 def remove_unfinished() -> None:
-    """Remove what this process has begun and not finished: files, and folders that are empty."""
+    """Remove what this process has begun and not finished: files, and folders that are empty or temporary."""
     for path in sorted(unfinished, reverse=True):  # what lies in a folder before the folder
         with suppress(OSError):
-            path.rmdir() if path.is_dir() else path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or an empty folder; of a temporary folder all that is in it too."""
+    if not path.is_dir():
+        path.unlink()
+    elif path.name.endswith(TEMPORARY):
+        shutil.rmtree(path)
+    else:
+        path.rmdir()
 
 
 def _literal(name: str) -> str:

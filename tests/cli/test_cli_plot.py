@@ -12,8 +12,7 @@ from PIL import Image
 
 import reparam
 from reparam.cli.pictures import prior_quantiles, thinned
-from reparam.data import from_array
-from reparam.insight.session import is_image
+from reparam.data import from_array, is_image
 
 
 @pytest.fixture(scope="module")

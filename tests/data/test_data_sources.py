@@ -52,7 +52,7 @@ def test_endings_are_known_in_any_case(tmp_path: Path) -> None:
         ("digit", "there is no file 'digit'. Did you mean 'digits'"),
         ("mnist", "there is no file 'mnist'. .*names: digits"),
         ("{0}/nowhere/x.npy", "There is no folder '{0}/nowhere' either"),
-        ("{0}", "is a folder; a file is required"),
+        ("{0}", "is a folder without pictures"),
         ("{0}/folder.npy", "is a folder"),
         ("", "folder|no file"),
         (r"C:\data\x.npz", "there is no file"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from reparam.data import WRITERS, Schema, load, write, write_rows, writing
+from reparam.data import WRITERS, Schema, load, pictures, write, write_rows
 from reparam.errors import DataError, ParameterError
 
 CODES = {"mean": np.float32([[1, 2], [3, 4], [5, 6]]), "std": np.float32([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])}
@@ -108,7 +108,7 @@ def test_equal_arrays_are_equal_bytes(tmp_path: Path) -> None:
 
 def test_a_grid_of_grey_images(tmp_path: Path) -> None:
     rows = np.float32([[0, 16, 8, 4], [16, 16, 16, 16], [-3, 99, 0, 0]])
-    picture = np.asarray(Image.open(write_rows(tmp_path / "x.png", rows, DIGITS)))
+    picture = np.asarray(Image.open(write(tmp_path / "x.png", rows, event_shape=(2, 2), limits=(0, 16))))
     expected = [
         [0, 255, 255, 255, 255],
         [128, 64, 255, 255, 255],
@@ -117,6 +117,83 @@ def test_a_grid_of_grey_images(tmp_path: Path) -> None:
         [0, 0, 255, 255, 255],
     ]
     np.testing.assert_array_equal(picture, expected)
+
+
+def test_a_grid_of_rows_is_large_enough_to_be_seen(tmp_path: Path) -> None:
+    rows = np.float32([[0, 16, 8, 4], [16, 16, 16, 16], [-3, 99, 0, 0]])
+    small = np.asarray(Image.open(write(tmp_path / "x.png", rows, event_shape=(2, 2), limits=(0, 16))))
+    picture = np.asarray(Image.open(write_rows(tmp_path / "y.png", rows, DIGITS)))
+    assert picture.shape == (601, 601)  # 2 × 2 images, each pixel a square of 150, and a line
+    np.testing.assert_array_equal(picture[75:601:150, 75:601:150][:2, :2], small[:2, :2])
+    assert (picture[300] == 255).all()
+
+
+def test_rows_stand_above_others_in_pairs(tmp_path: Path) -> None:
+    shown, above = np.full((3, 4), 16.0), np.zeros((3, 4))
+    picture = np.asarray(Image.open(write_rows(tmp_path / "x.png", shown, DIGITS, above=above)))
+    larger = 600 // (3 * 2)
+    pair = np.concatenate([np.zeros(2 * larger), [255], np.full(2 * larger, 255)])
+    np.testing.assert_array_equal(picture[:, 0], pair)
+    np.testing.assert_array_equal(picture[0, : 2 * larger + 9], [0] * 2 * larger + [255] * 9)
+
+
+def test_a_folder_of_pictures_is_whole_and_takes_the_place_of_another(tmp_path: Path) -> None:
+    rows = np.float32([[0, 16, 8, 4], [16, 16, 16, 16]])
+    for count in (2, 1):
+        folder = write_rows(tmp_path / "out", rows[:count], DIGITS)
+        assert [path.name for path in sorted(folder.iterdir())] == ["0000.png", "0001.png"][:count]
+        np.testing.assert_array_equal(np.asarray(Image.open(folder / "0000.png")), [[0, 255], [128, 64]])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (folder / "mine.txt").touch()
+    with pytest.raises(DataError, match=r"holds something else, such as 'mine\.txt', and is left alone"):
+        write_rows(folder, rows, DIGITS)
+    assert {path.name for path in folder.iterdir()} == {"0000.png", "mine.txt"}
+
+
+def test_a_folder_that_fails_half_way_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.float32([[0, 16, 8, 4]])
+    folder = write_rows(tmp_path / "out", rows, DIGITS)
+    before = (folder / "0000.png").read_bytes()
+    rename, calls = os.rename, []
+
+    def full(source: Any, target: Any) -> None:
+        calls.append(target)
+        if len(calls) == 2:  # the old folder has gone aside, and the new one cannot take its place
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        write_rows(folder, 1 - rows, DIGITS)
+    assert (folder / "0000.png").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_dead_process_left_of_a_folder_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".out.dead.tmp").mkdir()
+    (tmp_path / ".out.dead.tmp" / "0000.png").touch()
+    write_rows(tmp_path / "out", np.zeros((1, 4)), DIGITS)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_sixteen_bits_are_written_as_they_were(tmp_path: Path) -> None:
+    rows = np.array([[0, 1, 40_000, 65_535]], np.uint16)
+    schema = Schema("deep", (2, 2), "uint16", None, 0.0, 65535.0, "x/65535", 65535.0)
+    folder = write_rows(tmp_path / "out", rows, schema)
+    np.testing.assert_array_equal(load(folder).rows, rows)
+
+
+def test_columns_stand_beside_rows(tmp_path: Path) -> None:
+    beside = {"latent": np.array([3, 1])}
+    rows = np.float32([[1, 2, 3, 4], [5, 6, 7, 8]])
+    found = pd.read_csv(write_rows(tmp_path / "x.csv", rows, DIGITS, index=["a", "b"], beside=beside))
+    assert list(found) == ["index", "latent", "x_0", "x_1", "x_2", "x_3"]
+    np.testing.assert_array_equal(found[["x_0", "x_3"]], rows[:, [0, 3]])
+    with np.load(write_rows(tmp_path / "x.npz", rows, DIGITS, beside=beside)) as archive:
+        assert archive["latent"].tolist() == [3, 1]
+    assert np.load(write_rows(tmp_path / "x.npy", rows, DIGITS, beside=beside)).shape == (2, 2, 2)
+    with pytest.raises(ParameterError, match="have a column 'x_0'"):
+        write_rows(tmp_path / "y.csv", rows, DIGITS, beside={"x_0": np.ones(2)})
 
 
 def test_colour_images_keep_their_channels(tmp_path: Path) -> None:
@@ -134,7 +211,7 @@ def test_one_channel_is_grey_and_limits_default_to_the_extremes(tmp_path: Path) 
 
 
 def test_a_constant_image_and_more_images_than_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "MAX_IMAGES", 4)
+    monkeypatch.setattr(pictures, "MAX_IMAGES", 4)
     picture = np.asarray(Image.open(write(tmp_path / "x.png", np.full((9, 2, 2), 7.0))))
     assert picture.shape == (5, 5)
     assert (picture[:2, :2] == 0).all()

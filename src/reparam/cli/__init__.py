@@ -26,6 +26,7 @@ from reparam.cli.gap import gap
 from reparam.cli.gradients import gradients
 from reparam.cli.impute import impute
 from reparam.cli.inspect import inspect
+from reparam.cli.interpolate import interpolate
 from reparam.cli.options import Kept, as_options, show_version, tell
 from reparam.cli.parts import parts
 from reparam.cli.plot import plot
@@ -34,6 +35,7 @@ from reparam.cli.report import report
 from reparam.cli.sample import sample
 from reparam.cli.score import score
 from reparam.cli.train import train
+from reparam.cli.traverse import traverse
 from reparam.cli.verify import verify
 from reparam.errors import ReparamError, ReparamWarning
 
@@ -44,6 +46,8 @@ COMMANDS = (
     decode,
     sample,
     reconstruct,
+    interpolate,
+    traverse,
     score,
     impute,
     gap,
@@ -99,8 +103,8 @@ def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     try:
         code = typer.main.get_command(app).main(arguments or ["--help"], prog_name="reparam", standalone_mode=False)
-    except SystemExit:  # typer's answer to a pipe that nobody reads
-        return streams.broken(BrokenPipeError(errno.EPIPE, ""))
+    except SystemExit as end:  # typer's answer to a shell that asks for completion, and to a pipe that nobody reads
+        return DONE if not end.code else streams.broken(BrokenPipeError(errno.EPIPE, ""))
     except Exception as error:
         if not _is_told(error) and sys.flags.dev_mode:
             raise

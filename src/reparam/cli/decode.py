@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Json, Output, RunPath, check_output, tell_written
+from reparam.cli.options import Json, RowsOrPictures, RunPath, check_output, tell_written
 from reparam.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,16 +19,17 @@ Codes = Annotated[
 ]
 
 
-def decode(run: RunPath, codes: Codes, *, out: Output, as_json: Json = False) -> None:
+def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, as_json: Json = False) -> None:
     """Turn latent codes into rows.
 
     Writes the mean of p(x|z) of every code, in the units of the data.
     """
-    check_output(out, codes)
-    from reparam.data import write_rows
+    check_output(out, codes, pictures=True)
+    from reparam.data import check_pictures, write_rows
     from reparam.estimator import load
 
     vae = load(run)
+    check_pictures(out, vae.schema_)
     rows = vae.inverse_transform(_latents(_read(codes), vae.fitted_.configuration.latents))
     write_rows(out, rows, vae.schema_)
     tell_written(out, f"{len(rows):,} decoded rows", {"rows": len(rows)}, as_json=as_json)

@@ -8,12 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Columns, Data, Delimiter, Drop, Index, Json, Labels, Missing, NoHeader, Quote, answer
+from reparam.cli.judgement import NAMES_SHOWN, listed, table_lines
+from reparam.cli.options import (
+    ChannelsFirst,
+    Columns,
+    Crop,
+    Data,
+    Delimiter,
+    Drop,
+    Gray,
+    Index,
+    Json,
+    Labels,
+    Missing,
+    NoHeader,
+    Quote,
+    Resize,
+    Shape,
+    SkipBroken,
+    answer,
+)
 
 if TYPE_CHECKING:
     from reparam.data import Dataset, Summary
 
 COLUMNS_SHOWN = 20
+NAMED = 10
 
 
 def inspect(
@@ -27,6 +47,12 @@ def inspect(
     no_header: NoHeader = None,
     delimiter: Delimiter = None,
     quote: Quote = None,
+    shape: Shape = None,
+    channels_first: ChannelsFirst = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    gray: Gray = None,
+    skip_broken: SkipBroken = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="HTML", help="Write a page with a picture of each column too.")
     ] = None,
@@ -43,8 +69,10 @@ def inspect(
     from reparam.estimator import choose_likelihood
     from reparam.estimator.columns import choose_for_table
 
-    said = {"labels": labels, "index": index, "column": column, "drop": drop, "missing": missing}
-    reading = reading_of({**said, "no_header": no_header, "delimiter": delimiter, "quote": quote})
+    said: dict[str, Any] = {"labels": labels, "index": index, "column": column, "drop": drop, "missing": missing}
+    said |= {"no_header": no_header, "delimiter": delimiter, "quote": quote, "shape": shape, "resize": resize}
+    said |= {"channels_first": channels_first, "crop": crop, "gray": gray, "skip_broken": skip_broken}
+    reading = reading_of(said)
     dataset = load(data, reading=reading, allow_missing=True)
     summary = summarize(dataset)
     table = dataset.schema.table
@@ -86,7 +114,7 @@ def _document(summary: Summary, dataset: Dataset) -> dict[str, Any]:
     }
     judgement = dataset.judgement
     if judgement is None:
-        return document
+        return {**document, "remarks": list(dataset.remarks)}
     from reparam.data import coding
 
     judged = [{**figures.get(c.name, {}), **c.to_json(), "coding": coding(c)} for c in judgement.columns]
@@ -98,15 +126,14 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
     if judgement is None:
         facts = {
             "rows": f"{summary.rows:,}",
-            "one datum": " × ".join(map(str, summary.event_shape)) + (" (image)" if summary.image else ""),
+            "one datum": " × ".join(map(str, summary.event_shape)) + _kind(summary),
             "stored as": f"{summary.dtype}, from {summary.minimum:g} to {summary.maximum:g}",
             "units": f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}",
-            "constant": ", ".join(summary.constant) or "no column",
+            "constant": _constant(summary),
         }
-        table = [] if summary.image else _table(summary)
+        notes = [f"  note: {remark}" for remark in dataset.remarks]
+        table = notes if summary.image else _table(summary)
     else:
-        from reparam.cli.judgement import table_lines
-
         modelled, left_out = len(judgement.modelled), len(judgement.left_out)
         facts = {
             "rows": f"{summary.rows:,}",
@@ -117,10 +144,37 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
         table = ["", *table_lines(judgement, summary.rows), *([""] if notes else []), *notes]
     facts |= {
         "missing": f"{summary.missing:,} values" + _share(summary),
-        "labels": "none" if summary.labels is None else f"{summary.labels:,} classes",
+        "labels": _classes(summary, dataset),
         "likelihood": likelihood,
     }
     return "\n".join([summary.name, *(f"  {name:<12}{text}" for name, text in facts.items()), *table])
+
+
+def _kind(summary: Summary) -> str:
+    """What sort of image a datum is."""
+    if not summary.image:
+        return ""
+    return " (colour image)" if summary.event_shape[2:] == (3,) else " (image)"
+
+
+def _constant(summary: Summary) -> str:
+    """The columns that never change; of many their number too, and of pixels their number alone."""
+    found = summary.constant
+    if summary.image and len(found) > NAMES_SHOWN:
+        return f"{len(found):,} of {len(summary.columns):,} values of a datum"
+    count = f"{len(found):,} of {len(summary.columns):,} columns: " if len(found) > NAMES_SHOWN else ""
+    return count + listed(found) or "no column"
+
+
+def _classes(summary: Summary, dataset: Dataset) -> str:
+    """How many classes the labels name, and text labels by name while they are few."""
+    if summary.labels is None or dataset.labels is None:
+        return "none"
+    import numpy as np
+
+    names = np.unique(dataset.labels).tolist() if dataset.labels.dtype.kind == "U" else []
+    told = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f"{summary.labels:,} classes" + (f": {told}" if told else "")
 
 
 def _share(summary: Summary) -> str:

@@ -23,6 +23,12 @@ OwnData = Annotated[
     typer.Argument(metavar="[DATA]", help="By default the rows that the run held out, or all of its rows if none."),
 ]
 Output = Annotated[Path, typer.Option("--out", "-o", help="The file: .npy, .npz, .csv, .parquet, or .png for images.")]
+RowsOrPictures = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="The file: .npy, .npz, .csv, .parquet, .png; or, of images, a folder of .png (no ending)."
+    ),
+]
 Draw = Annotated[bool, typer.Option("--draw", help="Use a draw z from q(z|x), instead of the mean of q(z|x).")]
 Labels = Annotated[
     str | None, typer.Option(help="The column (or array of a .npz) that holds labels; never trained on.")
@@ -46,6 +52,30 @@ Index = Annotated[
 ]
 Unknown = Annotated[
     str, typer.Option(metavar="refuse|missing", help="A level that the model never saw: an error, or a missing cell.")
+]
+Shape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="H,W[,C]", help="The shape of one image where rows are flat: 28,28 or 32,32,3 (channels last)."
+    ),
+]
+ChannelsFirst = Annotated[
+    bool | None,
+    typer.Option("--channels-first", help="An array is N×C×H×W, or flat so; --shape is then C,H,W. Never guessed."),
+]
+Resize = Annotated[
+    str | None, typer.Option(metavar="N|H,W", help="Resize pictures in files to N × N, or to height,width (Lanczos).")
+]
+Crop = Annotated[
+    bool | None, typer.Option("--crop", help="Cut the middle to the aspect of --resize first, rather than stretch.")
+]
+Gray = Annotated[bool | None, typer.Option("--gray", help="Turn colours of pictures in files into grey.")]
+SkipBroken = Annotated[
+    bool | None, typer.Option("--skip-broken", help="Leave out, and count, pictures that cannot be read.")
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN=VALUE", help="What a column of the model's condition holds. Repeatable."),
 ]
 Streamed = Annotated[
     bool | None,
@@ -143,26 +173,44 @@ def answer(document: Mapping[str, Any]) -> None:
     print(json.dumps(plain(document), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
-def check_output(path: Path, *inputs: str, also: Sequence[str] = ()) -> None:
+def given_values(given: Sequence[str]) -> dict[str, str]:
+    """Values by column.
+
+    Raises:
+        ParameterError: one is not COLUMN=VALUE.
+    """
+    from reparam.errors import ParameterError
+
+    parted = {text: text.partition("=") for text in given}
+    for text, (name, equals, _) in parted.items():
+        if not (name and equals):
+            raise ParameterError(f"--given must be COLUMN=VALUE, such as class=3. Got {text!r} instead.")
+    return {name: value for name, _, value in parted.values()}
+
+
+def check_output(path: Path, *inputs: str, also: Sequence[str] = (), pictures: bool = False) -> None:
     """Refuse a file that cannot be written, before anything is computed.
 
     Args:
         path: the file.
         inputs: what is read, which is not to be replaced.
         also: endings that the command writes beside those of all.
+        pictures: whether a folder of pictures may be written.
 
     Raises:
         ParameterError: the ending is unknown, or the file is one of the inputs.
         DataError: the folder is missing, or nothing may be written there.
     """
-    from reparam.data import WRITERS
+    from reparam.data import WRITERS, is_folder
     from reparam.errors import ParameterError
 
-    known = (*WRITERS, *also)
-    if path.suffix.lower() not in known:
-        raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(known)}.")
-    place = path.expanduser()
-    check_folder(place)
+    known, place = (*WRITERS, *also), path.expanduser()
+    if not (pictures and is_folder(place)):
+        if path.suffix.lower() not in known:
+            folder = ", or a name without an ending for a folder of pictures" if pictures else ""
+            raise ParameterError(f"the ending of {str(path)!r} is unknown. Known: {', '.join(known)}{folder}.")
+        check_file(place)
+    check_writable(place)
     for data in inputs:
         if any(same_file(place, Path(name).expanduser()) for name in (data, data.rpartition(":")[0])):
             raise ParameterError(f"-o {path} is the file that is read: it would be replaced. Choose another name.")
@@ -174,13 +222,33 @@ def check_folder(place: Path) -> None:
     Raises:
         DataError: so it is.
     """
+    check_writable(place)
+    check_file(place)
+
+
+def check_file(place: Path) -> None:
+    """Refuse a folder where a file is to be.
+
+    Raises:
+        DataError: so it is.
+    """
+    from reparam.errors import DataError
+
+    if place.is_dir():
+        raise DataError(f"{place} is a folder; a file name is required.")
+
+
+def check_writable(place: Path) -> None:
+    """Refuse a place whose folder is missing, or in which nothing may be written.
+
+    Raises:
+        DataError: so it is.
+    """
     from reparam.errors import DataError
 
     folder = place.parent
     if not folder.is_dir():
         raise DataError(f"there is no folder {str(folder)!r} to write {place.name!r} in. Make it first.")
-    if place.is_dir():
-        raise DataError(f"{place} is a folder; a file name is required.")
     if not os.access(folder, os.W_OK):
         raise DataError(f"nothing may be written in {str(folder)!r}. Choose another place.")
 
@@ -193,17 +261,22 @@ def same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def picture_path(out: Path | None, default: Path) -> Path:
-    """Where a picture goes, checked before anything is computed.
+def picture_path(out: Path | None, run: Path, name: str) -> Path:
+    """Where a picture goes, by default among the run's own; checked before anything is computed."""
+    from reparam.runs import PICTURES
+
+    return run / PICTURES / f"{name}.png" if out is None else checked_picture(out)
+
+
+def checked_picture(out: Path) -> Path:
+    """A place for a picture.
 
     Raises:
         ParameterError: the ending is not .png.
-        DataError: the folder of ``out`` is missing.
+        DataError: its folder is missing.
     """
     from reparam.errors import ParameterError
 
-    if out is None:
-        return default
     if out.suffix != ".png":
         raise ParameterError(f"-o must end in .png, for it is a picture. Got {str(out)!r}.")
     check_folder(out.expanduser())

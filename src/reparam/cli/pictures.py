@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from reparam import plots
 from reparam.cli.sources import given_data, held_out, own_data
-from reparam.data import Dataset, grey_limits
+from reparam.data import Dataset, grey_limits, is_image
 from reparam.data.arrays import column_name
 from reparam.errors import DataError, ReparamWarning
 from reparam.estimator import VAE
 from reparam.evaluation import draw_prior
-from reparam.insight.session import is_image, spread
+from reparam.insight.session import spread
 from reparam.storage import whole_file
 
 LATENT_ROWS = 5000

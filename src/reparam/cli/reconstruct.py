@@ -9,7 +9,7 @@ from reparam.cli.options import (
     Draw,
     Index,
     Json,
-    Output,
+    RowsOrPictures,
     RunPath,
     Seed,
     Streamed,
@@ -24,7 +24,7 @@ def reconstruct(
     run: RunPath,
     data: Data,
     *,
-    out: Output,
+    out: RowsOrPictures,
     draw: Draw = False,
     index: Index = None,
     unknown: Unknown = "refuse",
@@ -34,15 +34,17 @@ def reconstruct(
 ) -> None:
     """Encode DATA and decode them again.
 
-    Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x).
+    Writes the mean of p(x|z) of every row, at the mean of q(z|x); with --draw at a draw of q(z|x). A .png shows every
+    image above its reconstruction.
     """
-    check_output(out, data)
+    check_output(out, data, pictures=True)
     from reparam.cli.flow import flow, flows
     from reparam.cli.sources import given_data
-    from reparam.data import write_rows
+    from reparam.data import check_pictures, cut_note, write_rows
     from reparam.estimator import load
 
     vae, count = load(run), 0
+    check_pictures(out, vae.schema_)
     chosen: Any = {"draw": draw, "random_state": seed, "report": rows_done("q found")}
     if flows(data, stream):
         chosen["report"] = None
@@ -53,5 +55,7 @@ def reconstruct(
     else:
         dataset = given_data(vae, data, index=index, unknown=unknown)
         rows, count = vae.reconstruct(dataset, **chosen), len(dataset.rows)
-        write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index")
-    tell_written(out, f"{count:,} reconstructions", {"rows": count, "draw": draw}, as_json=as_json)
+        write_rows(out, rows, vae.schema_, index=dataset.index, index_name=index or "index", above=dataset.rows)
+    tell_written(
+        out, f"{count:,} reconstructions{cut_note(out, count, 2)}", {"rows": count, "draw": draw}, as_json=as_json
+    )

@@ -16,7 +16,10 @@ from reparam.estimator.fitting import check_support
 from reparam.estimator.memory import free_memory
 from reparam.estimator.seeing import Data, judgement_of, rows_in, sha256, split_rows, survey
 
-READING = ("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop")
+READING = (
+    *("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop"),
+    *("shape", "channels_first", "resize", "crop", "gray", "skip_broken"),
+)
 """The options that say how DATA are read."""
 LARGE_SHARE = 0.2
 """Of free memory: a table in memory, its rows, and what training holds of them are several times its files."""
@@ -26,7 +29,7 @@ def reading_of(settings: Mapping[str, Any]) -> Reading:
     """What options say of DATA; other settings are passed over.
 
     Raises:
-        ParameterError: ``--column`` is not NAME=KIND, or a column is named twice.
+        ParameterError: ``--column`` is not NAME=KIND, a column is named twice, or no picture has that shape.
 
     >>> reading_of({"column": ["age=gaussian"], "drop": ["id"], "epochs": 5}).asked
     {'age': 'gaussian'}
@@ -42,7 +45,32 @@ def reading_of(settings: Mapping[str, Any]) -> Reading:
         missing=tuple(settings.get("missing") or ()),
         columns=tuple(_kind(text) for text in settings.get("column") or ()),
         drop=tuple(settings.get("drop") or ()),
+        shape=_lengths("shape", settings.get("shape")),
+        resize=_both(_lengths("resize", settings.get("resize"))),
+        channels_first=bool(settings.get("channels_first")),
+        crop=bool(settings.get("crop")),
+        gray=bool(settings.get("gray")),
+        skip_broken=bool(settings.get("skip_broken")),
     )
+
+
+def _lengths(name: str, text: str | None) -> tuple[int, ...] | None:
+    """Lengths of sides.
+
+    Raises:
+        ParameterError: they are no whole numbers.
+    """
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+        raise ParameterError(f"--{name} must be whole numbers such as 64 or 28,28. Got {text[:40]!r} instead.")
+    return tuple(map(int, words))
+
+
+def _both(lengths: tuple[int, ...] | None) -> Any:
+    """One side for both."""
+    return lengths * 2 if lengths is not None and len(lengths) == 1 else lengths
 
 
 def _kind(text: str) -> tuple[str, str]:
@@ -104,12 +132,13 @@ class Source:
 
 
 def is_large(data: str) -> bool:
-    """Whether files that can be read part by part take more than a share of the memory that is free."""
+    """Whether DATA are better read part by part: a folder of tables, or more than a share of free memory."""
     path, free = Path(data).expanduser(), free_memory()
-    files = list(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
-    if free is None or not files or not all(file.suffix.lower() in STREAMED for file in files):
-        return False
-    return sum(file.stat().st_size for file in files) > free * LARGE_SHARE
+    if path.is_dir():
+        files = [file for file in path.iterdir() if not file.name.startswith((".", "_"))]
+        return bool(files) and all(file.suffix.lower() in STREAMED for file in files)
+    streamed = path.is_file() and path.suffix.lower() in STREAMED
+    return streamed and free is not None and path.stat().st_size > free * LARGE_SHARE
 
 
 def _judged(judgement: Judgement | None) -> dict[str, Any]:

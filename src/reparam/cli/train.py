@@ -8,9 +8,12 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from reparam.cli.options import (
+    ChannelsFirst,
     Columns,
+    Crop,
     Delimiter,
     Drop,
+    Gray,
     Index,
     Json,
     Kept,
@@ -18,6 +21,9 @@ from reparam.cli.options import (
     Missing,
     NoHeader,
     Quote,
+    Resize,
+    Shape,
+    SkipBroken,
     Streamed,
 )
 from reparam.errors import ParameterError
@@ -70,6 +76,12 @@ def train(
     no_header: NoHeader = None,
     delimiter: Delimiter = None,
     quote: Quote = None,
+    shape: Shape = None,
+    channels_first: ChannelsFirst = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    gray: Gray = None,
+    skip_broken: SkipBroken = None,
     latent_dim: Annotated[
         str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
     ] = None,
@@ -119,7 +131,7 @@ def train(
     optimizer: Annotated[str | None, setting("adam, adam:1e-4 (its ε), adamw:0.01, sgd:0.9, …", "adam")] = None,
     schedule: Annotated[
         str | None,
-        setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant:50"),
+        setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant:500,0.1"),
     ] = None,
     clip_norm: Annotated[
         float | None, setting("What longer gradients are shortened to; 0 leaves them.", "10.0")

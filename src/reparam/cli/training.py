@@ -14,6 +14,7 @@ from reparam.cli.keeper import Every, Keeper
 from reparam.cli.options import answer, parts_done, tell
 from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, is_large, reading_of
+from reparam.data import Dataset
 from reparam.ending import ending_in_order
 from reparam.errors import DataError, ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping, load
@@ -135,6 +136,8 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
     for line in judged_lines(judgement_of(job.data), schema, training_rows + validation_rows):
         tell(line)
+    for remark in job.data.remarks if isinstance(job.data, Dataset) else ():
+        tell(f"  note: {remark}")
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     configuration, architecture = fitted.configuration, fitted.configuration.architecture()
     if architecture is not None and len(schema.event_shape) > 1:  # of rows without height and width it is no judgement

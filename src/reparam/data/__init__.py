@@ -5,13 +5,14 @@ from reparam.data.columns import Column
 from reparam.data.frames import conform_frame, filled, from_frame, is_frame, template, to_frame
 from reparam.data.inspection import ColumnSummary, Summary, inspect
 from reparam.data.kinds import coding, span
+from reparam.data.pictures import check_pictures, cut_note, grey_limits, is_folder, is_image, write_mosaic
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
 from reparam.data.splitting import split
 from reparam.data.statistics import blocks, moments
 from reparam.data.streaming import Passes, Stream, Survey, stream, survey
-from reparam.data.writing import WRITERS, grey_limits, write, write_cells, write_rows
+from reparam.data.writing import WRITERS, write, write_cells, write_rows
 
 __all__ = [
     "NAMES",
@@ -27,15 +28,19 @@ __all__ = [
     "Summary",
     "Survey",
     "blocks",
+    "check_pictures",
     "coding",
     "conform",
     "conform_frame",
+    "cut_note",
     "filled",
     "from_array",
     "from_frame",
     "grey_limits",
     "inspect",
+    "is_folder",
     "is_frame",
+    "is_image",
     "load",
     "moments",
     "span",
@@ -46,5 +51,6 @@ __all__ = [
     "to_frame",
     "write",
     "write_cells",
+    "write_mosaic",
     "write_rows",
 ]

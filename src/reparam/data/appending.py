@@ -139,7 +139,8 @@ def appended(path: str | os.PathLike[str]) -> Iterator[Appender]:
 def of_arrays(arrays: Mapping[str, NDArray[Any]], ending: str, index: NDArray[Any] | None, index_name: str) -> Any:
     """Named arrays of N rows as an appender of that ending takes them."""
     if ending == ".npy":
-        return np.concatenate([array.reshape(len(array), -1) for array in arrays.values()], axis=1)
+        one, *others = arrays.values()
+        return np.concatenate([a.reshape(len(a), -1) for a in (one, *others)], axis=1) if others else one
     return arrow_table(table_of(arrays, index=index, index_name=index_name))
 
 

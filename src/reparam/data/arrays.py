@@ -31,13 +31,14 @@ LARGEST_EXACT = 2**53  # whole numbers up to it are each a float64
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source holds before it is checked: `scale`, names of columns and of rows where they are known."""
+    """What a source holds before it is checked: `scale`, names of columns and of rows where they are known, remarks."""
 
     array: NDArray[Any]
     labels: NDArray[Any] | None = None
     scale: float | None = None
     columns: tuple[str, ...] | None = None
     index: NDArray[Any] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def from_array(
@@ -84,6 +85,22 @@ def from_array(
     names = None if columns is None else tuple(columns)
     schema = Schema(name, shape, str(rows.dtype), names, 0.0, unit, units, unit)
     return Dataset(rows, schema, _check_labels(labels, len(rows), name))
+
+
+def channels_last(array: NDArray[Any], shape: Sequence[int] | None, name: str) -> NDArray[Any]:
+    """An array (N, C, H, W), or flat rows of that ``shape`` (C, H, W), as (N, H, W, C); rows of another size stay.
+
+    Raises:
+        ParameterError: rows are flat, and their shape was not said.
+
+    >>> channels_last(np.arange(6).reshape(1, 6), (3, 1, 2), "x").tolist()
+    [[[[0, 2, 4], [1, 3, 5]]]]
+    """
+    if array.ndim == 2 and shape is None:
+        raise ParameterError(f"{name} has flat rows: channels_first needs their shape, such as 3,32,32.")
+    if array.ndim == 2 and shape is not None and math.prod(shape) == array.shape[1]:
+        array = array.reshape(len(array), *shape)
+    return np.moveaxis(array, 1, -1) if array.ndim == 4 else array
 
 
 def column_name(columns: Sequence[str] | None, index: int) -> str:

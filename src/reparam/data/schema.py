@@ -211,6 +211,7 @@ class Dataset:
         labels: shape (N,), or `None`.
         index: what names the rows, shape (N,), or `None`.
         judgement: what the table was found to be that they come from, or `None`.
+        remarks: what a user should know of how pictures were read, a sentence each.
     """
 
     rows: NDArray[Any]
@@ -218,6 +219,7 @@ class Dataset:
     labels: NDArray[Any] | None = None
     index: NDArray[Any] | None = None
     judgement: Judgement | None = None
+    remarks: tuple[str, ...] = ()
 
     def take(self, numbers: NDArray[Any] | slice) -> Dataset:
         """The rows of these numbers, with their labels and names."""

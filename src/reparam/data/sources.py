@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from reparam.data import counts, files, tables
-from reparam.data.arrays import Raw, from_array, select_columns
-from reparam.data.reading import Reading
+from reparam.data import counts, files, images, tables
+from reparam.data.arrays import Raw, channels_last, from_array, select_columns
+from reparam.data.reading import OF_FILES, Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
-from reparam.data.tables import conformed, from_sheet
+from reparam.data.tables import conformed, from_sheet, pictured
 from reparam.errors import DataError, ParameterError, ReparamWarning, UnknownNameError
 
 Source = str | os.PathLike[str]
@@ -70,12 +70,12 @@ def load(
     """Read a source of data; of a table, judge what its columns are.
 
     Args:
-        source: a name in `NAMES`, a path, or `file.npz:array`.
+        source: a name in `NAMES`, a path, or `file.npz:array`; a folder of pictures, or a pattern such as `x/*.png`.
         labels: the column of a table, or the array of a `.npz`, that holds the labels.
-        event_shape: the shape of one datum, when rows are flat.
+        event_shape: the shape of one datum, when rows are flat; as `reading` may say it.
         allow_missing: keep NaN in an array, which means missing; otherwise it is refused. Empty cells of a table
             are always kept.
-        reading: what a table does not say of itself; `labels` goes before what it says of labels.
+        reading: what data do not say of themselves; `labels` goes before what it says of labels.
 
     Raises:
         DataError: the source cannot be read, or not be modelled; the text says where and how to mend it.
@@ -86,13 +86,11 @@ def load(
     ((1797, 64), (8, 8), 'x/16')
     """
     said = _said(reading, labels)
+    shape = said.event_shape if event_shape is None else event_shape
     found = _read(source, said)
     if isinstance(found, Sheet):
-        if event_shape is None:
-            return from_sheet(found, said, _name(source))
-        data = from_sheet(found, said, _name(source))
-        return from_array(data.rows, name=_name(source), labels=data.labels, scale=1.0, event_shape=event_shape)
-    return _from_raw(found, source, event_shape=event_shape, allow_missing=allow_missing)
+        return from_sheet(found, said, _name(source)) if shape is None else pictured(found, said, _name(source), shape)
+    return _from_raw(found, source, event_shape=shape, allow_missing=allow_missing)
 
 
 def conform(
@@ -139,15 +137,26 @@ def _said(reading: Reading | None, labels: str | None) -> Reading:
 
 
 def _load_columns(source: Source, schema: Schema, reading: Reading, unknown: str) -> Dataset:
-    found = _read(source, reading)
-    if isinstance(found, Sheet):
-        return conformed(found, schema, reading, unknown=unknown)
-    return _from_raw(found, source, allow_missing=True)
+    found = _read(source, reading, schema)
+    if not isinstance(found, Sheet):
+        return _from_raw(found, source, allow_missing=True)
+    data = conformed(found, schema, reading, unknown=unknown)
+    if not reading.channels_first or (schema.columns is not None and data.schema.columns == schema.columns):
+        return data
+    rows = channels_last(data.rows, _as_written(schema), data.schema.name)
+    return replace(data, rows=np.ascontiguousarray(rows).reshape(len(rows), -1))
+
+
+def _as_written(schema: Schema) -> tuple[int, ...] | None:
+    """The shape of a model's pictures with their channels first."""
+    *size, channels = schema.event_shape if len(schema.event_shape) == 3 else (*schema.event_shape, 1)
+    return (channels, *size)
 
 
 def _from_raw(found: Raw, source: Source, **more: Any) -> Dataset:
     said: dict[str, Any] = {"columns": found.columns, "labels": found.labels, "scale": found.scale}
-    return replace(from_array(found.array, name=_name(source), **said, **more), index=found.index)
+    dataset = from_array(found.array, name=_name(source), **said, **more)
+    return replace(dataset, index=found.index, remarks=found.remarks)
 
 
 def _conformed_table(data: Dataset, schema: Schema) -> Dataset:
@@ -203,8 +212,43 @@ def read_sheet(source: Source, reading: Reading) -> Sheet | None:
     return found if isinstance(found, Sheet) else None
 
 
-def _read(source: Source, reading: Reading) -> Raw | Sheet:
-    text = os.fspath(source)
+def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw | Sheet:
+    """What a source holds; of pictures what the model of a schema can take.
+
+    Raises:
+        DataError: it cannot be read.
+        ParameterError: something is said of it that cannot be; for a model's ``schema`` it may be said, since that is
+            how its own data were read.
+    """
+    pictures = images.pictures_at(os.fspath(source))
+    if pictures is not None:
+        _refuse_columns(pictures.source, reading)
+        files.refuse_labels(Path(pictures.source), reading.labels)
+        return _read_pictures(pictures, reading, schema)
+    found = _read_file(os.fspath(source), reading)
+    if isinstance(found, Sheet) and images.picture_column(found.table.schema) is not None:
+        return _read_pictures(images.in_table(found.table, reading, Path(found.source)), reading, schema)
+    said = [name for name in OF_FILES if getattr(reading, name)]
+    if said and schema is None:
+        raise ParameterError(
+            f"{os.fspath(source)} holds no files of pictures: {', '.join(said)} cannot be said of it. Leave it out."
+        )
+    if isinstance(found, Raw) and reading.channels_first:
+        shape = reading.shape if schema is None else _as_written(schema)
+        return replace(found, array=channels_last(found.array, shape, _name(source)))
+    return found
+
+
+def _read_pictures(found: images.Found, reading: Reading, schema: Schema | None) -> Raw:
+    if schema is None and (reading.shape is not None or reading.channels_first):
+        raise ParameterError(
+            f"{found.source} holds pictures, which have a shape: 'shape' and 'channels_first' are for arrays and "
+            "tables. Say resize to have another size."
+        )
+    return images.read(found, reading, schema)
+
+
+def _read_file(text: str, reading: Reading) -> Raw | Sheet:
     if text in NAMES:
         if reading.labels is not None:
             raise ParameterError(f"{text} brings its own labels, so labels={reading.labels!r} cannot be chosen.")
@@ -242,8 +286,6 @@ def _locate(text: str) -> tuple[Path, str | None]:
 
 
 def _check_file(path: Path, text: str) -> None:
-    if path.is_dir():
-        raise DataError(f"{text} is a folder; a file is required, ending in {_known_endings()}.")
     if not path.is_file():
         raise DataError(f"there is no file {text!r}.{_nearest(path)}")
     if path.stat().st_size == 0:
@@ -274,4 +316,4 @@ def _ending(path: Path) -> str:
 
 
 def _known_endings() -> str:
-    return ", ".join([*ARRAYS, *TABLES])
+    return ", ".join([*ARRAYS, *TABLES, *images.ENDINGS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.arrays import fits_int32, from_array, select_columns, stored_dtype
+from reparam.data.arrays import channels_last, column_name, fits_int32, from_array, select_columns, stored_dtype
 from reparam.data.cells import is_numeric
 from reparam.data.dialect import Dialect, is_number, line_of, recognise, records, undecodable_line
 from reparam.data.files import reading as parsing
@@ -21,6 +22,7 @@ from reparam.data.judgement import judge, remarks
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet, check_names
+from reparam.data.statistics import blocks
 from reparam.errors import DataError
 
 BLOCK = 1 << 20
@@ -97,6 +99,32 @@ def from_sheet(sheet: Sheet, reading: Reading, name: str) -> Dataset:
     return replace(data, index=index, judgement=replace(judgement, remarks=(*judgement.remarks, *told)))
 
 
+def pictured(sheet: Sheet, reading: Reading, name: str, shape: Sequence[int]) -> Dataset:
+    """A table whose rows are pictures: numbers of one kind, whole ones from 0 to 255 as the pixels of a uint8 array.
+
+    Raises:
+        DataError: a cell is no number, or rows are not as long as the shape says.
+        ParameterError: channels come first, and the shape was not said so.
+    """
+    sheet, labels, index = _parted(sheet, reading)
+    size = math.prod(shape)
+    if len(sheet.names) != size:
+        raise DataError(
+            f"{sheet.source} has {len(sheet.names)} columns, but a picture of shape {tuple(shape)} has {size} pixels. "
+            "Say --labels of a column of labels, and --drop of others that are no pixels."
+        )
+    data = _numbers(sheet, labels)
+    rows, names = data.rows, np.asarray(data.schema.columns or [])
+    if reading.channels_first:
+        rows = channels_last(rows, reading.shape, name).reshape(len(rows), -1)
+        names = channels_last(names[None], reading.shape, name).reshape(-1) if len(names) else names
+    whole = bool(all(((block == np.rint(block)) & (block >= 0) & (block <= 255)).all() for block in blocks(rows)))
+    pixels = rows.astype(np.uint8) if whole else rows
+    columns = tuple(names.tolist()) or None
+    made = from_array(pixels, name=name, columns=columns, labels=labels, event_shape=shape, allow_missing=True)
+    return replace(made, index=index)
+
+
 def conformed(sheet: Sheet, schema: Schema, reading: Reading, *, unknown: str = "refuse") -> Dataset:
     """New rows of a table for an existing schema, matched by name, or by position where there are no names.
 
@@ -149,7 +177,7 @@ def text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading, *, ha
         names, told = check_names(str(path), dialect.first)
         table = table.slice(1) if has_first else table
     else:
-        names, told = tuple(f"column_{place}" for place in range(table.num_columns)), ()
+        names, told = tuple(column_name(None, place) for place in range(table.num_columns)), ()
     return Sheet(
         str(path),
         table.rename_columns(list(names)),
@@ -167,7 +195,8 @@ def typed_sheet(source: str, table: Any) -> Sheet:
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     table = table.drop_columns([name for name in index if isinstance(name, str) and name in table.column_names])
     names, told = check_names(source, table.column_names)
-    return Sheet(source, table.rename_columns(list(names)), remarks=told)
+    renamed = table.rename_columns(list(names)).replace_schema_metadata(table.schema.metadata)
+    return Sheet(source, renamed, remarks=told)
 
 
 def _check_text(path: Path, dialect: Dialect) -> None:

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.coding import cells_of
+from reparam.data.pictures import is_folder, write_folder, write_grid, write_visibly
 from reparam.data.schema import Schema
 from reparam.errors import DataError, ParameterError
 from reparam.storage import whole_file
-
-MAX_IMAGES = 400  # in a grid: 20 × 20, as many as a person can look at
 
 
 @dataclass(frozen=True)
@@ -122,30 +121,68 @@ def write_rows(
     *,
     index: Sequence[Any] | NDArray[Any] | None = None,
     index_name: str = "index",
+    above: NDArray[Any] | None = None,
+    beside: Mapping[str, NDArray[Any]] | None = None,
 ) -> Path:
     """Write rows in stored units, shape (N, P), with the names, the shape and the grey levels of `schema`.
 
     Of a table `.csv` and `.parquet` hold its columns in their order, each cell as its column has them: a level, a date,
     a number inside its range; columns that have one value are there too. Other formats hold the values of the rows.
+    Images are a grid in a `.png`, each pixel a square of as many as make it large enough to look at; and a folder of
+    `0000.png`, `0001.png`, … where `path` has no ending.
+
+    Args:
+        path: the file, or the folder.
+        rows: shape (N, P).
+        schema: of the rows.
+        index: names of the N rows.
+        index_name: what their column is called.
+        above: rows that a grid shows above these, one above each.
+        beside: further columns by name, each of N values; a `.npy` and pictures leave them out.
 
     Raises:
-        ParameterError, DataError: as `write`.
+        ParameterError, DataError: as `write`; or the folder holds something else.
     """
     path = Path(path).expanduser()
-    if schema.table is not None and path.suffix.lower() in (".csv", ".parquet"):
+    if is_folder(path):
+        return write_folder(path, rows, schema)
+    if path.suffix.lower() == ".png":
+        with atomic(path) as file:
+            write_visibly(file, rows, schema, path, above)
+        return path
+    if path.suffix.lower() in (".csv", ".parquet") and (schema.table is not None or beside):
         named = {} if index is None else {index_name: index_names(index)}
-        cells = {**named, **cells_of(np.asarray(rows, np.float64), schema)}
-        has_commas = any(column.stored_as == "decimal_comma" for column in schema.table)
-        return write_cells(path, cells, delimiter=";" if has_commas else ",")
+        columns = schema.table or ()
+        cells = _joined({**named, **(beside or {})}, _cells(np.asarray(rows), schema))
+        return write_cells(path, cells, delimiter=";" if any(c.stored_as == "decimal_comma" for c in columns) else ",")
     return write(
         path,
-        rows,
+        {"x": rows, **({} if path.suffix.lower() == ".npy" else beside or {})},
         columns=schema.columns,
         index=index,
         index_name=index_name,
         event_shape=schema.event_shape,
-        limits=grey_limits(schema),
     )
+
+
+def _cells(rows: NDArray[Any], schema: Schema) -> dict[str, Any]:
+    """Columns by name, of a table as its cells are written."""
+    if schema.table is not None:
+        return cells_of(rows.astype(np.float64), schema)
+    names = schema.columns or [f"x_{place}" for place in range(schema.size)]
+    return dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
+
+
+def _joined(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns side by side.
+
+    Raises:
+        ParameterError: two have one name.
+    """
+    twice = sorted(some.keys() & others.keys())
+    if twice:
+        raise ParameterError(f"the data have a column {twice[0]!r}, which is written beside them. Write .npz.")
+    return {**some, **others}
 
 
 def write_cells(
@@ -170,13 +207,6 @@ def write_cells(
         else:
             write_text(file, table, delimiter, header=header)
     return path
-
-
-def grey_limits(schema: Schema) -> tuple[float, float] | None:
-    """The stored values that are black and white: 0 and 1 to the model of pixels, else unknown."""
-    if schema.dtype != "uint8" or isinstance(schema.shift, tuple) or isinstance(schema.scale, tuple):
-        return None
-    return schema.shift, schema.shift + schema.scale
 
 
 def table_of(  # noqa: PLR0917
@@ -272,39 +302,7 @@ def arrow_table(table: Table) -> Any:
 
 
 def _write_png(file: BinaryIO, table: Table, path: Path) -> None:
-    from PIL import Image
-
-    images = next(iter(table.shaped().values()))
-    channels = images.shape[3:] or (1,)
-    if images.ndim not in (3, 4) or channels not in ((1,), (3,)):
-        raise DataError(
-            f"{path} needs images, of shape (height, width) or (height, width, 3). Got a datum of shape "
-            f"{images.shape[1:]} instead. Write .npy, .npz, .csv or .parquet."
-        )
-    if images.size == 0:
-        raise DataError(f"{path} needs at least one image. Got shape {images.shape} instead.")
-    Image.fromarray(_grid(_grey(images[:MAX_IMAGES], table.limits))).save(file, format="PNG")
-
-
-def _grey(images: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.uint8]:
-    """Values as 0 (black) to 255 (white), clipped; NaN is black."""
-    images = images.astype(np.float64)
-    low, high = limits or (np.fmin.reduce(images, axis=None), np.fmax.reduce(images, axis=None))
-    levels = (images - low) / (high - low if high > low else 1.0)
-    grey: NDArray[np.uint8] = np.rint(255 * np.clip(np.nan_to_num(levels), 0, 1)).astype(np.uint8)
-    return grey
-
-
-def _grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(N, H, W[, C]) → one picture, nearly square, row by row, a white line of one pixel between images."""
-    count, height, width, *channels = images.shape
-    across = math.ceil(math.sqrt(count))
-    down = math.ceil(count / across)
-    picture = np.full((down * (height + 1) - 1, across * (width + 1) - 1, *channels), 255, np.uint8)
-    for number, image in enumerate(images):
-        top, left = (number // across) * (height + 1), (number % across) * (width + 1)
-        picture[top : top + height, left : left + width] = image
-    return picture[..., 0] if channels == [1] else picture
+    write_grid(file, next(iter(table.shaped().values())), table.limits, path)
 
 
 WRITERS: dict[str, Callable[[BinaryIO, Table, Path], None]] = {

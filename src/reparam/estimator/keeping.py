@@ -116,7 +116,8 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     """A checkpoint as a fitted VAE: documents by their types, tensors by name, shape and kind before any is read."""
     from reparam.estimator.vae import VAE
 
-    config, data = checkpoint.config(), checkpoint.data()
+    config = checkpoint.config()
+    data = checkpoint.data(config)
     source = checked(runs.Source, {name: value for name, value in data.items() if name != "schema"}, runs.DATA)
     if "schema" not in data:
         raise RunError(f"{checkpoint.path(runs.DATA)}: the schema is missing. The run is damaged.")

@@ -19,10 +19,27 @@ def quantiles(session: Session, levels: tuple[float, ...] = QUANTILES) -> NDArra
 
 def traversal(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np.float32]:
     """What a code decodes to as one latent goes through the prior's quantiles, (levels, P) in stored units."""
-    places = quantiles(session)[latent]
+    return session.decode(moved(z, latent, quantiles(session)[latent]))
+
+
+def moved(z: NDArray[np.float64], latent: int, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A code (K,) with one latent at each of some places: (places, K).
+
+    >>> moved(np.zeros(2), 1, np.array([-1.0, 1.0])).tolist()
+    [[0.0, -1.0], [0.0, 1.0]]
+    """
     codes = np.repeat(z[None], len(places), axis=0)
     codes[:, latent] = places
-    return session.decode(codes)
+    return codes
+
+
+def middles(count: int) -> tuple[float, ...]:
+    """Levels of quantiles, the middles of so many equal shares: 1/(2G), 3/(2G) and so on.
+
+    >>> middles(2)
+    (0.25, 0.75)
+    """
+    return tuple(((np.arange(count) + 0.5) / count).tolist())
 
 
 def effects(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
@@ -70,7 +87,6 @@ def grid(session: Session, count: int) -> tuple[list[NDArray[np.float64]], NDArr
 
     The first latent varies fastest.
     """
-    levels = tuple((np.arange(count) + 0.5) / count)
-    axes = list(quantiles(session, levels))
+    axes = list(quantiles(session, middles(count)))
     mesh = np.meshgrid(*axes, indexing="xy")
     return axes, session.decode(np.stack(mesh, axis=-1).reshape(-1, session.latents))

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 import reparam
 from reparam.batch import Batch
-from reparam.data import Dataset, Schema, grey_limits
+from reparam.data import Dataset, Schema, grey_limits, is_image
 from reparam.errors import NoClosedFormError
 from reparam.estimator import VAE
 from reparam.estimator.configuration import root_key
@@ -266,15 +266,6 @@ class Session:
         found = self.vae.gap(self.take([row]))
         names = ("amortized_elbo", "local_elbo", "log_prob", "amortization_gap", "approximation_gap", "inference_gap")
         return {name: float(getattr(found, name).value) for name in names}
-
-
-def is_image(event_shape: tuple[int, ...]) -> bool:
-    """Whether a datum can be shown: height and width, grey or RGB.
-
-    >>> is_image((8, 8)), is_image((64,))
-    (True, False)
-    """
-    return len(event_shape) == 2 or (len(event_shape) == 3 and event_shape[2] in (1, 3))
 
 
 def spread(rows: int, count: int) -> NDArray[np.intp]:

@@ -17,6 +17,7 @@ from reparam.plots.run import (
     mosaic,
     reconstructions,
     training_curves,
+    traversals,
 )
 from reparam.plots.style import drawn_as_text
 
@@ -34,5 +35,6 @@ __all__ = [
     "mosaic",
     "reconstructions",
     "training_curves",
+    "traversals",
     "worst_rows",
 ]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data import Column, Dataset, coding, inspect, span
+from reparam.data import Column, Dataset, coding, inspect, is_image, span
+from reparam.data.arrays import column_name
 from reparam.markup import Html, number, tag
 from reparam.markup.chart import heat
 from reparam.markup.html import join, table
+from reparam.reports.contact import contact_sheet
 from reparam.reports.page import page
 
 BINS = 24
@@ -24,7 +26,9 @@ WIDTH, HEIGHT = 150, 34
 
 def data_page(data: Dataset) -> Html:
     """The page of a dataset as one HTML document."""
-    parts = [("What the data are", _facts(data)), ("Columns", column_table(data))]
+    parts = [("What the data are", _facts(data))]
+    shown = is_image(data.schema.event_shape)
+    parts.append(("Images", contact_sheet(data)) if shown else ("Columns", column_table(data)))
     if np.isnan(np.asarray(data.rows, np.float64)).any():
         parts.append(("Where cells are missing", _missing(data)))
     if data.judgement is not None and data.schema.size > 1:
@@ -43,6 +47,11 @@ def _facts(data: Dataset) -> Html:
         out = [f"{column.name}: {column.kind}, {column.reason}" for column in judgement.left_out]
         lines += [("kept as", judgement.plain or "a table: one likelihood for each column")]
         lines += [("left out", "; ".join(out) or "nothing"), ("to be known", "; ".join(judgement.remarks) or "nothing")]
+    if summary.image:
+        lines += [("stored as", f"{summary.dtype}, from {summary.minimum:g} to {summary.maximum:g}")]
+        lines += [("units", f"{summary.units}, from {summary.model_minimum:g} to {summary.model_maximum:g}")]
+    if data.remarks:
+        lines += [("to be known", "; ".join(data.remarks))]
     lines += [("missing", f"{summary.missing:,} values")]
     lines += [("labels", "none" if summary.labels is None else f"{summary.labels:,} classes")]
     return table(("", ""), lines, class_="card")
@@ -71,7 +80,7 @@ def _all_names(data: Dataset) -> tuple[str, ...]:
     """The names of the columns of a row."""
     if data.schema.columns is None and data.judgement is not None:
         return tuple(column.name for column in data.judgement.columns)
-    return data.schema.columns or tuple(f"column_{place}" for place in range(data.schema.size))
+    return tuple(column_name(data.schema.columns, place) for place in range(data.schema.size))
 
 
 def _line(column: Column, values: NDArray[Any] | None, rows: int) -> tuple[Any, ...]:

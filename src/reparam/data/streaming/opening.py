@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from reparam.data.arrays import Raw, from_array
-from reparam.data.reading import Reading
+from reparam.data.images import picture_column
+from reparam.data.reading import OF_FILES, Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.streaming.parts import ArrayParts, ArrowParts, ParquetParts, Parts, TextParts, digest
 from reparam.data.tables import conformed, from_sheet
-from reparam.errors import DataError
+from reparam.errors import DataError, ParameterError
 
 STREAMED: dict[str, Callable[[Path, Reading], Parts]] = {
     ".npy": ArrayParts,
@@ -112,12 +113,26 @@ def stream(
         DataError: the source is missing, of another kind, or cannot be modelled.
     """
     said, path = reading or Reading(), Path(source).expanduser()
+    _refuse_pictures(path.name, said, known=schema is not None)
+    event_shape = said.event_shape if event_shape is None else event_shape
     files = tuple(STREAMED[_ending(file)](file, said) for file in _files(path))
     if schema is not None:
         return Stream(path.name, files, schema, said)
     data = _some(path.name, files, said, event_shape)
     dtype = data.schema.dtype if isinstance(files[0], ArrayParts) else "float64"  # here whole numbers, fractions there
     return Stream(path.name, files, replace(data.schema, dtype=dtype), said, data.judgement)
+
+
+def _refuse_pictures(name: str, reading: Reading, *, known: bool) -> None:
+    """Refuse what is said of pictures; ``known``: of a model's own data that may be, but not how rows are turned.
+
+    Raises:
+        ParameterError: so it is.
+    """
+    said = [option for option in (() if known else OF_FILES) if getattr(reading, option)]
+    said += ["channels_first"] if reading.channels_first else []
+    if said:
+        raise ParameterError(f"{', '.join(said)}: {name} would be read part by part, without that. Say --in-memory.")
 
 
 def is_streamed(path: Path) -> bool:
@@ -168,6 +183,8 @@ def _some(name: str, files: Sequence[Parts], reading: Reading, event_shape: Sequ
         whole = np.concatenate([raw.array for raw in found])
         return from_array(whole, name=name, event_shape=event_shape, allow_missing=True)
     first: Sheet = found[0]
+    if event_shape is not None or picture_column(first.table.schema) is not None:
+        raise ParameterError(f"{first.source} is a table of pictures, which is read whole: say --in-memory.")
     odd = next((sheet for sheet in found if sheet.names != first.names), None)
     if odd is not None:
         raise DataError(f"{odd.source} has other columns than {first.source}: files of one table have the same ones.")

@@ -1,0 +1,215 @@
+"""Many pictures → one array, each decoded straight into its place."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from reparam.data.arrays import Raw
+from reparam.data.images.decoding import Form, Header, decode, header
+from reparam.data.images.finding import Found, Picture
+from reparam.data.reading import Reading
+from reparam.data.schema import Schema
+from reparam.errors import DataError, ReparamWarning
+
+AT_ONCE = 64  # pictures that a thread decodes before it asks for more
+THREADS = 8
+NAMED = 3
+WHITE = {False: 255.0, True: 65535.0}
+NOTES = {
+    "animated": "{} more than one frame, of which the first is read",
+    "transparent": "{} transparent places, which are laid on white",
+    "CMYK": "{} the colours of print (CMYK), which become red, green and blue without a colour profile",
+    "shortened": "{} colours of 16 bits a channel, of which 8 are kept",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A picture that cannot be read, by its number, and why."""
+
+    number: int
+    error: DataError
+
+
+def read(found: Found, reading: Reading, schema: Schema | None = None) -> Raw:
+    """Pictures as an array of uint8, or of uint16 where one has 16 bits, shape (N, H, W) or, in colour, (N, H, W, 3).
+
+    All are grey if each is, or ``reading.gray`` says so. The array is allocated once, and each picture is decoded into
+    its place, by several threads.
+
+    Args:
+        found: where they are.
+        reading: ``resize``, ``crop``, ``gray``, ``skip_broken``.
+        schema: of the model that they are for: they become grey or colour, of 8 or 16 bits, as that model's are.
+
+    Raises:
+        DataError: a picture cannot be read, or sizes differ.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata, which nothing here depends on
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        heads, faults = _headers(found.pictures, skip=reading.skip_broken)
+        kept = [number for number, head in enumerate(heads) if head is not None]
+        form = _form([head for head in heads if head is not None], reading, schema)
+        array, more = _decoded(found, kept, form, skip=reading.skip_broken)
+    broken = sorted([*faults, *more], key=lambda fault: fault.number)
+    if broken:
+        _warn(broken, len(found.pictures))
+    good = np.setdiff1d(np.arange(len(found.pictures)), [fault.number for fault in broken])
+    labels, index = (None if values is None else values[good] for values in (found.labels, found.index))
+    told = [head for head in (heads[number] for number in good) if head is not None]
+    remarks = (*found.remarks, *_notes(told), *(_sizes(told, form.size) if form.size else ()))
+    return Raw(array, labels=labels, scale=WHITE[form.deep], index=index, remarks=remarks)
+
+
+def _headers(pictures: Sequence[Picture], *, skip: bool) -> tuple[list[Header | None], list[Fault]]:
+    heads: list[Header | None] = []
+    faults: list[Fault] = []
+    for number, picture in enumerate(pictures):
+        try:
+            heads.append(header(picture))
+        except DataError as error:
+            if not skip:
+                raise _mendable(error, pictures) from error
+            heads.append(None)
+            faults.append(Fault(number, error))
+    return heads, faults
+
+
+def _mendable(error: DataError, pictures: Sequence[Picture]) -> DataError:
+    return DataError(f"{error} --skip-broken leaves such out.") if len(pictures) > 1 else error
+
+
+def _form(heads: Sequence[Header], reading: Reading, schema: Schema | None) -> Form:
+    """What every picture becomes.
+
+    Raises:
+        DataError: the model's data are no pixels of pictures.
+    """
+    grey = reading.gray or all(head.grey for head in heads)
+    form = Form(1 if grey else 3, any(head.deep for head in heads), reading.resize, reading.crop, reading.gray)
+    if schema is None:
+        return form
+    white = {f"x/{level:g}": deep for deep, level in WHITE.items()}
+    if schema.units not in white:
+        raise DataError(
+            f"pictures hold levels from 0 to 255, but the model was made for {schema.units} of {schema.name}, which "
+            "are no pixels. Give an array in those units."
+        )
+    channels = form.channels if len(schema.event_shape) == 1 else (*schema.event_shape, 1)[2]
+    return replace(form, channels=channels, deep=white[schema.units])
+
+
+def _decoded(found: Found, kept: Sequence[int], form: Form, *, skip: bool) -> tuple[NDArray[Any], list[Fault]]:
+    """Pictures of these numbers in one array, without those that turn out broken."""
+    pictures, faults, first = found.pictures, list[Fault](), None
+    for place, number in enumerate(kept):
+        first, fault = _try(pictures, number, form)
+        if fault is None:
+            kept = kept[place:]
+            break
+        _keep(faults, fault, pictures, skip=skip)
+    if first is None:
+        raise DataError(f"{found.source}: not one of {len(pictures):,} pictures can be read.")
+    target = np.empty((len(kept), *first.shape), first.dtype)
+    places = range(0, len(kept), AT_ONCE)
+
+    def fill(start: int) -> list[Fault]:
+        return _fill(target[start : start + AT_ONCE], pictures, kept[start : start + AT_ONCE], form, kept[0])
+
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
+        try:
+            for block in threads.map(fill, places):
+                for fault in block:
+                    _keep(faults, fault, pictures, skip=skip)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+    broken = {fault.number for fault in faults}
+    good = [place for place, number in enumerate(kept) if number not in broken]
+    if len(good) < len(kept):
+        for place, source in enumerate(good):  # downwards, in place: no second array
+            target[place] = target[source]
+    return target[: len(good)], faults
+
+
+def _keep(faults: list[Fault], fault: Fault, pictures: Sequence[Picture], *, skip: bool) -> None:
+    """Note a picture that cannot be read.
+
+    Raises:
+        DataError: it is not to be left out, or it can be read and has another size.
+    """
+    if not skip or isinstance(fault.error, OtherSizeError):
+        raise fault.error if isinstance(fault.error, OtherSizeError) else _mendable(fault.error, pictures)
+    faults.append(fault)
+
+
+def _try(pictures: Sequence[Picture], number: int, form: Form) -> tuple[NDArray[Any] | None, Fault | None]:
+    try:
+        return decode(pictures[number], form), None
+    except DataError as error:
+        return None, Fault(number, error)
+
+
+def _fill(
+    target: NDArray[Any], pictures: Sequence[Picture], numbers: Sequence[int], form: Form, first: int
+) -> list[Fault]:
+    """Decode pictures into their places; what cannot be is a fault."""
+    faults = []
+    for place, number in zip(target, numbers, strict=True):
+        pixels, fault = _try(pictures, number, form)
+        if pixels is not None and pixels.shape == place.shape:
+            place[...] = pixels
+        elif pixels is not None:
+            faults.append(Fault(number, _other_size(pictures, (first, place.shape), (number, pixels.shape))))
+        elif fault is not None:
+            faults.append(fault)
+    return faults
+
+
+class OtherSizeError(DataError):
+    """A picture that can be read, and has another size than the first."""
+
+
+def _other_size(pictures: Sequence[Picture], *two: tuple[int, Sequence[int]]) -> OtherSizeError:
+    sizes = [f"{pictures[number].name} is {shape[0]} × {shape[1]}" for number, shape in two]
+    return OtherSizeError(
+        f"pictures have different sizes: {', but '.join(sizes)} (height × width). --resize {two[0][1][0]},"
+        f"{two[0][1][1]} gives all one size, with --crop without stretching."
+    )
+
+
+def _warn(broken: Sequence[Fault], count: int) -> None:
+    """Say how many pictures are left out, and name the first."""
+    named = "; ".join(str(fault.error) for fault in broken[:NAMED])
+    more = f"; and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
+    text = f"{len(broken):,} of {count:,} pictures cannot be read and are left out: {named}{more}"
+    warnings.warn(text, ReparamWarning, stacklevel=2)
+
+
+def _sizes(heads: Sequence[Header], size: tuple[int, int]) -> list[str]:
+    """What sizes pictures had before they were resized."""
+    known = sorted({head.size for head in heads}, key=lambda pair: (pair[0] * pair[1], pair))
+    smallest, largest = (f"{height} × {width}" for height, width in (known[0], known[-1]))
+    spread = smallest if len(known) == 1 else f"{len(known):,} sizes, from {smallest} to {largest}"
+    return [f"resized to {size[0]} × {size[1]} (height × width) from {spread}"] if known != [size] else []
+
+
+def _notes(heads: Sequence[Header]) -> list[str]:
+    """What is to be said of pictures that were read, with how many they are."""
+    counts = Counter(note for head in heads for note in head.notes)
+    return [
+        f"{counts[note]:,} of {len(heads):,} pictures {text.format('has' if counts[note] == 1 else 'have')}"
+        for note, text in NOTES.items()
+        if counts[note]
+    ]

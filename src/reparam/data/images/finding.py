@@ -1,0 +1,189 @@
+"""A folder, a pattern or a file → the pictures there, in their order, and the folders that label them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reparam.errors import DataError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: what errors call it, and where its bytes are: a file, a buffer, or nowhere."""
+
+    name: str
+    content: Path | pa.Buffer | None
+
+    def opened(self) -> BinaryIO:
+        """Its bytes, to be read.
+
+        Raises:
+            DataError: there are none.
+            OSError: they cannot be read.
+        """
+        if isinstance(self.content, Path):
+            kind = self.content.stat()
+            if not stat.S_ISREG(kind.st_mode):
+                raise DataError(f"{self.name} is no file that holds a picture.")
+            if kind.st_size == 0:
+                raise DataError(f"{self.name} is empty (0 bytes).")
+            return self.content.open("rb")
+        if self.content is None or self.content.size == 0:
+            raise DataError(f"{self.name} holds no picture: its cell is empty.")
+        stream: BinaryIO = pa.BufferReader(self.content)
+        return stream
+
+
+@dataclass(frozen=True)
+class Found:
+    """Pictures in their order.
+
+    Args:
+        source: what errors call all of them.
+        pictures: at least one.
+        labels: shape (N,), or ``None``.
+        index: what names each, shape (N,), or ``None``.
+        remarks: what a user should know of how they were found.
+    """
+
+    source: str
+    pictures: tuple[Picture, ...]
+    labels: NDArray[Any] | None = None
+    index: NDArray[Any] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's name ends as that of a picture.
+
+    >>> is_picture("Photo.JPG"), is_picture("photo.npy")
+    (True, False)
+    """
+    return os.fspath(path).lower().endswith(ENDINGS)
+
+
+def pictures_at(text: str) -> Found | None:
+    """The pictures of a folder and of those in it, of a pattern such as ``photos/*.png``, or the one of a file.
+
+    They stand in the order of their names, numbers by their size: ``2.png`` before ``10.png``. Where they lie in
+    several folders, each has the label of its own: its path below the folder that was named, or below the part of a
+    pattern that has no wildcard. Hidden files and folders are passed over, and a folder that links lead to is read
+    once, so that a circle of links ends.
+
+    Args:
+        text: what the user named.
+
+    Returns:
+        None where it is neither a folder, nor a pattern, nor the name of a picture.
+
+    Raises:
+        DataError: no picture is there, or a folder may not be read.
+    """
+    path = Path(text).expanduser()
+    if text and path.is_dir():
+        return _found(text, path, _files(path))
+    if not path.exists() and glob.has_magic(text):
+        return _found(text, _fixed(path), _matches(path))
+    return Found(text, (Picture(text, path),)) if is_picture(path) and path.is_file() else None
+
+
+def _found(text: str, root: Path, files: Iterable[Path]) -> Found:
+    every = sorted(files, key=lambda path: natural(path.relative_to(root)))
+    pictures = [path for path in every if is_picture(path)]
+    others = [path for path in every if not is_picture(path)]
+    if not pictures:
+        what = "is a folder without" if Path(text).expanduser().is_dir() else "is a pattern that fits no"
+        kinds = f", only {_counted(others)}" if others else ""
+        raise DataError(
+            f"{text} {what} pictures ({', '.join(ENDINGS)}){kinds}. Give one that has some, a file, "
+            "or a folder of tables with --stream."
+        )
+    folders = [_plain(path.relative_to(root).parent.as_posix()) for path in pictures]
+    names = [_plain(path.relative_to(root).as_posix()) for path in pictures]
+    return Found(
+        text,
+        tuple(Picture(_plain(str(path)), path) for path in pictures),
+        np.asarray(folders) if len({*folders}) > 1 else None,
+        np.asarray(names),
+        (f"left out: {_counted(others)}, which are no pictures by their names",) if others else (),
+    )
+
+
+def natural(path: Path) -> tuple[Any, ...]:
+    """What paths are ordered by: folder by folder, letters of either case together, numbers by their size.
+
+    >>> sorted(map(Path, ["b/10.png", "B/2.png", "a.png"]), key=natural)
+    [PosixPath('a.png'), PosixPath('B/2.png'), PosixPath('b/10.png')]
+    """
+    parts = [
+        tuple(int(piece) if place % 2 else piece.lower() for place, piece in enumerate(re.split(r"(\d+)", part)))
+        for part in path.parts
+    ]
+    return tuple(parts), str(path)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Every file below a folder that is not hidden; real folders before those that links lead to, each once."""
+    pending, links, seen = [root], list[Path](), set[tuple[int, int]]()
+    while pending or links:
+        folder = pending.pop() if pending else links.pop(0)
+        try:
+            place = folder.stat()
+            if (place.st_dev, place.st_ino) in seen:
+                continue
+            seen.add((place.st_dev, place.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda entry: natural(Path(entry.name)))
+        except OSError as error:
+            raise DataError(f"the folder {_plain(str(folder))} cannot be read: {error.strerror}.") from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if os.path.isdir(entry.path):
+                (links if entry.is_symlink() else pending).append(Path(entry.path))
+            else:
+                yield Path(entry.path)
+
+
+def _fixed(pattern: Path) -> Path:
+    """The folders of a pattern before its first wildcard."""
+    parts = list(pattern.parts[:-1])
+    fixed = next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:fixed])
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    """The files that a pattern fits; those of one folder under one name of it, the shortest."""
+    files = [Path(name) for name in glob.iglob(str(pattern), recursive=True) if not os.path.isdir(name)]
+    names: dict[str, Path] = {}
+    for folder in sorted({path.parent for path in files}, key=lambda folder: (len(str(folder)), str(folder))):
+        names.setdefault(os.path.realpath(folder), folder)
+    kept = {*names.values()}
+    return (path for path in files if path.parent in kept)
+
+
+def _counted(files: list[Path]) -> str:
+    """How many files, and of which endings, the commonest first."""
+    endings = Counter(_plain(path.suffix.lower()) or "no ending" for path in files).most_common()
+    more = f" and {len(endings) - SHOWN} more" if len(endings) > SHOWN else ""
+    kinds = ", ".join(ending for ending, _ in endings[:SHOWN]) + more
+    return f"{len(files):,} file{'s' if len(files) > 1 else ''} ({kinds})"
+
+
+def _plain(name: str) -> str:
+    """A file's name as text, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
