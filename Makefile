@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test numerics fuzz check format clean
+.PHONY: demo test numerics fuzz check format release-check audit clean
 
 demo: $(VENV)/.installed  ## train on real handwriting, then use the run
 	$(BIN)/python -m benchmarks.demo
@@ -36,11 +36,18 @@ check: $(VENV)/.check $(VENV)/.test  ## style, types, floors, doctests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q --doctest-modules --doctest-glob='*.md' src docs -p no:cacheprovider
+	$(BIN)/pytest -q --doctest-modules --doctest-glob='*.md' -p no:cacheprovider \
+	  src docs release --ignore release/sbom.py
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+release-check: $(VENV)/.release  ## pins, licences, two builds alike, a bill of materials, README from the wheel (PYTHONS=…)
+	$(BIN)/python -m release
+
+audit: $(VENV)/.release  ## known vulnerabilities of the pins; 3 where no service can be reached
+	$(BIN)/python -m release.audit
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -57,5 +64,9 @@ $(VENV)/.check: $(VENV)/.installed
 	$(PIP) --editable '.[check]'
 	touch $@
 
+$(VENV)/.release: $(VENV)/.test $(VENV)/.check
+	$(PIP) --editable '.[bench,counts,explore,release]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo-run
+	rm -rf $(VENV) demo-run dist

@@ -422,6 +422,11 @@ def test_codes_of_the_wrong_width_are_refused(fitted):
         fitted.inverse_transform(np.zeros((4, 2)))
 
 
+def test_codes_beyond_single_precision_are_refused_without_a_warning_of_numpy(fitted):
+    with warnings.catch_warnings(action="error"), pytest.raises(ValueError, match="too large"):
+        fitted.inverse_transform(np.full((4, 3), 1e300))
+
+
 def test_arguments_of_sample_are_checked(fitted):
     for arguments, match in (({"n_samples": 0}, "n_samples"), ({"n_samples": 2, "temperature": -1.0}, "temperature")):
         with pytest.raises(ParameterError, match=match):

@@ -29,7 +29,8 @@ def small(**settings: object) -> reparam.VAE:
 
 def test_the_term_the_row_and_the_column_are_named():
     with pytest.raises(
-        TrainingError, match=r"step \d of 4: the reconstruction of training row 37 is not finite; .*3e\+19, in column 2"
+        TrainingError,
+        match=r"step \d of 4: the reconstruction of training row 37 is not finite; .*3e\+19, in column 'column_2'",
     ):
         small().fit(BAD)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from matplotlib.colors import to_hex
 
 from reparam import VAE, plots
 from reparam.plots.run import CLASSES
+from reparam.plots.style import fitted
 
 
 def history(latents: int, *, validation: bool = True) -> list[dict]:
@@ -162,3 +165,38 @@ def test_many_classes_of_text_have_a_colour_each_and_names_or_a_note(count, told
     assert len(colours) == count
     assert len(axes.texts) == told
     assert told or axes.get_title() == "100 classes, coloured in their order"
+
+
+LONG = "a_rather_long_name_of_a_table_as_people_have_them_2024-11-03_final_version_2.csv"
+
+
+@pytest.mark.parametrize("name", ["x", LONG, f"Posterior means of 5,000 rows of {LONG}, the most active", "W" * 3000])
+@pytest.mark.parametrize("panels", [1, 4])
+def test_titles_of_any_length_lie_within_their_picture(name, panels):
+    """Their boxes as drawn: of the figure's title within the figure, of the panels' apart from each other."""
+    names = [f"{name}_{number}" for number in range(panels)]
+    figure = plots.marginals(np.zeros((4, panels)), np.ones((4, panels)), names)
+    figure.suptitle(fitted(name, figure.get_figwidth(), 13, 3), fontsize=13)
+    figure.canvas.draw()
+    whole = figure.bbox
+    title = figure._suptitle.get_window_extent()
+    assert whole.x0 <= title.x0 < title.x1 <= whole.x1
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert all(before.x1 < after.x0 for before, after in pairwise(boxes))
+    assert len({axes.get_title() for axes in figure.axes}) == panels
+
+
+def test_a_negative_gap_hangs_below_zero_and_nothing_hides_it():
+    def estimate(value):
+        return SimpleNamespace(value=value, standard_error=0.1)
+
+    growth = ((1, -2.0), (2, -1.0))
+    gap = SimpleNamespace(
+        amortization_gap=estimate(-0.4), approximation_gap=estimate(1.0), inference_gap=estimate(0.6),
+        bound_by_samples=growth, local_bound_by_samples=growth, annealed_bound=None, log_prob=estimate(-1.0),
+    )  # fmt: skip
+    bars = plots.inference_gaps({"training": gap}).axes[0]
+    amortisation, approximation = bars.patches
+    assert (amortisation.get_y() + amortisation.get_height(), amortisation.get_y()) == (-0.4, 0.0)
+    assert (approximation.get_y(), approximation.get_height()) == (0.0, 1.0)
+    assert curves(bars)["together"] == [0.6]

@@ -15,7 +15,7 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.errors import ParameterError
-from reparam.networks import MLP, Inputs
+from reparam.networks import HIDDEN, MLP, NETWORKS, Architecture, Ends, Inputs
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
 from reparam.probability.numerics import tempered
@@ -139,6 +139,7 @@ class Statistics(NamedTuple):
             of a VampPrior, and say how often each level of a table stands.
         inputs: what the encoder takes of a row; None where it takes the values themselves.
         given: what decoder and prior take of a row's given columns; None where all are explained.
+        shape: of one datum; nothing where it is but P numbers.
     """
 
     mean: ArrayLike
@@ -146,6 +147,7 @@ class Statistics(NamedTuple):
     rows: Array
     inputs: Inputs | None = None
     given: Inputs | None = None
+    shape: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, x: Array, key: PRNGKeyArray) -> Statistics:
@@ -181,7 +183,8 @@ def assemble(
     scale: str | Scale = "log_variance",
     prior: str | Prior = "standard_normal",
     likelihood: str | Likelihood = "gaussian",
-    hidden: tuple[int, ...] = (128, 128),
+    network: str | Architecture = "mlp",
+    hidden: tuple[int, ...] = HIDDEN,
     activation: str = "gelu",
     encoder: Network | None = None,
     decoder: Network | None = None,
@@ -196,11 +199,12 @@ def assemble(
         scale: a name in ``SCALES``; a posterior that comes as an object has its own.
         prior: a name in ``PRIORS``, or one's own.
         likelihood: a name in ``LIKELIHOODS``, or one's own.
-        hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
+        network: how encoder and decoder are built: a name in ``NETWORKS``, or one's own.
+        hidden: widths of an MLP's hidden layers in the encoder; the decoder has them in reverse.
         activation: a name in ``ACTIVATIONS``.
-        encoder: an Equinox module (..., F) → (..., raw_size of the posterior), in the place of an MLP; F is P where
-            the data have no ``inputs``.
-        decoder: an Equinox module (..., K) → (..., raw_size of the likelihood), in the place of an MLP.
+        encoder: an Equinox module (..., F) → (..., raw_size of the posterior), in the place of the named one; F is P
+            where the data have no ``inputs``.
+        decoder: an Equinox module (..., K) → (..., raw_size of the likelihood), in the place of the named one.
     """
     keys = dict(zip(("encoder", "posterior", "prior", "decoder"), jax.random.split(key, 4), strict=True))
     mean, std = jnp.asarray(data.mean, float), jnp.asarray(data.std, float)
@@ -218,15 +222,13 @@ def assemble(
     p_x = p_x.started(std)
     shift = None if data.given is None else _shift(data.given, p_z, activation, keys["prior"])
     decoded = latent_dim + (0 if data.given is None else data.given.size)
+    architecture, shape = build("network", NETWORKS, network), data.shape or (size,)
     if encoder is None:
-        widths, shape = (
-            (entering.shape[1], *hidden, q.raw_size),
-            {"output_bias": q.initial_raw(), "output_gain": q.initial_gain()},
-        )
-        encoder = MLP(widths, activation, keys["encoder"], **shape)
+        ends = Ends(shape, entering.shape[1], q.raw_size, q.initial_raw(), q.initial_gain())
+        encoder = architecture.encoder(ends, activation, hidden, keys["encoder"])
     if decoder is None:
-        widths = (decoded, *hidden[::-1], p_x.raw_size)
-        decoder = MLP(widths, activation, keys["decoder"], output_bias=p_x.begin_raw(mean, std, data.rows))
+        ends = Ends(shape, decoded, p_x.raw_size, p_x.begin_raw(mean, std, data.rows))
+        decoder = architecture.decoder(ends, activation, hidden, keys["decoder"])
     check_network("encoder", encoder, entering.shape[1], q.raw_size, "the posterior's raw vector")
     check_network("decoder", decoder, decoded, p_x.raw_size, "the likelihood's raw vector")
     return Model(encoder, q, p_z, decoder, p_x, inputs, data.given, shift)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from fuzzing import CASES, texts
+from fuzzing import CASES, limits, texts
 from reparam import plots, storage
 from reparam.cli import as_options, streams
 from reparam.cli.parts import registries
@@ -221,6 +221,17 @@ def test_streams_and_surroundings_of_every_kind(tmp_path, line, code, told):
     assert not (tmp_path / "no-run").exists()
 
 
+def test_a_shell_completes_commands_and_options(tmp_path):
+    for words, found in (("reparam tr", "train"), ("reparam train --latent", "--latent-dim")):
+        place = str(len(words.split()) - 1)
+        asked = {"_REPARAM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
+        answered = shell("reparam ", **asked)
+        assert (answered.returncode, answered.stdout.split(), answered.stderr) == (0, [found], "")
+    answered = shell("reparam --install-completion bash", HOME=str(tmp_path))
+    assert answered.returncode == 0, answered.stderr
+    assert "reparam" in (tmp_path / ".bashrc").read_text()
+
+
 def test_what_an_encoding_lacks_is_spelt():
     assert "ln σ − 1".encode("ascii", errors="strict" if streams.prepare() else "reparam") == b"ln sigma - 1"
 
@@ -238,7 +249,8 @@ def test_no_value_of_any_option_is_a_fault(tmp_path_factory, data):
     flag = options[name].opts[0]
     value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]
     folder: Path = tmp_path_factory.mktemp("fuzz")
-    result = run_cli("train", "no-such-data.npy", "--out", folder / "run", flag, *value)
+    with limits():
+        result = run_cli("train", "no-such-data.npy", "--out", folder / "run", flag, *value)
     assert result.code == 2
     assert "a fault of reparam itself" not in result.err
     assert len(result.err.splitlines()) == 1, result.err

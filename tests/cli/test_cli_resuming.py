@@ -57,6 +57,7 @@ def test_resumed_at_any_checkpoint_it_ends_with_the_same_bytes(table, tmp_path, 
 BEGIN = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell in the background has its children ignore
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup
 from reparam.__main__ import end_at_once, main
 end_at_once()
 print("begun", flush=True)
@@ -101,7 +102,7 @@ def _epochs(run: Path) -> int:
         return 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_keeps_what_is_trained(table, tmp_path, number, code):
     options = (*SMALL, "--epochs", 10**6, "--validation-fraction", 0, "--log-every", 1, "--json")
     process = subprocess.Popen(
@@ -116,6 +117,33 @@ def test_a_signal_keeps_what_is_trained(table, tmp_path, number, code):
     document = json.loads(out.removeprefix("begun\n"))
     assert document["stopped"] == "interrupted"
     assert reparam.load(tmp_path / "run").n_iter_ == document["epochs"] >= 1
+
+
+def test_a_disk_that_fills_keeps_the_last_state_and_is_told_in_one_line(table, tmp_path):
+    """The first checkpoint fits; then no file of more than a kilobyte does."""
+    resource = pytest.importorskip("resource", reason="this system knows no limit of a file's size")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("this system sets no limits of other processes")
+    options = (*SMALL, "--epochs", 10**6, "--validation-fraction", 0, "--checkpoint-every", 1, "--quiet")
+    process = subprocess.Popen(
+        command("train", table, "--out", tmp_path / "run", *options),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while process.poll() is None and not _epochs(tmp_path / "run"):
+        time.sleep(0.01)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    first = next(process.stderr)
+    assert "Training goes on; the run there stands after epoch" in first
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 2
+    signalled, last = rest.splitlines()
+    assert signalled == "stopping: what is trained is kept"
+    assert "cannot write here" in last
+    assert "What was kept there is kept" in last
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {*SAME, "data.json", "previous"}
+    assert reparam.load(tmp_path / "run").n_iter_ >= 1
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,6 @@ import typer
 from command_line import SMALL, must, run_cli
 
 import reparam
-from reparam import runs
 from reparam.cli import app, settings, training
 from reparam.cli.sources import READING
 from reparam.cli.train import NOT_SETTINGS
@@ -52,6 +52,8 @@ def test_training_tells_its_choices_and_each_epoch_in_plain_lines(table, tmp_pat
     assert [line.split()[1] for line in lines[3:5]] == ["1/2", "2/2"]
     for word in ("bound", "held out", "reconstruction", "KL", "active units", "examples/s", "left"):
         assert f"  {word} " in lines[4]
+    assert re.search(r"  compiled and done in \d+\.\d s$", lines[3])
+    assert "compiled" not in lines[4]
     assert lines[5].startswith("trained 2 epochs; kept the weights of epoch ")
 
 
@@ -246,4 +248,4 @@ def test_constant_columns_are_trained_on_and_told(tmp_path):
     result = must("train", tmp_path / "x.npy", "--out", tmp_path / "run", *SMALL)
     assert result.err.splitlines()[0] == "reparam: warning: x.npy: 1 of 6 columns are constant (column_2)."
     assert "UserWarning" not in result.err
-    assert runs.read_run(tmp_path / "run").metrics[-1]["epoch"] == 2
+    assert reparam.load(tmp_path / "run").n_iter_ == 2

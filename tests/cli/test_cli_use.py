@@ -165,6 +165,14 @@ def test_inspect_tells_what_would_be_chosen_and_why(table):
     assert "column_0, column_32, column_39" in told
 
 
+def test_inspect_counts_what_it_does_not_list(tmp_path):
+    np.save(tmp_path / "flat.npy", np.concatenate([np.arange(60.0).reshape(20, 3), np.ones((20, 2000))], axis=1))
+    told = must("inspect", tmp_path / "flat.npy").out
+    assert "2,000 of 2,003 columns: column_3, column_4" in told
+    assert "and 1,992 more" in told
+    assert len(told) < 4000
+
+
 def test_inspect_counts_missing_values(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1.5,\n2,3\n,4\n")
     result = must("inspect", tmp_path / "t.csv", "--json")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import resource
+import signal
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,10 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import feather, parquet
 
-from fuzzing import CASES
+from fuzzing import CASES, MEMORY_BYTES, SECONDS, TooSlowError, limits
 from reparam.data import load
 from reparam.errors import DataError, ParameterError, ReparamWarning
 
+LIMIT_BEFORE = resource.getrlimit(resource.RLIMIT_AS)[0]
 ROWS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 
 
@@ -55,7 +60,7 @@ def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
     content = content[: data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))]
     path: Path = tmp_path_factory.mktemp("bytes") / name
     path.write_bytes(content)
-    with warnings.catch_warnings():
+    with limits(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("ignore", ReparamWarning)
         told = ""
@@ -66,6 +71,44 @@ def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
             told = str(error)
     assert len(told) < 3000
     path.unlink()
+
+
+def test_no_bytes_that_coverage_leads_to_do_more_than_be_refused(originals, tmp_path):
+    """The same, by atheris, which looks which lines of our readers a byte reaches; its limits are libFuzzer's."""
+    pytest.importorskip("atheris", reason="atheris, which follows coverage, is not installed")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    names = sorted(originals)
+    for place, name in enumerate(names):
+        (corpus / name).write_bytes(bytes([place]) + originals[name])
+    options = [f"-runs={CASES}", "-seed=1", f"-timeout={SECONDS}", "-rss_limit_mb=4096"]
+    options += [f"-artifact_prefix={tmp_path}/"]
+    program = [sys.executable, Path(__file__).with_name("guided.py"), ",".join(names), corpus, *options]
+    answered = subprocess.run([*map(str, program)], capture_output=True, text=True, check=False)
+    found = [path.read_bytes() for path in tmp_path.glob("*-*")]
+    assert answered.returncode == 0, (answered.stderr[-3000:], found)
+
+
+def test_numbers_of_several_points_are_text(tmp_path):
+    """Found by atheris: versions and addresses read as numbers of thousands, and are none."""
+    path = tmp_path / "x.csv"
+    path.write_text("version,x\n1.2.3,1\n10.0.0.1,2\n1.2.3,3\n2.5,4\n")
+    assert load(path).judgement.columns[0].kind == "categorical"
+
+
+def test_a_case_that_takes_too_much_is_found():
+    with pytest.raises(MemoryError), limits():
+        np.ones(2 * MEMORY_BYTES, np.uint8)
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    assert soft == LIMIT_BEFORE
+    with pytest.raises(TooSlowError), limits():
+        _work_for_ever()
+
+
+def _work_for_ever() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0.05)  # instead of the half minute
+    while True:
+        pass
 
 
 def test_a_table_that_says_more_of_its_cells_than_there_is_is_refused(originals, tmp_path):

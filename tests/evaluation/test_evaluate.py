@@ -156,8 +156,16 @@ def test_bits_of_a_discrete_likelihood_are_its_nats():
     model = build_model(jnp.asarray(rows, jnp.float32), KEY, latent_dim=2, likelihood="bernoulli", hidden=(4,))
     found = evaluate(model, data.rows, data.schema, KEY, 10)
     assert found.bits_per_dimension == pytest.approx(-found.bound / (8 * math.log(2)))
-    assert found.bits_per_dimension_convention.startswith("the likelihood is discrete")
+    assert found.bits_per_dimension_convention.startswith("of {0, 1}: ")
     assert found.observation_noise is None
+
+
+def test_a_cross_entropy_of_greys_has_no_bits():
+    rows = np.random.default_rng(0).integers(0, 256, size=(30, 8)).astype(np.uint8)
+    data = from_array(rows)
+    x = jnp.asarray(data.schema.apply(rows))
+    model = build_model(x, KEY, latent_dim=2, likelihood="bernoulli", hidden=(4,))
+    assert evaluate(model, data.rows, data.schema, KEY, 10).bits_per_dimension is None
 
 
 def test_dequantised_bits_bound_the_bits_of_the_whole_numbers():

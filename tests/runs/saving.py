@@ -46,7 +46,7 @@ def epoch_of(checkpoint: Any) -> int:
         *checkpoint.tensors("model.safetensors", config)["weight"].ravel().tolist(),
         *checkpoint.tensors("state.safetensors", config)["weight"].ravel().tolist(),
         len(checkpoint.metrics(config)),
-        checkpoint.data()["rows"],
+        checkpoint.data(config)["rows"],
     }
     if found != {epoch} or {name: vars(entry) for name, entry in config.files.items()} != {
         name: summed(checkpoint.path(name)) for name in SUMMED

@@ -19,14 +19,17 @@ from safetensors.numpy import load_file, save_file
 from sklearn.datasets import load_digits
 
 import reparam
-from fuzzing import CASES, json_values
+from fuzzing import CASES, json_values, limits
+from reparam import runs
 from reparam.errors import ParameterError, ReparamWarning, RunError
 from reparam.estimator import keeping
+from reparam.runs.folder import seal
 
 FORMATS = Path(__file__).with_name("formats")
 CODES = {
     "1": [[-0.3101219, -0.4117388], [0.0595413, -0.2170957], [-0.1479263, 0.0953916]],
     "2": [[-0.1395076, -1.6460127], [0.6216754, 1.5157199], [0.5213936, 0.6993600]],
+    "3": [[-0.1395076, -1.6460127], [0.6216754, 1.5157199], [0.5213936, 0.6993600]],
 }
 """Of the first three digits, as the version that wrote the run told them."""
 
@@ -41,7 +44,7 @@ def test_a_run_of_every_format_opens_for_ever(written):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return shutil.copytree(FORMATS / "2", tmp_path / "run")
+    return shutil.copytree(FORMATS / "3", tmp_path / "run")
 
 
 def refused(run: Path, *words: str) -> None:
@@ -57,14 +60,18 @@ def refused(run: Path, *words: str) -> None:
 def rewrite(run: Path, name: str, **changes: Any) -> None:
     document = json.loads((run / name).read_text())
     (run / name).write_text(json.dumps({**document, **changes}))
+    resummed(run)
 
 
 def resummed(run: Path) -> None:
-    """The checksums as if the file had been written so: whoever tampers can do that too."""
+    """The checksums as if the files had been written so: whoever tampers can do that too."""
     config = json.loads((run / "config.json").read_text())
     for name, entry in config["files"].items():
         content = (run / name).read_bytes()
         entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    if config["format"] > 2:
+        documents = (("data.json", json.loads((run / "data.json").read_text())), ("config.json", config))
+        config["seals"] = {name: seal(name, document) for name, document in documents}
     (run / "config.json").write_text(json.dumps(config))
 
 
@@ -145,6 +152,40 @@ def test_a_checksum_that_differs_is_told(run):
     refused(run, "model.safetensors", "not those that were written")
 
 
+@pytest.mark.parametrize("name", ["config.json", "data.json"])
+def test_a_document_that_was_changed_and_is_still_one_is_told(tmp_path, name):
+    """Every figure of it, one after the other: the run says so, whatever the figure means."""
+    run = shutil.copytree(FORMATS / "3", tmp_path / "run")
+    whole = (run / name).read_text()
+    figures = [at for at, letter in enumerate(whole) if letter.isdigit()]
+    assert len(figures) > 10
+    for at in figures:
+        (run / name).write_text(f"{whole[:at]}{(int(whole[at]) + 1) % 10}{whole[at + 1 :]}")
+        with pytest.raises(RunError, match=r"(config|data)\.json"):
+            _documents(run)
+    (run / name).write_text(whole.replace("\n", " "))
+    _documents(run)  # how it is laid out says nothing
+
+
+def test_where_the_data_lie_may_be_mended_by_hand(tmp_path):
+    run = shutil.copytree(FORMATS / "3", tmp_path / "run")
+    document = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps({**document, "data": "/moved/digits.npy"}))
+    assert reparam.load(run).source_["data"] == "/moved/digits.npy"
+
+
+def test_a_run_of_before_the_seals_is_kept_in_the_newest_format(tmp_path):
+    for written in ("1", "2"):
+        reparam.load(FORMATS / written).save(tmp_path / written)
+        assert json.loads((tmp_path / written / "config.json").read_text())["format"] == runs.FORMAT
+        assert reparam.load(tmp_path / written).n_iter_ == 2
+
+
+def _documents(run: Path) -> None:
+    newest = next(runs.checkpoints(run))
+    newest.data(newest.config())
+
+
 def test_a_newer_format_is_refused(run):
     rewrite(run, "config.json", format=99)
     refused(run, "format 99 is unknown")
@@ -160,7 +201,7 @@ def test_a_name_that_is_no_unicode_cannot_be_kept_and_is_told():
 @given(st.data())
 def test_no_document_whatever_it_says_does_more_than_be_refused(tmp_path_factory, data):
     """One value somewhere in a document is replaced by any other, or the bytes of a file are cut and flipped."""
-    run = shutil.copytree(FORMATS / "2", tmp_path_factory.mktemp("fuzz") / "run")
+    run = shutil.copytree(FORMATS / data.draw(st.sampled_from("23")), tmp_path_factory.mktemp("fuzz") / "run")
     name = data.draw(st.sampled_from(["config.json", "data.json", "metrics.jsonl", "state.safetensors"]))
     if name.endswith(".json"):
         document = json.loads((run / name).read_text())
@@ -178,7 +219,7 @@ def test_no_document_whatever_it_says_does_more_than_be_refused(tmp_path_factory
     if data.draw(st.booleans()):
         with suppress(KeyError, TypeError, AttributeError, ValueError, OSError):
             resummed(run)
-    with warnings.catch_warnings():
+    with limits(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ReparamWarning)
         told = ""
         try:

@@ -90,9 +90,9 @@ def test_a_linked_start_beats_independent_features(likelihood):
     assert isinstance(model.encoder, LogCounts) == (likelihood != "bernoulli")
 
 
-def test_a_network_that_is_no_mlp_is_refused():
+def test_a_network_without_a_name_is_refused():
     start = factor_analysis(rows(), LATENTS).start
-    with pytest.raises(ParameterError, match="needs an MLP to build upon. Got Residual"):
+    with pytest.raises(ParameterError, match="needs a network that has a name. Got Residual"):
         begin_at(begin_at(model_for("gaussian:per_dimension"), start), start)
 
 

@@ -103,8 +103,8 @@ def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     try:
         code = typer.main.get_command(app).main(arguments or ["--help"], prog_name="reparam", standalone_mode=False)
-    except SystemExit:  # typer's answer to a pipe that nobody reads
-        return streams.broken(BrokenPipeError(errno.EPIPE, ""))
+    except SystemExit as end:  # typer's answer to a shell that asks for completion, and to a pipe that nobody reads
+        return DONE if not end.code else streams.broken(BrokenPipeError(errno.EPIPE, ""))
     except Exception as error:
         if not _is_told(error) and sys.flags.dev_mode:
             raise

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reparam.cli.options import Json, Samples, Seed, answer, picture_path
+from reparam.cli.options import Json, Samples, Seed, answer, checked_picture
 from reparam.errors import ReparamWarning
 
 
@@ -37,7 +37,7 @@ def compare(
     runs, data = runs_and_data(what)
     if len(runs) < 2:
         raise DataError(f"compare needs two run folders at least. Got {len(runs)}.")
-    place = None if out is None else picture_path(out, out)
+    place = None if out is None else checked_picture(out)
     sessions = open_sessions(runs, data, None, own=False)
     count = samples if samples is not None else int(sessions[0].vae.bound_samples)
     found = measure(sessions, samples=count, seed=0 if seed is None else seed)

@@ -43,7 +43,7 @@ def evaluate(
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples
 
-    place = picture_path(out, run / "plots" / "bound.png")
+    place = picture_path(out, run, "bound")
     vae = load(run)
     dataset, shown = rows_for(vae, data, supported=True)
     found = vae.evaluate(dataset, samples=samples, random_state=seed, report=rows_done("evaluated"))

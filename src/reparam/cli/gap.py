@@ -45,7 +45,7 @@ def gap(
     from reparam.insight.session import spread
     from reparam.plots import inference_gaps
 
-    place = picture_path(out, run / "plots" / "gap.png")
+    place = picture_path(out, run, "gap")
     vae = load(run)
     careful = Annealing(temperatures=annealing) if annealing else None
     found: dict[str, Gap] = {}

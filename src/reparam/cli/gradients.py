@@ -46,7 +46,7 @@ def gradients(
     from reparam.gradients import compare_gradients
     from reparam.plots import gradient_quality
 
-    place = picture_path(out, run / "plots" / "gradients.png")
+    place = picture_path(out, run, "gradients")
     vae = load(run)
     dataset, _ = rows_for(vae, data, supported=True)
     configuration = vae.fitted_.configuration

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reparam.cli.judgement import NAMES_SHOWN, listed, table_lines
 from reparam.cli.options import (
     ChannelsFirst,
     Columns,
@@ -133,8 +134,6 @@ def _told(summary: Summary, dataset: Dataset, likelihood: str) -> str:
         notes = [f"  note: {remark}" for remark in dataset.remarks]
         table = notes if summary.image else _table(summary)
     else:
-        from reparam.cli.judgement import table_lines
-
         modelled, left_out = len(judgement.modelled), len(judgement.left_out)
         facts = {
             "rows": f"{summary.rows:,}",
@@ -159,11 +158,12 @@ def _kind(summary: Summary) -> str:
 
 
 def _constant(summary: Summary) -> str:
-    """The columns that are constant, by name while they are few."""
-    constant = summary.constant
-    if summary.image and len(constant) > NAMED:
-        return f"{len(constant):,} of {len(summary.columns):,} values of a datum"
-    return ", ".join(constant) or "no column"
+    """The columns that never change; of many their number too, and of pixels their number alone."""
+    found = summary.constant
+    if summary.image and len(found) > NAMES_SHOWN:
+        return f"{len(found):,} of {len(summary.columns):,} values of a datum"
+    count = f"{len(found):,} of {len(summary.columns):,} columns: " if len(found) > NAMES_SHOWN else ""
+    return count + listed(found) or "no column"
 
 
 def _classes(summary: Summary, dataset: Dataset) -> str:

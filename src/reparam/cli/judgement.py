@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reparam.data import Column, Judgement, Schema
 
 COLUMNS_SHOWN = 40
+NAMES_SHOWN = 8
 HEAD = ("column", "kind", "range or levels", "missing", "likelihood", "shown to the model", "because")
 WIDEST = 34
 NARROWEST = 24  # of the reasons: on narrower screens lines may run over
@@ -24,9 +25,11 @@ def judged_lines(judgement: Judgement | None, schema: Schema, rows: int) -> Iter
     if schema.table is not None:
         kinds = sorted(schema.table, key=lambda column: (column.likelihood, column.kind))
         for (likelihood, kind), columns in groupby(kinds, key=lambda column: (column.likelihood, column.kind)):
-            yield f"  {kind} ({likelihood}): {_listed([column.name for column in columns])}"
-        for column in judgement.left_out:
+            yield f"  {kind} ({likelihood}): {listed([column.name for column in columns])}"
+        for column in judgement.left_out[:NAMES_SHOWN]:
             yield f"  left out: {column.name}, {column.kind} ({column.reason})"
+        if len(judgement.left_out) > NAMES_SHOWN:
+            yield f"  left out: {len(judgement.left_out) - NAMES_SHOWN:,} more ('reparam inspect --json' tells all)"
         yield from _holes(schema.table, rows)
     for remark in judgement.remarks:
         yield f"  note: {remark}"
@@ -78,8 +81,14 @@ def _holes(columns: Sequence[Column], rows: int) -> Iterator[str]:
     if missing:
         holed = [column.name for column in columns if column.missing]
         share = missing / (rows * len(columns))
-        yield f"  missing: {missing:,} cells ({share:.1%}), in {_listed(holed)}; out of the bound"
+        yield f"  missing: {missing:,} cells ({share:.1%}), in {listed(holed)}; out of the bound"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+def listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> listed("abc"), listed("abcdefghijkl")
+    ('a, b, c', 'a, b, c, d, e, f, g, h and 4 more')
+    """
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

@@ -261,17 +261,22 @@ def same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def picture_path(out: Path | None, default: Path) -> Path:
-    """Where a picture goes, checked before anything is computed.
+def picture_path(out: Path | None, run: Path, name: str) -> Path:
+    """Where a picture goes, by default among the run's own; checked before anything is computed."""
+    from reparam.runs import PICTURES
+
+    return run / PICTURES / f"{name}.png" if out is None else checked_picture(out)
+
+
+def checked_picture(out: Path) -> Path:
+    """A place for a picture.
 
     Raises:
         ParameterError: the ending is not .png.
-        DataError: the folder of ``out`` is missing.
+        DataError: its folder is missing.
     """
     from reparam.errors import ParameterError
 
-    if out is None:
-        return default
     if out.suffix != ".png":
         raise ParameterError(f"-o must end in .png, for it is a picture. Got {str(out)!r}.")
     check_folder(out.expanduser())

@@ -16,7 +16,7 @@ from reparam.errors import UnknownNameError
 
 INNER = (
     *("self", "latent_dim", "event_size", "objective", "key", "scale", "pseudo_inputs", "beta"),
-    *("target", "evaluate", "model", "q", "estimator"),
+    *("target", "evaluate", "model", "q", "estimator", "step"),
 )
 """What a part is given by the other settings, and not behind its colon."""
 MEANINGS = {
@@ -60,7 +60,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     """By the setting that takes its names, every registry."""
     from reparam.estimator.configuration import ON_NONFINITE, STANDARDIZATIONS, STARTS
     from reparam.inference import INFERENCE
-    from reparam.networks import ACTIVATIONS
+    from reparam.networks import ACTIVATIONS, NETWORKS
     from reparam.objectives import ESTIMATORS, OBJECTIVES
     from reparam.objectives.warmup import WARMUPS
     from reparam.probability.likelihoods import LIKELIHOODS
@@ -79,6 +79,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "estimator": ESTIMATORS,
         "warmup": {**WARMUPS, "none": "the same weight from the first step"},
         "inference": INFERENCE,
+        "network": {"auto": "conv for images, else mlp, and told with the reason", **NETWORKS},
         "activation": dict.fromkeys(ACTIVATIONS, "between layers, as in jax.nn"),
         "start": {name: MEANINGS.get(name, "") for name in STARTS},
         "standardize": {name: MEANINGS.get(name, "") for name in STANDARDIZATIONS},

@@ -24,8 +24,9 @@ def plot(
     """
     from reparam.cli.pictures import draw_run, save
     from reparam.estimator import load
+    from reparam.runs import PICTURES
 
-    folder = run / "plots" if out is None else out
+    folder = run / PICTURES if out is None else out
     paths = save(draw_run(load(run), data, labels), folder)
     if as_json:
         answer({"run": str(run), "plots": [str(path) for path in paths]})

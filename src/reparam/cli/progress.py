@@ -47,7 +47,7 @@ def progress(epochs: int, rows: int, log_every: int | None = None, *, quiet: boo
 def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> dict[str, str]:
     """What a record says, by name, ready to be read; nats per datum.
 
-    The first epoch of a process is compiled before it runs, so its time tells nothing of the others'.
+    The first epoch of a process is compiled before it runs, so its time is told as such; the others' is not like it.
     """
     training, validation = record.training, record.validation
     return {
@@ -59,9 +59,17 @@ def figures(record: Record, epochs: int, rows: int, *, first: bool = False) -> d
         **({} if training.active_units is None else {"active units": str(training.active_units)}),
         **({"without density": str(training.without_density)} if training.without_density else {}),
         **({"skipped": f"{training.skipped} steps"} if training.skipped else {}),
-        "examples/s": "…" if first else f"{rows / record.seconds:,.0f}",
-        "left": "…" if first else clock((epochs - record.epoch) * record.seconds),
+        **(_compiled(record) if first else _pace(record, epochs, rows)),
     }
+
+
+def _compiled(record: Record) -> dict[str, str]:
+    return {"compiled and done in": f"{record.seconds:.1f} s"}
+
+
+def _pace(record: Record, epochs: int, rows: int) -> dict[str, str]:
+    left = (epochs - record.epoch) * record.seconds
+    return {"examples/s": f"{rows / record.seconds:,.0f}", "left": clock(left)}
 
 
 def clock(seconds: float) -> str:

@@ -25,10 +25,11 @@ def report(
     """
     from reparam.cli.showing import open_sessions, write_page
     from reparam.reports.report import report as tell_run
+    from reparam.runs import REPORT
 
     (measured,) = open_sessions([run], data, labels, own=False)
     (shown,) = open_sessions([run], data, labels) if data is None else (measured,)
-    place = write_page(tell_run(measured, shown=shown), run / "report.html" if out is None else out)
+    place = write_page(tell_run(measured, shown=shown), run / REPORT if out is None else out)
     if as_json:
         answer({"run": str(run), "data": measured.source, "report": str(place), "bytes": place.stat().st_size})
     else:

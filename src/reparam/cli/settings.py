@@ -10,11 +10,9 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from reparam.errors import ParameterError, UnknownNameError
+from reparam.estimator.configuration import AUTO, MAY_BE_AUTO
 from reparam.specification import requirement
 from reparam.storage import whole_file
-
-AUTO = "auto"
-MAY_BE_AUTO = ("latent_dim", "epochs")
 
 
 def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:

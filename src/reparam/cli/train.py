@@ -100,8 +100,11 @@ def train(
     ] = None,
     warmup: Annotated[str | None, setting("Of that weight: none, linear:10, cyclic:10, …", "none")] = None,
     inference: Annotated[str | None, setting("How q is found.", "amortized")] = None,
+    network: Annotated[
+        str | None, setting("mlp; for images conv, conv:32, resnet; auto looks at the data and says.", "auto")
+    ] = None,
     hidden: Annotated[
-        str | None, setting("Widths of the encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
+        str | None, setting("Widths of an MLP's encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
     condition: Annotated[
@@ -128,7 +131,7 @@ def train(
     optimizer: Annotated[str | None, setting("adam, adam:1e-4 (its ε), adamw:0.01, sgd:0.9, …", "adam")] = None,
     schedule: Annotated[
         str | None,
-        setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant:50"),
+        setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant:500,0.1"),
     ] = None,
     clip_norm: Annotated[
         float | None, setting("What longer gradients are shortened to; 0 leaves them.", "10.0")

@@ -139,6 +139,10 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     for remark in job.data.remarks if isinstance(job.data, Dataset) else ():
         tell(f"  note: {remark}")
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
+    configuration, architecture = fitted.configuration, fitted.configuration.architecture()
+    if architecture is not None and len(schema.event_shape) > 1:  # of rows without height and width it is no judgement
+        layers = architecture.told(schema.event_shape, tuple(configuration.hidden))
+        tell(f"network: {configuration.network} of {layers} ({fitted.network_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")
     for trial in fitted.latent_path:
@@ -160,6 +164,8 @@ def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: s
         "validation_rows": counts[1],
         "likelihood": fitted.likelihood,
         "likelihood_reason": fitted.likelihood_reason,
+        "network": fitted.configuration.network,
+        "network_reason": fitted.network_reason,
         "start": fitted.start,
         "latent_dim": fitted.configuration.latents,
         "latent_path": list(fitted.latent_path),

@@ -183,4 +183,9 @@ def _changes_midway(text: Any, good: dict[str, int]) -> bool:
 
 
 def _number(cell: str | None) -> float | None:
-    return None if cell is None or "_" in cell or not is_number(cell) or "," in cell else float(cell)
+    if cell is None or "_" in cell or "," in cell or not is_number(cell):
+        return None
+    try:
+        return float(cell)
+    except ValueError:  # several points, as of a version or an address: "1.2.3"
+        return None

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
+from reparam.data.arrays import column_name
 from reparam.data.cells import Cells, beyond_exact, understood, without_missing
 from reparam.data.coding import encode
 from reparam.data.columns import Column
@@ -158,7 +159,7 @@ def check_names(source: str, names: Sequence[str]) -> tuple[tuple[str, ...], tup
             "0); rename them, or say --no-header if the first row is data."
         )
     empty = [place for place, name in enumerate(names) if not name]
-    named = tuple(name or f"column_{place}" for place, name in enumerate(names))
+    named = tuple(name or column_name(None, place) for place, name in enumerate(names))
     if len(set(named)) < len(named):
         raise DataError(f"{source}: column {empty[0]} (counted from 0) has no name in the header. Name it.")
     told = [

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from reparam.data.arrays import channels_last, fits_int32, from_array, select_columns, stored_dtype
+from reparam.data.arrays import channels_last, column_name, fits_int32, from_array, select_columns, stored_dtype
 from reparam.data.cells import is_numeric
 from reparam.data.dialect import Dialect, is_number, line_of, recognise, records, undecodable_line
 from reparam.data.files import reading as parsing
@@ -177,7 +177,7 @@ def text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading, *, ha
         names, told = check_names(str(path), dialect.first)
         table = table.slice(1) if has_first else table
     else:
-        names, told = tuple(f"column_{place}" for place in range(table.num_columns)), ()
+        names, told = tuple(column_name(None, place) for place in range(table.num_columns)), ()
     return Sheet(
         str(path),
         table.rename_columns(list(names)),

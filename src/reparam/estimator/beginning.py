@@ -24,11 +24,13 @@ from reparam.model import Model, Statistics, assemble
 from reparam.probability.likelihoods import Likelihood
 from reparam.starts import Start, StartOf, linear_start, stacked
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
+from reparam.starts.linked import MOMENTS
 from reparam.starts.networks import begin_at
 from reparam.training import TrainState, initial_state
 from reparam.training.state import copied_state
 
 PSEUDO_INPUT_ROWS = 4096
+WIDE = 4096
 
 
 def first_state(
@@ -85,7 +87,9 @@ def state_like(
 
     def state(key: Array, wide: Array, narrow: Array, short: Array) -> TrainState:
         part = likelihood_part(likelihood, schema)
-        data = with_inputs(Statistics(narrow, narrow, narrow[None]), configuration, schema, part)
+        data = with_inputs(
+            Statistics(narrow, narrow, narrow[None], shape=schema.event_shape), configuration, schema, part
+        )
         start = Start(narrow, wide, narrow, wide, short, short) if linear else None
         model = configuration.model(data, key, part, start)
         if judged is None:
@@ -143,7 +147,7 @@ def _linear_answer(
     found = None
     if noise_shape(part) == () and part.name == "gaussian":
         found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
-    elif not fixed:
+    elif not fixed and not (part.name in MOMENTS and schema.size > WIDE):  # moments are P × P
         found = linear_start(thinned(rows, schema), configuration.latents, part.name, configuration.seed)
     if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
         return found
@@ -157,7 +161,8 @@ def _linear_answer(
 
 def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
     """Rows as the model's values in double precision; of many, some thousands evenly spaced; a gap has the mean."""
-    some = rows[:: -(-len(rows) // ROWS_FOR_MOMENTS)]
+    most = ROWS_FOR_MOMENTS if schema.size <= WIDE else WIDE  # the smaller side of the rows is what time goes with
+    some = rows[:: -(-len(rows) // most)]
     x = np.asarray(schema.on_device.apply(schema.stored(some, "float64")), np.float64)
     return np.where(np.isnan(x), moments(x)[0], x) if schema.missing else x
 
@@ -181,4 +186,5 @@ def _statistics(configuration: Configuration, schema: Schema, seen: Seen) -> Sta
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
     spread = np.where(varies(mean, std), std / scale, 1.0)
-    return Statistics(jnp.asarray(centre, float), jnp.asarray(spread, float), jnp.asarray(chosen, float))
+    columns = jnp.asarray(centre, float), jnp.asarray(spread, float)
+    return Statistics(*columns, jnp.asarray(chosen, float), shape=schema.event_shape)

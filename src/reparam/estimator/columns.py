@@ -14,6 +14,7 @@ from reparam.data import Column, Schema
 from reparam.errors import ParameterError
 from reparam.networks import Inputs
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood, table_of
+from reparam.probability.likelihoods.bounded import Categorical
 from reparam.probability.likelihoods.counts import Counts
 from reparam.probability.supports import REALS
 from reparam.specification import build
@@ -48,10 +49,12 @@ def choose_for_table(likelihood: str, table: tuple[Column, ...]) -> tuple[str, s
 
 
 def likelihood_part(likelihood: str | Likelihood, schema: Schema) -> Likelihood:
-    """The likelihood of a name, of a table by its columns."""
+    """The likelihood of a name, of a table by its columns, of codes in the scale in which the model sees them."""
     if likelihood == TABLE and schema.table is not None:
         return table_of([(column.likelihood, len(column.levels or ())) for column in schema.table])
     part: Likelihood = build("likelihood", LIKELIHOODS, likelihood, schema.size)
+    if isinstance(likelihood, str) and isinstance(part, Categorical) and schema.is_compact:
+        return Categorical(part.event_size, part.categories, 1.0 / float(np.max(schema.scale)))
     return part
 
 

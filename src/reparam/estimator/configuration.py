@@ -15,6 +15,7 @@ import numpy as np
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.inference import INFERENCE, Inference, MeanField
 from reparam.model import Model, Network, Statistics, assemble
+from reparam.networks import HIDDEN, NETWORKS, Architecture, Perceptron
 from reparam.objectives import Objective, build_objective
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import POSTERIORS, Flow, Posterior
@@ -30,8 +31,8 @@ from reparam.training.pace import AVERAGES, SCHEDULES, Averaging, Optimizer, Sch
 
 MOST = {"latent_dim": 65_536, "batch_size": 2**24, "bound_samples": 10**7, "hidden": 64, "width": 2**20}
 """Beyond these a compiled program takes hours to build, or an array has more entries than its indices can count."""
-STARTS = ("auto", "linear", "random")
 AUTO = "auto"
+STARTS = (AUTO, "linear", "random")
 STEPS_PER_EPOCH = 50
 MOST_EPOCHS = 60
 MAY_BE_AUTO = ("latent_dim", "epochs")
@@ -71,7 +72,8 @@ class Configuration:
     beta: float | None = None
     warmup: str = "none"
     inference: str | Inference = "amortized"
-    hidden: Sequence[int] = (128, 128)
+    network: str | Architecture = AUTO
+    hidden: Sequence[int] = HIDDEN
     activation: str = "gelu"
     encoder: Network | None = None
     decoder: Network | None = None
@@ -83,7 +85,7 @@ class Configuration:
     batch_size: int = 128
     learning_rate: float = 3e-3
     optimizer: Any = "adam"
-    schedule: str | Schedule = "constant:50"
+    schedule: str | Schedule = "constant:500,0.1"
     clip_norm: float = 10.0
     average: str | Averaging = "none"
     on_nonfinite: str = "stop"
@@ -108,6 +110,7 @@ class Configuration:
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
+        self.architecture()
         _check_names(self.condition)
         if len(self.condition) and self.start == "linear":
             raise ParameterError(
@@ -125,7 +128,7 @@ class Configuration:
         data = Statistics(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2)))
 
         def model(key: jax.Array) -> Model:
-            parts = {**self.parts(likelihood), "hidden": (), "encoder": None, "decoder": None}
+            parts = {**self.parts(likelihood), "network": "mlp", "hidden": (), "encoder": None, "decoder": None}
             return self.inference_part().prepare(assemble(data, key, **parts))
 
         eqx.filter_eval_shape(model, jax.random.key(0))
@@ -151,6 +154,13 @@ class Configuration:
                 )
             return self.objective
         return build_objective(self.objective, estimator=self.estimator, beta=self.beta, warmup=self.warmup)
+
+    def architecture(self) -> Architecture | None:
+        """How networks are built; None where the data are to choose it and have not."""
+        if self.network == AUTO:
+            return None
+        part: Architecture = build("network", NETWORKS, self.network)
+        return part
 
     def inference_part(self) -> Inference:
         """How q is found."""
@@ -182,7 +192,8 @@ class Configuration:
 
     def folds(self, rows: int) -> Folds | None:
         """By which training of rows in memory is told to stop, or None."""
-        return folds(rows, self.seed) if self.is_judged else None
+        several = isinstance(self.architecture(), Perceptron | None)
+        return folds(rows, self.seed, several=several) if self.is_judged else None
 
     def recipe(self, rows: int) -> Recipe:
         """How an epoch over so many rows is trained; an automatic one has equal batches, and some steps at least."""
@@ -213,7 +224,7 @@ class Configuration:
 
     def parts(self, likelihood: str | Likelihood) -> dict[str, Any]:
         """The arguments of :func:`reparam.model.assemble` that are no data."""
-        names = ("posterior", "scale", "prior", "activation", "encoder", "decoder")
+        names = ("posterior", "scale", "prior", "network", "activation", "encoder", "decoder")
         chosen = {name: getattr(self, name) for name in names}
         return {**chosen, "latent_dim": self.latents, "hidden": tuple(self.hidden), "likelihood": likelihood}
 
@@ -229,7 +240,7 @@ class Configuration:
 
 FIELDS = tuple(field.name for field in fields(Configuration))
 PARTS = (
-    *("posterior", "scale", "prior", "likelihood", "objective", "inference"),
+    *("posterior", "scale", "prior", "likelihood", "objective", "inference", "network"),
     *("encoder", "decoder", "optimizer", "schedule", "average"),
 )
 

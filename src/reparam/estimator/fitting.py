@@ -19,7 +19,7 @@ from reparam.estimator.beginning import first_state
 from reparam.estimator.columns import choose_for_table
 from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.conditions import given_places, without_density
-from reparam.estimator.configuration import Configuration
+from reparam.estimator.configuration import AUTO, Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
 from reparam.estimator.seeing import Data, counts, schema_of, see, sha256, split_rows
@@ -27,6 +27,7 @@ from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.inference import MeanField
 from reparam.model import Model
+from reparam.networks import choose_network
 from reparam.probability.likelihoods import Likelihood
 from reparam.training import Record, Rows, Streamed, Task, TrainState, fit
 from reparam.training.binarization import above_half, drawn
@@ -43,7 +44,7 @@ class Fitted:
 
     ``start`` says where the weights began: ``random``, or which linear model's answer it was. ``sha256`` is that of the
     rows it was trained on, by which training that goes on knows them. ``latent_path`` tells, where the data chose the
-    number of latents, of every number that was tried.
+    number of latents, of every number that was tried; ``network_reason`` why networks are what they are.
     """
 
     configuration: Configuration
@@ -55,6 +56,7 @@ class Fitted:
     history: tuple[dict[str, Any], ...]
     sha256: str
     latent_path: tuple[dict[str, Any], ...] = ()
+    network_reason: str = ""
 
     @property
     def model(self) -> Model:
@@ -84,6 +86,7 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
     """
     keep_compiled()
     _check_stream(configuration, data)
+    configuration, network_reason = with_network(configuration, schema_of(data))
     seen = see(configuration, data)
     if seen.summary.constant:
         warnings.warn(_told_constant(seen.summary), ReparamWarning, stacklevel=3)
@@ -100,9 +103,23 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
         schema = standardization(schema, likelihood, seen.mean, seen.std)
     schema = without_density(schema, given_places(schema, configuration.condition))
     start, state = first_state(configuration, schema, likelihood, seen)
-    started = Fitted(configuration, schema, likelihood, reason, start, state, (), sha256(data))
+    told = (likelihood, reason, start)
+    started = Fitted(configuration, schema, *told, state, (), sha256(data), network_reason=network_reason)
     check_support(started, seen.rows if isinstance(data, Survey) else data.rows)
     return started
+
+
+def with_network(configuration: Configuration, schema: Schema) -> tuple[Configuration, str]:
+    """The configuration with networks that are chosen, and why they are.
+
+    Raises:
+        ParameterError: the data are not for the networks that are asked for.
+    """
+    plain = schema.table is None and not len(configuration.condition)
+    hidden = tuple(configuration.hidden)
+    network, reason = choose_network(configuration.network, schema.event_shape, hidden=hidden, plain=plain)
+    own = configuration.encoder is not None and configuration.decoder is not None
+    return replace(configuration, network="mlp" if own else network), "given" if own else reason
 
 
 def _check_stream(configuration: Configuration, data: Data) -> None:
@@ -121,6 +138,8 @@ def resume(fitted: Fitted, configuration: Configuration, data: Data) -> Fitted:
         ParameterError: the configuration differs in what training that goes on cannot change.
         DataError: the rows are not those that it was trained on.
     """
+    if configuration.network == AUTO:
+        configuration = replace(configuration, network=fitted.configuration.network)
     before, after = fitted.configuration.to_json(), configuration.to_json()
     changed = [name for name in before if before[name] != after[name] and name not in CONTINUED]
     if changed:

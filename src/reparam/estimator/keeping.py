@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 TRIES = 5
-BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": []}
+BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": [], "network": "mlp"}
 """What settings that came later than a format were before there was a word for them: runs of then open for ever."""
 
 
@@ -60,6 +60,7 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
         "handed_over": list(fitted.configuration.nameless),
         "likelihood": fitted.likelihood if isinstance(fitted.likelihood, str) else None,
         "likelihood_reason": fitted.likelihood_reason,
+        "network_reason": fitted.network_reason,
         "start": fitted.start,
         "latent_path": list(fitted.latent_path),
     }
@@ -115,7 +116,8 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     """A checkpoint as a fitted VAE: documents by their types, tensors by name, shape and kind before any is read."""
     from reparam.estimator.vae import VAE
 
-    config, data = checkpoint.config(), checkpoint.data()
+    config = checkpoint.config()
+    data = checkpoint.data(config)
     source = checked(runs.Source, {name: value for name, value in data.items() if name != "schema"}, runs.DATA)
     if "schema" not in data:
         raise RunError(f"{checkpoint.path(runs.DATA)}: the schema is missing. The run is damaged.")
@@ -134,7 +136,8 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     _check_finite(model, places[0])
     state = eqx.tree_at(lambda s: s.best_model, state, model)
     told, path_of_latents = (config.likelihood_reason, config.start), tuple(config.latent_path)
-    fitted = Fitted(configuration, schema, likelihood, *told, state, history, source.sha256, path_of_latents)
+    kept = (history, source.sha256, path_of_latents, config.network_reason)
+    fitted = Fitted(configuration, schema, likelihood, *told, state, *kept)
     vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
     vae.source_ = {name: value for name, value in data.items() if name != "schema"}
     return vae

@@ -67,6 +67,7 @@ def choose_latents(
         return configuration, ()
     if isinstance(data, Survey):
         data = data.dataset(data.some)
+    asked, configuration = configuration, fitting.with_network(configuration, data.schema)[0]
     train, _ = split_rows(configuration, len(data.rows))
     folds = configuration.folds(len(train))
     if folds is None:
@@ -84,7 +85,7 @@ def choose_latents(
             break
     trials = compared(bounds)
     chosen = next(trial.latent_dim for trial in trials if trial.chosen)
-    return replace(configuration, latent_dim=chosen), trials
+    return replace(asked, latent_dim=chosen), trials
 
 
 def compared(bounds: Mapping[int, NDArray[np.float64]]) -> tuple[Trial, ...]:

@@ -13,6 +13,7 @@ from reparam.data import Schema
 from reparam.errors import ParameterError
 from reparam.estimator.beginning import state_like
 from reparam.estimator.configuration import Configuration
+from reparam.networks import NamedNetwork, Perceptron
 
 KEPT_PER_ACTIVATION = 3  # a layer's values, their activations, and their gradient
 MOST_RAW = 256  # numbers of a decoder per feature, of an encoder per latent
@@ -36,14 +37,14 @@ def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, 
     state = state_like(configuration, schema, likelihood, owned, linear=configuration.start == "linear")
     weights = _bytes(state) + _bytes(state.model)  # and a gradient
     raw = state.best_model.posterior.raw_size + draws * state.best_model.likelihood.raw_size
-    widths = schema.size + (1 + draws) * sum(map(int, configuration.hidden)) + raw
+    widths = schema.size + _held(state.best_model.encoder) + draws * _held(state.best_model.decoder) + raw
     batch = min(configuration.batch_size, max(rows, 1))
     values = KEPT_PER_ACTIVATION * jnp.zeros(()).dtype.itemsize * batch * widths * copies
     if weights + values > there:
         needed, wanted, free = (f"{number / GIB:,.1f} GiB" for number in (weights, values, there))
         raise ParameterError(
             f"the model needs about {needed} for weights and their optimiser, and {wanted} for a batch of {batch:,}; "
-            f"{free} are free. Choose a smaller latent_dim, hidden, batch_size or number of draws."
+            f"{free} are free. Choose a smaller latent_dim, network, batch_size or number of draws."
         )
 
 
@@ -51,11 +52,18 @@ def _at_most(configuration: Configuration, size: int, draws: int, copies: int) -
     """More bytes than any model of these widths needs for weights, two moments and a gradient, and for a batch."""
     parts = (configuration.posterior, configuration.prior, configuration.likelihood)
     plain = all(isinstance(part, str) and ":" not in part for part in parts)  # arguments may be of any size
-    if not plain or configuration.encoder is not None or configuration.decoder is not None:
+    named = configuration.encoder is None and configuration.decoder is None
+    if not (plain and named and isinstance(configuration.architecture(), Perceptron)):
         return LARGE
     latents = configuration.latents
     widths = MOST_RAW * size + 2 * sum(map(int, configuration.hidden)) + (latents + 1) ** 2 + MOST_RAW * latents
     return 4 * jnp.zeros(()).dtype.itemsize * copies * widths * (widths + configuration.batch_size * (1 + draws))
+
+
+def _held(network: Any) -> int:
+    """Values that networks of ours make of a row on the way; one's own are not known."""
+    parts = jax.tree.leaves(network, is_leaf=lambda part: isinstance(part, NamedNetwork))
+    return sum(part.held for part in parts if isinstance(part, NamedNetwork))
 
 
 def free_memory() -> int | None:

@@ -70,7 +70,8 @@ class FittedUse(TransformerMixin):
         and below rows come as a DataFrame where ``fit`` was given one.
         """
         check_is_fitted(self, "fitted_")
-        codes = check_array(X, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
+            codes = check_array(X, dtype=np.float32)
         latents = self.fitted_.configuration.latents
         if codes.shape[1] != latents:
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")

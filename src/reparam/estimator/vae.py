@@ -18,6 +18,7 @@ from reparam.estimator.learning import Learning
 from reparam.inference import Inference
 from reparam.markup import display_vae
 from reparam.model import Model, Network
+from reparam.networks import Architecture
 from reparam.objectives import Objective
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import Posterior
@@ -48,15 +49,18 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         warmup: of that weight: ``none``, ``linear:10`` over ten epochs, ``cyclic:10``, ``linear:500,steps``.
         inference: how q is found: ``amortized``, by an encoder; ``mean_field:5``, a free q for each row, five steps of
             it at each visit and no encoder; ``semi_amortized:5``, an encoder and five steps from where it points.
-        hidden: widths of the encoder's hidden layers, reversed in the decoder; ``()`` is a linear model.
+        network: how encoder and decoder are built: ``mlp``; ``conv``, residual stages of convolutions for images, or
+            ``conv:32`` for another number of channels; ``resnet``, the same and deeper; or ``auto``, ``conv`` for
+            images and ``mlp`` for other rows, which ``network_`` and ``network_reason_`` tell.
+        hidden: widths of the hidden layers of an MLP's encoder, reversed in the decoder; ``()`` is a linear model.
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
         condition: names of columns that are given and not explained: encoder, decoder and prior are told what they
             hold, and ``sample`` asks for it.
         start: ``linear``, the answer in closed form of probabilistic PCA (one noise), of factor analysis (a noise for
-            each feature) or of its like for bits and counts, to which the networks, MLPs then, are corrections that
-            are zero at first; ``random`` weights; or ``auto``, linear where such an answer is known and can be carried.
+            each feature) or of its like for bits and counts, to which the networks are corrections that are zero at
+            first; ``random`` weights; or ``auto``, linear where such an answer is known and can be carried.
         standardize: ``auto`` shows the model columns of a learned noise shifted and scaled, by one scale where they
             have one noise; what is reported stays in the data's own units. ``none`` shows it the units themselves.
         binarize: grey values in [0, 1] as zeros and ones: ``fixed``, ``dynamic`` (drawn anew at every visit),
@@ -106,6 +110,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         beta: float | None = Configuration.beta,
         warmup: str = Configuration.warmup,
         inference: str | Inference = Configuration.inference,
+        network: str | Architecture = Configuration.network,
         hidden: Sequence[int] = Configuration.hidden,
         activation: str = Configuration.activation,
         encoder: Network | None = Configuration.encoder,
@@ -140,6 +145,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.beta = beta
         self.warmup = warmup
         self.inference = inference
+        self.network = network
         self.hidden = hidden
         self.activation = activation
         self.encoder = encoder
@@ -193,6 +199,16 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
     def likelihood_reason_(self) -> str:
         """Why."""
         return self._fitted().likelihood_reason
+
+    @property
+    def network_(self) -> str | Architecture:
+        """How the networks were built."""
+        return self._fitted().configuration.network
+
+    @property
+    def network_reason_(self) -> str:
+        """Why."""
+        return self._fitted().network_reason
 
     @property
     def latent_path_(self) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from reparam.data import Schema
 from reparam.evaluation.latents import draw_data, draw_prior, moments
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.results import Estimate, mean_of, not_finite, plain
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
+from reparam.evaluation.rows import Progress, map_rows, row_keys, row_numbers, rows_of_draws
 from reparam.evaluation.weights import encoded, importance_bound, less
 from reparam.inference import AMORTIZED, Inference
 from reparam.model import Model
@@ -143,7 +143,7 @@ def annealed_bound(
     def bound(rows: Array, raw: Array, numbers: Array) -> Array:
         return _forward(model, rows, raw, row_keys(key, numbers), schema=schema, annealing=annealing)
 
-    chunk = _rows_at_once(model, annealing)
+    chunk = rows_of_draws(model, annealing.chains)
     bounds = map_rows(bound, rows, raw, row_numbers(rows), chunk=chunk, report=report)
     return less(np.asarray(bounds), schema.log_volume_of(rows))
 
@@ -184,13 +184,9 @@ def bidirectional_bounds(
     def bound(rows: Array, raw: Array, z: Array, numbers: Array) -> Array:
         return _backward(model, Batch.of_rows(rows, schema), raw, z, row_keys(above_key, numbers), annealing=annealing)
 
-    bounds = map_rows(bound, x, raw, z, row_numbers(x), chunk=_rows_at_once(model, annealing))
+    bounds = map_rows(bound, x, raw, z, row_numbers(x), chunk=rows_of_draws(model, annealing.chains))
     upper = np.asarray(bounds) - schema.log_volume
     return Sandwich(mean_of(lower), mean_of(upper), mean_of(upper - lower))
-
-
-def _rows_at_once(model: Model, annealing: Annealing) -> int:
-    return max(1, min(256, draws_at_once(model) // annealing.chains))
 
 
 class Path(NamedTuple):

@@ -23,6 +23,7 @@ from reparam.evaluation.noise import (
     DISCRETE,
     ObservationNoise,
     dequantized,
+    discrete_values,
     log_density_in_stored_units,
     observation_noise,
     whole_numbers,
@@ -183,10 +184,12 @@ def _of_bits(
     raw: NDArray[Any],
     samples: int,
 ) -> dict[str, Any]:
-    """Bits per dimension and the convention that they follow; both None where the data are no whole numbers."""
+    """Bits per dimension, and the convention that they follow; both None where the data are no whole numbers."""
     bound, convention = None, None
     if model.likelihood.discrete:
-        bound, convention = mean_of(found.bound).value, DISCRETE
+        values = discrete_values(model, rows, schema)
+        if values is not None:
+            bound, convention = mean_of(found.bound).value, DISCRETE.replace("{values}", values)
     elif whole_numbers(model, schema):
         noise_key, bound_key = jax.random.split(key)
         noisy = dequantized(rows, schema, noise_key)

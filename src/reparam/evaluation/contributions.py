@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from reparam.batch import Batch
 from reparam.data import Schema
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
+from reparam.evaluation.rows import Progress, map_rows, row_keys, row_numbers, rows_of_draws
 from reparam.model import Model
 from reparam.probability.divergences import has_closed_form, kl_divergence
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
@@ -57,7 +57,7 @@ def row_contributions(
     def of_chunk(rows: Array, raw: Array, numbers: Array) -> Contributions:
         return _contributions(model, rows, raw, row_keys(key, numbers), schema=schema, samples=samples)
 
-    chunk = max(1, min(256, draws_at_once(model) // samples))
+    chunk = rows_of_draws(model, samples)
     found: Contributions = map_rows(of_chunk, rows, raw, row_numbers(rows), chunk=chunk, report=report)
     volumes = np.where(np.isnan(rows), 0.0, schema.log_volumes) if schema.missing else schema.log_volumes
     return found._replace(cells=np.asarray(found.cells, np.float64) - volumes)

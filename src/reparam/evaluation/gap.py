@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from reparam.data import Schema
 from reparam.evaluation.annealing import Annealing, annealed_bound
 from reparam.evaluation.local import (
-    MOST_ROWS,
     LocalBound,
     find_rows,
     optimize_family,
@@ -23,7 +22,7 @@ from reparam.evaluation.local import (
     richer_family,
 )
 from reparam.evaluation.results import Estimate, mean_of, not_finite, plain
-from reparam.evaluation.rows import Progress, filled_size
+from reparam.evaluation.rows import MOST_ROWS, Progress, filled_size
 from reparam.evaluation.weights import Growth, RowBounds, growth, row_bounds
 from reparam.inference import AMORTIZED, Found, Inference, Search
 from reparam.model import Model

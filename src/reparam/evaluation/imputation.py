@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from reparam.batch import Batch
 from reparam.data import Schema
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
+from reparam.evaluation.rows import Progress, map_rows, row_keys, row_numbers, rows_of_draws
 from reparam.model import Model
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
@@ -64,7 +64,7 @@ def expected_cells(
     def cells(rows: Array, raw: Array, numbers: Array) -> Expected:
         return _expected(model, rows, raw, row_keys(key, numbers), schema=schema, samples=samples)
 
-    found: Expected = map_rows(cells, rows, raw, row_numbers(rows), chunk=_rows_at_once(model, samples), report=report)
+    found: Expected = map_rows(cells, rows, raw, row_numbers(rows), chunk=rows_of_draws(model, samples), report=report)
     return found
 
 
@@ -88,12 +88,8 @@ def drawn_cells(
         keys = row_keys(key, numbers)
         return _drawn(model, rows, raw, keys, schema=schema, samples=samples, draws=draws)
 
-    chunk = _rows_at_once(model, samples + draws)
+    chunk = rows_of_draws(model, samples + draws)
     return np.asarray(map_rows(cells, rows, raw, row_numbers(rows), chunk=chunk, report=report))
-
-
-def _rows_at_once(model: Model, draws: int) -> int:
-    return max(1, min(256, draws_at_once(model) // draws))
 
 
 def _weighted_draws(model: Model, datum: Batch, raw: Array, key: PRNGKeyArray, samples: int) -> tuple[Array, Array]:

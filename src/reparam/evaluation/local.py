@@ -14,7 +14,7 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.latents import moments
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, no_numbers, row_keys, row_numbers
+from reparam.evaluation.rows import Progress, map_rows, no_numbers, row_keys, row_numbers, rows_of_draws
 from reparam.evaluation.weights import less
 from reparam.inference import Found, Inference, Search, maximize
 from reparam.inference.base import row_elbo
@@ -25,7 +25,6 @@ from reparam.probability.priors import Encode, Prior
 from reparam.probability.scales import Scale
 from reparam.specification import build
 
-MOST_ROWS = 256
 JUDGED_DRAWS = 20  # times Search.judge_samples: of the ELBO that is reported
 
 
@@ -141,7 +140,7 @@ def richer_family(name: str, model: Model) -> Posterior:
 
 def searched_at_once(model: Model, samples: int) -> int:
     """How many rows a search of so many draws per step holds at a time: a power of two, as few as one."""
-    return 1 << (max(1, min(MOST_ROWS, draws_at_once(model) // samples)).bit_length() - 1)
+    return 1 << (rows_of_draws(model, samples).bit_length() - 1)
 
 
 @eqx.filter_jit

@@ -13,14 +13,17 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.batch import Batch
-from reparam.data import Schema
+from reparam.data import Schema, blocks
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.model import Model
+from reparam.probability.likelihoods.bounded import Bernoulli
 from reparam.probability.likelihoods.real import Gaussian
+from reparam.probability.supports import BITS
 
-DISCRETE = "the likelihood is discrete: −bound / (P ln 2)"
+DISCRETE = "of {values}: −bound / (P ln 2), for the likelihood is discrete"
 DEQUANTIZED = (
-    "uniform dequantisation: −bound / (P ln 2) of v + u in stored units, u uniform on [−½, ½), one draw per value; "
+    "of whole numbers by uniform dequantisation: −bound / (P ln 2) of v + u in stored units, u uniform on [−½, ½), one "
+    "draw per value; "
     "an upper bound on the bits of the whole numbers v"
 )
 
@@ -82,6 +85,16 @@ def whole_numbers(model: Model, schema: Schema) -> bool:
     """Whether bits per dimension make sense for a density: stored whole numbers, and a support that noise stays in."""
     integers = np.issubdtype(np.dtype(schema.dtype), np.integer)
     return bool(integers and model.likelihood.inside(np.array([[-1e6, 1e6]])).all())
+
+
+def discrete_values(model: Model, rows: NDArray[Any], schema: Schema) -> str | None:
+    """Which values it is that a discrete likelihood tells the bits of; None where those of the rows are others.
+
+    A Bernoulli of grey values is a cross-entropy, and no code for them.
+    """
+    if not isinstance(model.likelihood, Bernoulli):
+        return model.likelihood.support.words
+    return BITS.words if all(BITS(np.asarray(schema.apply(block))).all() for block in blocks(rows)) else None
 
 
 def dequantized(rows: NDArray[Any], schema: Schema, key: PRNGKeyArray) -> tuple[NDArray[Any], Schema]:

@@ -23,6 +23,7 @@ from reparam.errors import DataError
 from reparam.model import Model
 
 HASHED_VALUES = 2**18
+MOST_ROWS = 256
 MARK = 8191  # a prime: an array whose size it divides grows with the rows
 
 Progress = Callable[[int, int], None]
@@ -131,6 +132,11 @@ def draws_at_once(model: Model) -> int:
     """
     widest = values_per_row(model.decoder, np.empty((1, model.decoder_size)))
     return max(1, 2 ** (20 if jax.default_backend() == "cpu" else 26) // widest)
+
+
+def rows_of_draws(model: Model, draws: int) -> int:
+    """How many rows to do at a time where each takes so many draws of z, at least one."""
+    return max(1, min(MOST_ROWS, draws_at_once(model) // draws))
 
 
 def row_numbers(rows: NDArray[Any], *, occurrences: bool = True) -> NDArray[np.uint32]:

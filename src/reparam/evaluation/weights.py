@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from reparam.batch import Batch
 from reparam.data import Schema
-from reparam.evaluation.rows import Progress, draws_at_once, map_rows, row_keys, row_numbers
+from reparam.evaluation.rows import Progress, map_rows, row_keys, row_numbers, rows_of_draws
 from reparam.model import Model
 from reparam.probability.divergences import has_closed_form, kl_divergence
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
 SAMPLE_CHUNK = 250
-CHUNK = 256
 KEPT_WEIGHTS = 2**24
 GRID_FACTORS = (5, 2)
 
@@ -82,7 +81,7 @@ def row_bounds(
         report: called with the rows done and N.
     """
     width = -(-samples // -(-samples // SAMPLE_CHUNK))
-    chunk = max(1, min(CHUNK, draws_at_once(model) // width, KEPT_WEIGHTS // samples))
+    chunk = max(1, min(rows_of_draws(model, width), KEPT_WEIGHTS // samples))
 
     def bounds(rows: Array, raw: Array, numbers: Array) -> RowBounds:
         return _row_bounds(model, rows, raw, row_keys(key, numbers), schema=schema, samples=samples, width=width)

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reparam.plots.style import FAINT, INK, new_figure
+from reparam.plots.style import FAINT, INK, fitted, new_figure
 
 MOST_ROWS, MOST_COLUMNS = 24, 40
+NAME = 2.0
 
 
 def worst_rows(
@@ -40,11 +41,12 @@ def worst_rows(
     figure = new_figure(3.5 + 0.42 * len(shown), 2.4 + 0.27 * len(order), title)
     axes = figure.add_subplot()
     picture = axes.imshow(lacking[:, shown], cmap="Oranges", vmin=0.0, aspect="auto")
-    labels = [str(row if names is None else names[row]) for row in order]
+    labels = [fitted(str(row if names is None else names[row]), NAME, 8, 1) for row in order]
     axes.set_yticks(
         range(len(order)), [f"{label}  {scores[row]:.1f}" for label, row in zip(labels, order, strict=True)]
     )
-    axes.set_xticks(range(len(shown)), [str(columns[column]) for column in shown], rotation=60, ha="right")
+    below = [fitted(str(columns[column]), NAME, 8, 1) for column in shown]
+    axes.set_xticks(range(len(shown)), below, rotation=60, ha="right")
     axes.set_ylabel("row, and its score in nats")
     axes.tick_params(color=FAINT, labelcolor=INK, labelsize=8)
     axes.spines[:].set_visible(False)

@@ -30,27 +30,22 @@ def inference_gaps(gaps: Mapping[str, Gap], *, title: str = "Inference gap") -> 
 
 
 def _bars(axes: Axes, gaps: Mapping[str, Gap]) -> None:
-    """Amortisation below approximation: together the inference gap."""
-    below = dict.fromkeys(gaps, 0.0)
+    """Amortisation and approximation, one upon the other, and their sum; what is negative hangs below zero."""
+    names = [name.replace("_", " ") for name in gaps]
+    above, below = np.zeros(len(gaps)), np.zeros(len(gaps))
     for field, label, colour in PARTS:
-        means = {name: getattr(gap, field) for name, gap in gaps.items()}
-        heights = [mean.value for mean in means.values()]
-        errors = [mean.standard_error or np.nan for mean in means.values()]
-        bottom = list(below.values())
-        axes.bar(
-            [name.replace("_", " ") for name in gaps],
-            heights,
-            0.55,
-            bottom=bottom,
-            yerr=errors,
-            color=colour,
-            ecolor=INK,
-            label=label,
-        )
-        below = {name: below[name] + mean.value for name, mean in means.items()}
+        means = [getattr(gap, field) for gap in gaps.values()]
+        heights = np.array([mean.value for mean in means])
+        errors = [mean.standard_error or np.nan for mean in means]
+        bottom = np.where(heights < 0, below, above)
+        axes.bar(names, heights, 0.55, bottom=bottom, yerr=errors, color=colour, ecolor=INK, label=label)
+        above, below = above + np.maximum(heights, 0), below + np.minimum(heights, 0)
+    sums = [gap.inference_gap.value for gap in gaps.values()]
+    axes.plot(names, sums, linestyle="", marker="_", markersize=44, color=INK, label="together")
+    axes.axhline(0.0, color=FAINT, linewidth=1)
     axes.margins(x=0.25)
     dress(axes, "ln p(x) − ELBO")
-    axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=2, bbox_to_anchor=(0.5, -0.1))
+    axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.1), markerscale=0.4)
 
 
 def _growth(axes: Axes, name: str, gap: Gap) -> None:

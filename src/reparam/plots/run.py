@@ -16,9 +16,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from reparam.plots.style import BLUE, FAINT, INK, ORANGE, dress, new_figure
+from reparam.plots.style import BLUE, FAINT, INK, ORANGE, dress, fitted, new_figure
 
 NAMED_CLASSES = 60
+LEGEND = 2.0
 CLASSES = (
     "#332288",
     "#88CCEE",
@@ -33,6 +34,7 @@ CLASSES = (
 )
 LINES_AT_MOST = 8
 PANELS_ACROSS = 4
+PANEL = 2.7
 
 Limits = tuple[float, float] | None
 History = Sequence[Mapping[str, Any]]
@@ -233,10 +235,10 @@ def _panels(names: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
     """A panel per column, at most four side by side."""
     down = math.ceil(len(names) / PANELS_ACROSS)
     across = min(len(names), PANELS_ACROSS)
-    figure = new_figure(0.6 + 2.7 * across, 0.7 + 2.1 * down, title)
+    figure = new_figure(0.6 + PANEL * across, 0.7 + 2.1 * down, title)
     panels = list(np.ravel(figure.subplots(down, across, squeeze=False)))
     for axes, name in zip(panels, names, strict=False):
-        axes.set_title(name, fontsize=10, color=INK)
+        axes.set_title(fitted(name, PANEL - 0.3, 10), fontsize=10, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
     for axes in panels[len(names) :]:
@@ -305,13 +307,13 @@ def _classes(axes: Axes, codes: NDArray[Any], labels: NDArray[Any], classes: NDA
     if not named:
         axes.set_title(f"{len(classes)} classes, coloured in their order", fontsize=10, color=FAINT)
     for colour, label in zip(colours, classes, strict=False):
-        points = codes[labels == label]
-        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, alpha=0.75, linewidths=0, label=f"{label}")
+        points, name = codes[labels == label], fitted(str(label), LEGEND, 10, 1)
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, alpha=0.75, linewidths=0, label=name)
         if not named:
             continue
         middle = np.median(points, axis=0)
         axes.annotate(
-            f"{label}",
+            name,
             (float(middle[0]), float(middle[1])),
             ha="center",
             va="center",

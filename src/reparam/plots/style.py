@@ -5,22 +5,61 @@ Colours are those of Okabe & Ito (2008), which readers with any colour vision te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogFormatter, NullLocator
 
 INK, FAINT, BLUE, ORANGE, GREEN = "#222222", "#888888", "#0072B2", "#D55E00", "#009E73"
 DPI = 130
+POINTS_PER_INCH = 72
+TITLE_LINES = 3
+LONGEST = 500
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """A figure that no global state knows of, in inches, with a title above."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-    figure.suptitle(title, fontsize=13, color=INK)
+    figure.suptitle(fitted(title, width, 13, TITLE_LINES), fontsize=13, color=INK)
     return figure
+
+
+def fitted(text: str, inches: float, size: float, most_lines: int = 2) -> str:
+    """A text in lines that are no wider; of one that needs more lines than there may be the middle is left out."""
+    kept = min(len(text), LONGEST)
+    while True:
+        shown = text if kept >= len(text) else f"{text[: kept // 2]}…{text[len(text) - kept // 2 :]}"
+        lines = list(_lines(shown, 0.94 * inches * POINTS_PER_INCH, FontProperties(size=size)))
+        if len(lines) <= most_lines:
+            return "\n".join(lines)
+        kept = int(0.9 * kept)
+
+
+def _lines(text: str, width: float, font: FontProperties) -> Iterator[str]:
+    """Pieces of a text no wider than ``width`` points, broken where a word ends, or else anywhere."""
+
+    def fits(part: str) -> bool:
+        drawn: float = text_to_path.get_text_width_height_descent(part, font, ismath=False)[0]
+        return drawn <= width or len(part) == 1
+
+    line = ""
+    for piece in re.split(r"(?<=[ _/.,-])", text):
+        if fits(line + piece):
+            line += piece
+            continue
+        yield from filter(None, [line.rstrip()])
+        line = ""
+        for letter in piece:
+            if not fits(line + letter):
+                yield line
+                line = ""
+            line += letter
+    yield line.rstrip()
 
 
 def dress(axes: Axes, title: str, unit: str = "nats per datum") -> None:

@@ -49,21 +49,29 @@ class Support(constraints.Constraint):
         return (), ((), dict(vars(self)))
 
 
-def codes(categories: int) -> Support:
-    """The whole numbers below ``categories``."""
-    words = f"the codes 0 … K − 1 with K = {categories} categories"
-    return Support(words, functools.partial(_is_code, categories), is_discrete=True)
+def codes(categories: int, step: float = 1.0) -> Support:
+    """The whole numbers below ``categories``, times ``step``."""
+    if step == 1.0:
+        words = f"the codes 0 … K − 1 with K = {categories} categories"
+        return Support(words, functools.partial(_is_code, categories), is_discrete=True)
+    words = f"the {categories} levels 0, {step:.3g}, …, {(categories - 1) * step:.3g}"
+    return Support(words, functools.partial(_is_step, categories, step), is_discrete=True)
 
 
 def _is_code(categories: float, x: Any) -> Any:
     return (x >= 0) & (x < categories) & (x == x.round())
 
 
+def _is_step(categories: int, step: float, x: Any) -> Any:
+    """A whole number of steps, up to rounding."""
+    level = x / step
+    rounding = np.maximum(1e-3, categories * jnp.finfo(level.dtype).eps)
+    return (level > -0.5) & (level < categories - 0.5) & (abs(level - level.round()) <= rounding)
+
+
 def _is_level(x: Any) -> Any:
-    """A whole number of 255ths, up to rounding."""
-    level = x * 255.0
-    rounding = np.maximum(1e-3, 255.0 * jnp.finfo(level.dtype).eps)
-    return (x >= 0) & (x <= 1) & (abs(level - level.round()) <= rounding)
+    """A whole number of 255ths from 0 to 1, up to rounding."""
+    return (x >= 0) & (x <= 1) & _is_step(256, 1.0 / 255.0, x)
 
 
 REALS = Support("the finite real numbers", lambda x: abs(x) < np.inf)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data import Column, Dataset, coding, inspect, is_image, span
+from reparam.data.arrays import column_name
 from reparam.markup import Html, number, tag
 from reparam.markup.chart import heat
 from reparam.markup.html import join, table
@@ -79,7 +80,7 @@ def _all_names(data: Dataset) -> tuple[str, ...]:
     """The names of the columns of a row."""
     if data.schema.columns is None and data.judgement is not None:
         return tuple(column.name for column in data.judgement.columns)
-    return data.schema.columns or tuple(f"column_{place}" for place in range(data.schema.size))
+    return tuple(column_name(data.schema.columns, place) for place in range(data.schema.size))
 
 
 def _line(column: Column, values: NDArray[Any] | None, rows: int) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """A run folder: what was trained, on what, and where training stands. Opening one executes no code.
 
 ======================  =============================================================
-``config.json``         the format, the version, every setting, what ``auto`` chose; the checksums of the other files
+``config.json``         the format, the version, every setting, what ``auto`` chose; checksums
 ``data.json``           the schema and preprocessing, the source, the rows held out
 ``model.safetensors``   the weights that are used
 ``state.safetensors``   the newest weights, the optimiser, the key, the position
@@ -11,8 +11,18 @@
 """
 
 from reparam.runs.documents import FORMAT, Config, Source
-from reparam.runs.folder import CONFIG, DATA, FILES, METRICS, MODEL, STATE, Checkpoint, Run, checkpoints, read_run
-from reparam.runs.place import ForeignRunError, Place, check_place, check_room, mark, reserve, write_run
+from reparam.runs.folder import CONFIG, DATA, FILES, METRICS, MODEL, STATE, Checkpoint, Run, checkpoints
+from reparam.runs.place import (
+    PICTURES,
+    REPORT,
+    ForeignRunError,
+    Place,
+    check_place,
+    check_room,
+    mark,
+    reserve,
+    write_run,
+)
 
 __all__ = [
     "CONFIG",
@@ -21,6 +31,8 @@ __all__ = [
     "FORMAT",
     "METRICS",
     "MODEL",
+    "PICTURES",
+    "REPORT",
     "STATE",
     "Checkpoint",
     "Config",
@@ -32,7 +44,6 @@ __all__ = [
     "check_room",
     "checkpoints",
     "mark",
-    "read_run",
     "reserve",
     "write_run",
 ]

@@ -9,8 +9,8 @@ from annotated_types import Interval, MaxLen
 
 from reparam.documents import STRICT, Count, Name, Number, Text
 
-FORMAT = 2
-"""What this version writes; it reads every format since 1, which had no checksums."""
+FORMAT = 3
+"""What this version writes; it reads every format since 1, which had no checksums, and 2, which had no seals."""
 
 Means = Annotated[dict[Name, Number | list[Number] | dict[Name, Number]], MaxLen(1000)]
 
@@ -29,15 +29,17 @@ class Sum:
 class Config:
     """``config.json``. The parameters are checked where they are known."""
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
     version: Name
     parameters: Annotated[dict[Name, Any], MaxLen(1000)]
     handed_over: Annotated[tuple[Name, ...], MaxLen(100)]
     likelihood: Text | None
     likelihood_reason: Text
     start: Text
+    network_reason: Text = ""
     latent_path: Annotated[tuple[dict[Name, bool | Number], ...], MaxLen(1000)] = ()
     files: dict[Name, Sum] = field(default_factory=dict)
+    seals: dict[Name, Annotated[str, MaxLen(64)]] = field(default_factory=dict)
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 
 from reparam.documents import checked, parsed
 from reparam.errors import RunError
-from reparam.runs.documents import Config, Line
+from reparam.runs.documents import FORMAT, Config, Line
 from reparam.specification import shown
 from reparam.storage import begun, sync
 
@@ -36,7 +36,10 @@ CONFIG, DATA, MODEL, STATE, METRICS = (
     "metrics.jsonl",
 )
 FILES = (DATA, METRICS, MODEL, STATE, CONFIG)
-SUMMED = (METRICS, MODEL, STATE)  # people may mend the source that data.json names
+SUMMED = (METRICS, MODEL, STATE)
+SUMMED_SINCE, SEALED_SINCE = 2, 3
+UNSEALED = {DATA: "data", CONFIG: "seals"}
+"""Of a document the one field that its seal leaves out: people may mend where their data lie, and rows have a sum."""
 NEXT, PREVIOUS, DISCARDED, STAGING = ".next", "previous", ".discarded", ".saving."
 MAX_BYTES = {CONFIG: 2**24, DATA: 2**28, METRICS: 2**28}
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "U32": "uint32", "I32": "int32", "I64": "int64"}
@@ -82,13 +85,17 @@ class Checkpoint:
         path = self.path(CONFIG)
         document = _object(path)
         known = document.get("format")
-        if isinstance(known, int) and known > 2:
+        if isinstance(known, int) and known > FORMAT:
             raise RunError(f"{path}: format {shown(known)} is unknown: a newer version of reparam wrote it.")
-        return checked(Config, document, str(path))
+        config = checked(Config, document, str(path))
+        self._check_seal(CONFIG, document, config)
+        return config
 
-    def data(self) -> dict[str, Any]:
+    def data(self, config: Config) -> dict[str, Any]:
         """``data.json``, an object."""
-        return _object(self.path(DATA))
+        document = _object(self.path(DATA))
+        self._check_seal(DATA, document, config)
+        return document
 
     def metrics(self, config: Config) -> tuple[dict[str, Any], ...]:
         """``metrics.jsonl``, a line for each epoch in their order."""
@@ -119,8 +126,12 @@ class Checkpoint:
         except (OSError, SafetensorError) as error:
             raise RunError(f"{path}: cannot be read as safetensors ({error}). The run is damaged.") from error
 
+    def _check_seal(self, name: str, document: Mapping[str, Any], config: Config) -> None:
+        if (config.seals or config.format >= SEALED_SINCE) and config.seals.get(name) != seal(name, document):
+            raise RunError(f"{self.path(name)}: does not say what was written. The run is damaged.")
+
     def _check_sum(self, name: str, config: Config) -> None:
-        if config.format > 1 and name not in config.files:
+        if config.format >= SUMMED_SINCE and name not in config.files:
             raise RunError(f"{self.path(CONFIG)}: the checksum of {name} is missing. The run is damaged.")
         if name in config.files and summed(self.path(name)) != vars(config.files[name]):
             raise RunError(f"{self.path(name)}: its bytes are not those that were written. The run is damaged.")
@@ -140,18 +151,6 @@ def checkpoints(place: str | Path) -> Iterator[Checkpoint]:
     yield Checkpoint((folder,))
     if (folder / PREVIOUS).is_dir():
         yield Checkpoint((folder / PREVIOUS, folder))
-
-
-def read_run(path: str | Path) -> Run:
-    """Read the newest checkpoint of a run folder, as it is.
-
-    Raises:
-        RunError: it is missing, or a file in it is missing, damaged, or of another format.
-    """
-    newest = next(checkpoints(path))
-    config = newest.config()
-    tensors = newest.tensors(MODEL, config), newest.tensors(STATE, config)
-    return Run(vars(config), newest.data(), *tensors, newest.metrics(config))
 
 
 def save(place: Path, run: Run) -> None:
@@ -210,6 +209,19 @@ def summed(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: cannot be read ({error.strerror}). The run is damaged.") from error
 
 
+def seal(name: str, document: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a document says, however it is laid out, but for its unsealed field.
+
+    Raises:
+        RunError: it is nested too deeply to be one that was written.
+    """
+    sealed = {field: value for field, value in document.items() if field != UNSEALED[name]}
+    try:
+        return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
+    except RecursionError:
+        raise RunError(f"{name}: is nested too deeply. The run is damaged.") from None
+
+
 def _write_files(folder: Path, run: Run) -> None:
     _write_text(folder / DATA, _json(run.data))
     _write_text(folder / METRICS, "".join(json.dumps(line, allow_nan=False) + "\n" for line in run.metrics))
@@ -217,7 +229,9 @@ def _write_files(folder: Path, run: Run) -> None:
         save_file({key: np.asarray(value, order="C") for key, value in tensors.items()}, folder / name)
         (folder / name).chmod(0o644)
         sync(folder / name)
-    _write_text(folder / CONFIG, _json({**run.config, "files": {name: summed(folder / name) for name in SUMMED}}))
+    config = {**run.config, "files": {name: summed(folder / name) for name in SUMMED}}
+    seals = {name: seal(name, document) for name, document in ((DATA, run.data), (CONFIG, config))}
+    _write_text(folder / CONFIG, _json({**config, "seals": seals}))
     sync(folder)
 
 

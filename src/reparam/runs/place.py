@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from reparam.errors import RunError
-from reparam.runs.folder import CONFIG, MODEL, PREVIOUS, Run, checkpoints, publish, save
+from reparam.runs.folder import CONFIG, MODEL, PREVIOUS, STAGING, Run, checkpoints, publish, save
 from reparam.storage import begun, lock, sync
 
 PICTURES, REPORT = "plots", "report.html"
@@ -70,14 +70,13 @@ class ForeignRunError(RunError):
 
 
 @contextmanager
-def reserve(path: str | Path, *, overwrite: bool = False, resume: bool = False, needed: int = 0) -> Iterator[Place]:
+def reserve(path: str | Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[Place]:
     """Hold a place for a run: made, tried, and locked until the block ends. A folder that stays empty is removed.
 
     Args:
         path: the folder; a symbolic link is followed.
         overwrite: replace a run that is there.
         resume: go on with the run that is there.
-        needed: bytes that should fit.
 
     Raises:
         RunError: the place is taken, see :func:`check_place`; another process is writing there; or nothing can be
@@ -100,9 +99,7 @@ def reserve(path: str | Path, *, overwrite: bool = False, resume: bool = False, 
             publish(place)
         except OSError as error:
             raise RunError(f"{shown}: cannot write here ({_reason(error)}). Choose another folder.") from error
-        held = Place(shown, place, place.stat().st_ino, mark(place), replaces=overwrite and not resume)
-        check_room(held, needed)
-        yield held
+        yield Place(shown, place, place.stat().st_ino, mark(place), replaces=overwrite and not resume)
 
 
 def check_room(place: Place, needed: int) -> None:
@@ -142,7 +139,7 @@ def check_place(path: str | Path, *, overwrite: bool = False) -> None:
             return
         if not place.is_dir():
             raise RunError(f"{place} is a file: a run is a folder. Choose another name.")
-        if not any(entry for entry in place.iterdir() if not entry.name.startswith(".saving.")):
+        if not any(entry for entry in place.iterdir() if not entry.name.startswith(STAGING)):
             return
         newest = next(checkpoints(place))
     except OSError as error:
@@ -175,7 +172,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _try(place: Path) -> None:
     """Write a little, to see that it can be done."""
-    trial = place / ".saving.trial"
+    trial = place / f"{STAGING}trial"
     with begun(trial):
         try:
             trial.write_bytes(bytes(4096))

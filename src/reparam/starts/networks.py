@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike
 
 from reparam.errors import ParameterError
 from reparam.model import Model
-from reparam.networks import MLP, Linear, Residual
+from reparam.networks import Linear, NamedNetwork, Residual
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson
 from reparam.probability.posteriors import Full, Posterior
@@ -39,21 +39,21 @@ def begin_at(model: Model, start: Start) -> Model:
     Gaussian likelihood and any family of q but a flow, the start is exact: p(x, z) / q(z|x) = p(x) for every z.
 
     Args:
-        model: its networks are MLPs that take x (..., P) and z (..., K); its likelihood is the one of the start.
+        model: its networks have names and take x (..., P) and z (..., K); its likelihood is the one of the start.
         start: of P features and K latents.
 
     Raises:
-        ParameterError: a network is no MLP.
+        ParameterError: a network is one's own.
     """
-    correction = _mlp(model.encoder)
-    encoder = Residual(_encoder_path(model.posterior, start, correction.layers[0].weight.shape[0]), correction)
+    correction = _named(model.encoder)
+    encoder = Residual(_encoder_path(model.posterior, start, correction.in_size), correction)
     counts = isinstance(model.likelihood, Poisson | NegativeBinomial)
     begun: Model = eqx.tree_at(
         lambda tree: (tree.encoder, tree.decoder, tree.likelihood),
         model,
         (
             LogCounts(encoder) if counts else encoder,
-            Residual(_decoder_path(model.likelihood, start), _mlp(model.decoder)),
+            Residual(_decoder_path(model.likelihood, start), _named(model.decoder)),
             _with_noise(model.likelihood, start),
         ),
     )
@@ -93,9 +93,9 @@ def _raw_of_std(posterior: Posterior, std: Array) -> Array:
     return jnp.concatenate([posterior.scale.raw(std), jnp.zeros(rest)])  # type: ignore[attr-defined]
 
 
-def _mlp(network: Any) -> MLP:
-    if not isinstance(network, MLP):
-        raise ParameterError(f"a start needs an MLP to build upon. Got {type(network).__name__} instead.")
+def _named(network: Any) -> NamedNetwork:
+    if not isinstance(network, NamedNetwork):
+        raise ParameterError(f"a start needs a network that has a name. Got {type(network).__name__} instead.")
     return network
 
 

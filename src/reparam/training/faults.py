@@ -11,6 +11,7 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data import Schema
+from reparam.data.arrays import column_name
 from reparam.model import Model
 from reparam.objectives import Objective
 from reparam.training.epoch import seen_rows, visits
@@ -76,5 +77,5 @@ def _rows(numbers: NDArray[Any]) -> str:
 def _column(values: NDArray[Any], schema: Schema) -> str:
     """Where the largest value of these rows stands, as the model sees it."""
     row, column = np.unravel_index(np.argmax(np.abs(values)), values.shape)
-    name = f"column {column}" if schema.columns is None else f"column {schema.columns[int(column)]!r}"
+    name = f"column {column_name(schema.columns, int(column))!r}"
     return f"; the largest value there is {values[row, column]:.3g}, in {name}"

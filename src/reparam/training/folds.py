@@ -53,8 +53,10 @@ def is_gain(now: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
     return bool(rise.mean() > rise.std() / len(rise) ** 0.5)
 
 
-def folds(count: int, seed: int) -> Folds:
+def folds(count: int, seed: int, *, several: bool = True) -> Folds:
     """Five folds of few rows, three of more; of many rows one is held out, at most 2,000 of them, and no copy has all.
+
+    Where copies side by side cost too much (``several=False``), few rows are treated like many.
 
     >>> folds(7, 0).weights(7).sum(axis=0).tolist()  # each row trains four of the five, and the copy of all rows
     [5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]
@@ -62,8 +64,8 @@ def folds(count: int, seed: int) -> Folds:
     [98000.0]
     """
     order = np.random.default_rng(seed).permutation(count).astype(np.int32)
-    if count > MANY:
-        return Folds(order[None, : min(MOST_HELD_OUT, count // 5)], False)
+    if count > MANY or not several:
+        return Folds(order[None, : min(MOST_HELD_OUT, max(1, count // 5))], False)
     parts = min(count, 5 if count <= FEW else 3)
     longest = -(-count // parts)
     padded = np.full(parts * longest, count, np.int32)

@@ -110,22 +110,25 @@ class Decay(Schedule):
         shape: ``constant``, ``linear`` or ``cosine`` (Loshchilov & Hutter 2017).
         warmup: steps over which the rate rises from 0.
         floor: what remains of the rate at the end.
+        share: of all steps, which the warm-up is at most.
     """
 
     shape: str
     warmup: int = 0
     floor: float = 0.0
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         real_number("warmup", self.warmup, f"schedule {self.shape!r}", least=0.0)
         if not 0.0 <= real_number("floor", self.floor, f"schedule {self.shape!r}") <= 1.0:
             raise ParameterError(requirement("floor", f"schedule {self.shape!r}", "a float in [0, 1]", self.floor))
+        real_number("share", self.share, f"schedule {self.shape!r}", least=0.0)
 
     def factor(self, clock: Clock) -> Array:
         """The warm-up times the decay."""
-        rise = jnp.minimum(1.0, (clock.step + 1) / self.warmup) if self.warmup else jnp.ones(())
-        length = jnp.maximum(clock.total_steps - self.warmup, 1)
-        done = jnp.clip((clock.step - self.warmup) / length, 0.0, 1.0)
+        warmup = jnp.minimum(self.warmup, self.share * clock.total_steps)
+        rise = jnp.minimum(1.0, (clock.step + 1) / jnp.maximum(warmup, 1.0))
+        done = jnp.clip((clock.step - warmup) / jnp.maximum(clock.total_steps - warmup, 1.0), 0.0, 1.0)
         fall = {"constant": 0.0 * done, "linear": done, "cosine": 0.5 - 0.5 * jnp.cos(jnp.pi * done)}[self.shape]
         return rise * (1.0 - (1.0 - self.floor) * fall)
 
@@ -155,9 +158,9 @@ class Stages(Schedule):
         return jnp.array(self.stages[1::2])[stage]
 
 
-def constant(warmup: int = 0) -> Schedule:
-    """One rate, after so many steps of warm-up."""
-    return Decay("constant", warmup)
+def constant(warmup: int = 0, share: float = 1.0) -> Decay:
+    """The same rate from the end of its warm-up on, which takes at most a share of training."""
+    return Decay("constant", warmup, share=share)
 
 
 def linear(warmup: int = 0, floor: float = 0.0) -> Schedule:

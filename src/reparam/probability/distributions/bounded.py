@@ -59,7 +59,7 @@ class BernoulliLogits(Distribution):
 
 
 class CategoricalLogits(Distribution):
-    r"""Categorical by its logits: :math:`\ln p(k) = a_k - \ln \sum_j e^{a_j}`, k in {0, …, K − 1}.
+    r"""Categorical by its logits: :math:`\ln p(k s) = a_k - \ln \sum_j e^{a_j}`, k in {0, …, K − 1}, s the ``step``.
 
     numpyro's own indexes with k and so refuses codes stored as floats, which data are; here a select takes the place
     of the index. ``logits``: (..., K); k and log_prob: (...).
@@ -70,29 +70,32 @@ class CategoricalLogits(Distribution):
 
     arg_constraints: ClassVar = {"logits": constraints.real_vector}
 
-    def __init__(self, logits: ArrayLike, *, validate_args: bool | None = False):
-        self.logits = at_least_single(logits)
+    pytree_data_fields = ("logits",)
+    pytree_aux_fields = ("step",)
+
+    def __init__(self, logits: ArrayLike, step: float = 1.0, *, validate_args: bool | None = False):
+        self.logits, self.step = at_least_single(logits), step
         super().__init__(self.logits.shape[:-1], validate_args=validate_args)
 
     @property
     def support(self) -> Support:
-        """The codes 0 … K − 1."""
-        return codes(self.logits.shape[-1])
+        """The codes 0 … K − 1, times the step."""
+        return codes(self.logits.shape[-1], self.step)
 
     @property
     def codes(self) -> Array:
-        """All codes, (K,)."""
-        return jnp.arange(self.logits.shape[-1], dtype=self.logits.dtype)
+        """All codes times the step, (K,)."""
+        return jnp.arange(self.logits.shape[-1], dtype=self.logits.dtype) * self.step
 
     @guarded
     def log_prob(self, value: Array) -> Array:
         """Return ln p(k) in nats."""
-        chosen = value[..., None] == self.codes
+        chosen = abs(value[..., None] - self.codes) < 0.5 * self.step
         return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw codes of shape (*sample_shape, ...), in the logits' dtype."""
-        return jax.random.categorical(key, self.logits, shape=self.shape(sample_shape)).astype(self.logits.dtype)
+        return self.codes[jax.random.categorical(key, self.logits, shape=self.shape(sample_shape))]
 
     @property
     def probs(self) -> Array:
@@ -102,7 +105,7 @@ class CategoricalLogits(Distribution):
     @property
     def mode(self) -> Array:
         """The most probable code: what to show where the order of the codes means nothing."""
-        return jnp.argmax(self.logits, axis=-1).astype(self.logits.dtype)
+        return self.codes[jnp.argmax(self.logits, axis=-1)]
 
     @property
     def mean(self) -> Array:

@@ -71,12 +71,15 @@ class Bernoulli(Likelihood):
 class Categorical(Likelihood):
     r"""Codes 0 … K − 1, stored as numbers: :math:`\ln p(k|z) = a_k - \ln \sum_j e^{a_j}`, raw: K blocks of logits.
 
+    Where codes are shown to the model by another scale, as pixels are, that of two neighbours is the ``step``.
+
     >>> likelihood = Categorical(2, 10)
     >>> likelihood.raw_size, likelihood.distribution(jnp.zeros(20)).mode.tolist()
     (20, [0.0, 0.0])
     """
 
     categories: int = eqx.field(static=True)
+    step: float = eqx.field(static=True, default=1.0)
     name: ClassVar[str] = "categorical"
 
     def __check_init__(self) -> None:
@@ -84,8 +87,8 @@ class Categorical(Likelihood):
 
     @property
     def support(self) -> Support:
-        """The codes 0 … K − 1."""
-        return codes(self.categories)
+        """The codes 0 … K − 1, times the step."""
+        return codes(self.categories, self.step)
 
     @property
     def raw_per_feature(self) -> int:
@@ -94,7 +97,7 @@ class Categorical(Likelihood):
 
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return categorical laws of the logits."""
-        return CategoricalLogits(jnp.moveaxis(self.blocks(raw), 0, -1))
+        return CategoricalLogits(jnp.moveaxis(self.blocks(raw), 0, -1), self.step)
 
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return equal logits: the mean of codes says little of their frequencies."""

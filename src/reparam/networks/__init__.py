@@ -1,0 +1,24 @@
+"""Networks: array → array, over any leading dimensions."""
+
+from reparam.networks.choice import HIDDEN, NETWORKS, Architecture, Convolutional, Ends, Perceptron, choose_network
+from reparam.networks.images import ImageDecoder, ImageEncoder
+from reparam.networks.inputs import Inputs
+from reparam.networks.layers import ACTIVATIONS, MLP, Linear, NamedNetwork, Residual
+
+__all__ = [
+    "ACTIVATIONS",
+    "HIDDEN",
+    "MLP",
+    "NETWORKS",
+    "Architecture",
+    "Convolutional",
+    "Ends",
+    "ImageDecoder",
+    "ImageEncoder",
+    "Inputs",
+    "Linear",
+    "NamedNetwork",
+    "Perceptron",
+    "Residual",
+    "choose_network",
+]
