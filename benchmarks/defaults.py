@@ -193,7 +193,7 @@ def stress(count: int) -> Iterator[Result]:
         yield from compare(name if rows is None else f"{name}_{rows}_rows", k, splits, linear, LINEAR)
 
 
-ABLATED = {"iris": 2, "wine": 5, "breast_cancer": 5, "diabetes": 5}
+ABLATED = {"iris": 2, "wine": 5, "breast_cancer": 5, "diabetes": 5, "twenty_thousand": 2}
 ABLATIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "start=random": {"start": "random"},
@@ -207,6 +207,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "activation=tanh": {"activation": "tanh"},
     "learning_rate=0.001": {"learning_rate": 1e-3},
     "schedule=constant": {"schedule": "constant"},
+    "schedule=constant:50": {"schedule": "constant:50"},
     "clip_norm=0": {"clip_norm": 0.0},
     "average=ema:0.98": {"average": "ema:0.98"},
     "optimizer=adamw:0.1": {"optimizer": "adamw:0.1"},
@@ -225,7 +226,8 @@ def ablations(count: int) -> Iterator[Result]:
     linear = {name: REAL_METHODS[name] for name in LINEAR}
     varied = {name: partial(score_varied, settings=settings) for name, settings in ABLATIONS.items()}
     for name, k in ABLATED.items():
-        splits = [standardised(*split(REAL[name](), seed)) for seed in range(count)]
+        x = curved(100_000)[:20_000] if name == "twenty_thousand" else REAL[name]()
+        splits = [standardised(*split(x, seed)) for seed in range(count)]
         yield from compare(name, k, splits, {**linear, **varied}, LINEAR)
 
 
