@@ -332,6 +332,21 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     assert "or a name without an ending for a folder" in refused(command, run, *words, "-o", tmp_path / "x.gif")
 
 
+def test_pictures_that_are_read_are_not_replaced(run: Path, tmp_path: Path) -> None:
+    must("sample", run, "-n", 2, "-o", tmp_path / "new")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()}
+    for source in (
+        tmp_path / "new",
+        f"{tmp_path}/new/*.png",
+        f"{tmp_path}/*/*.png",
+        tmp_path / "new" / "0000.png",
+        tmp_path,
+    ):
+        line = refused("reconstruct", run, source, "-o", f"{tmp_path}/new/")
+        assert "it would be replaced" in line
+    assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == before
+
+
 def test_the_commands_stand_in_the_order_of_their_use() -> None:
     told = must("--help").out
     places = [told.index(f"  {name} ") for name in ("reconstruct", "interpolate", "traverse", "score")]

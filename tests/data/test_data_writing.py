@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from reparam import storage
 from reparam.data import WRITERS, Schema, load, pictures, write, write_rows
 from reparam.errors import DataError, ParameterError
 
@@ -174,6 +176,14 @@ def test_what_a_dead_process_left_of_a_folder_is_removed(tmp_path: Path) -> None
     (tmp_path / ".out.dead.tmp" / "0000.png").touch()
     write_rows(tmp_path / "out", np.zeros((1, 4)), DIGITS)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_process_that_ends_suddenly_removes_the_folder_that_it_has_begun(tmp_path: Path) -> None:
+    with suppress(FileNotFoundError), storage.whole_folder(tmp_path / "out") as staged:
+        (staged / "0000.png").touch()
+        storage.remove_unfinished()
+        assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sixteen_bits_are_written_as_they_were(tmp_path: Path) -> None:

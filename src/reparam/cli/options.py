@@ -214,6 +214,18 @@ def check_output(path: Path, *inputs: str, also: Sequence[str] = (), pictures: b
     for data in inputs:
         if any(same_file(place, Path(name).expanduser()) for name in (data, data.rpartition(":")[0])):
             raise ParameterError(f"-o {path} is the file that is read: it would be replaced. Choose another name.")
+        if place.is_dir() and _is_read(place, data):
+            raise ParameterError(f"-o {path} holds {data}, which is read: it would be replaced. Choose another folder.")
+
+
+def _is_read(folder: Path, data: str) -> bool:
+    """Whether files of a folder are among those that a path or a pattern names."""
+    import glob
+
+    pattern, own = str(Path(data).expanduser()), folder.resolve()
+    named = glob.iglob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]
+    paths = map(Path.resolve, map(Path, named))
+    return any(own in path.parents or (path.is_dir() and path in own.parents) for path in paths)
 
 
 def check_folder(place: Path) -> None:

@@ -137,7 +137,7 @@ class _Reading:
         """Raise the DataError that stands for what a parser raised; parsers of foreign bytes raise anything."""
         if isinstance(error, DataError | MemoryError) or not isinstance(error, Exception):
             return
-        if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        if isinstance(error, Image.DecompressionBombError):
             raise _too_large(self.picture) from error
         reason = "its bytes are those of none" if isinstance(error, UnidentifiedImageError) else _first(error)
         raise DataError(
