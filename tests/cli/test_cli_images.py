@@ -47,6 +47,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SEED = 1  # of which latent 0 is not the most used
 READING = Reading(resize=(4, 3), crop=True, gray=True, skip_broken=True)
 OPTIONS = ("--resize", "4,3", "--crop", "--gray", "--skip-broken")
 
@@ -54,7 +55,7 @@ OPTIONS = ("--resize", "4,3", "--crop", "--gray", "--skip-broken")
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("image-runs") / "run"
-    result = must("train", photos, "--out", folder, *OPTIONS, *SMALL, "--latent-dim", 3)
+    result = must("train", photos, "--out", folder, *OPTIONS, *SMALL, "--latent-dim", 3, "--seed", SEED)
     assert "note: left out: 1 file (.txt)" in result.err
     assert "note: resized to 4 × 3 (height × width) from 12 × 8" in result.err
     assert "warning: 1 of 60 pictures cannot be read and are left out: " in result.err
@@ -259,7 +260,7 @@ def test_a_traversal_moves_one_latent_at_a_time_in_the_order_of_their_kl(run: Pa
     found = pd.read_csv(tmp_path / "x.csv")
     assert len(found) == 15
     assert found["kl"].is_monotonic_decreasing
-    assert document["latents"] == found["latent"].iloc[::5].tolist()
+    assert document["latents"] == found["latent"].iloc[::5].tolist() != [0, 1, 2]  # or the order would show nothing
     kl = must("evaluate", run, "--samples", 2, "--json").document["kl_per_dimension"]
     np.testing.assert_allclose(found["kl"].iloc[::5], sorted(kl, reverse=True), rtol=1e-4)
     levels = (np.arange(5) + 0.5) / 5
