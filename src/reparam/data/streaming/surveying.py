@@ -115,33 +115,33 @@ class _Seen:
         size = stream.schema.size
         self.tally = Tally.of(size)
         self.rows: list[int] = []
-        self.missing = np.zeros(size, np.int64)
         self.most = held_out + max(2, min(SAMPLED_ROWS, SAMPLED_VALUES // size))
         self.kept = np.empty((0, size), stream.schema.dtype)
         self.priorities = np.empty(0, np.uint64)
 
     def add(self, number: int) -> None:
         """See a part."""
-        self._learn_levels(number)
-        rows = self.stream.read(number, before=sum(self.rows)).rows
+        found = self.stream.part(number, before=sum(self.rows))
+        if isinstance(found, Sheet):
+            self._learn_levels(found)
+        rows = self.stream.rows(found).rows
         self.tally = self.tally.with_rows(rows, self.stream.schema)
-        drawn = np.concatenate([self.priorities, priorities(self.seed, number, len(rows))])
-        chosen = np.argsort(drawn, kind="stable")[: self.most]
-        before = len(self.priorities)
-        new = chosen[chosen >= before] - before
-        kept = np.concatenate([self.kept, rows[new]])
-        places = np.where(chosen < before, chosen, 0)
-        places[chosen >= before] = before + np.arange(len(new))
-        self.kept, self.priorities = kept[places], drawn[chosen]
+        self._keep(rows, priorities(self.seed, number, len(rows)))
         self.rows.append(len(rows))
 
-    def _learn_levels(self, number: int) -> None:
+    def _keep(self, rows: NDArray[Any], drawn: NDArray[np.uint64]) -> None:
+        """Of the rows kept and these, those with the lowest priorities, in their order."""
+        limit = self.priorities[-1] if len(self.priorities) == self.most else LARGEST_PRIORITY
+        low = drawn <= limit
+        together = np.concatenate([self.priorities, drawn[low]])
+        order = np.argsort(together, kind="stable")[: self.most]
+        self.kept, self.priorities = np.concatenate([self.kept, rows[low]])[order], together[order]
+
+    def _learn_levels(self, sheet: Sheet) -> None:
         """Take the levels of a part that no part had before."""
         table = self.stream.schema.table
         if table is None or self.known or not any(column.is_coded for column in table):
             return
-        sheet = self.stream.part(number)
-        assert isinstance(sheet, Sheet)  # what has a table comes as one
         columns = tuple(
             _with_levels(column, sheet.text(name), self.stream.name)
             for column, name in zip(table, matched(sheet, self.stream.schema), strict=True)
@@ -169,15 +169,15 @@ def _with_levels(column: Column, cells: Any, name: str) -> Column:
     """The column with the levels that these cells have besides its own, behind them."""
     if not column.is_coded:
         return column
-    known = column.levels or ()
+    known = dict.fromkeys(column.levels or ())
     texts = compute.unique(as_text(cells, column.stored_as)).drop_null().to_pylist()
-    levels = (*known, *(text for text in texts if text not in set(known)))
+    levels = tuple(known | dict.fromkeys(texts))
     if len(levels) > MOST_LEVELS:
         raise DataError(
             f"{name}: column {column.name!r} has more than {MOST_LEVELS:,} levels. --drop {column.name}, or say what "
             "it is with --column."
         )
-    return column if levels == known else replace(column, levels=levels)
+    return replace(column, levels=levels)
 
 
 def _completed(schema: Schema, tally: Tally) -> tuple[Schema, dict[int, NDArray[np.float64]]]:
