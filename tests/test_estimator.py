@@ -138,7 +138,7 @@ def test_saved_and_loaded_runs_agree_to_the_bit(fitted, tmp_path):
     loaded = reparam.load(fitted.save(tmp_path / "run"))
     assert np.array_equal(loaded.transform(X), fitted.transform(X))
     assert np.array_equal(loaded.score_samples(X), fitted.score_samples(X))
-    assert loaded.get_params() == {**fitted.get_params(), "hidden": (16,)}
+    assert loaded.get_params() == {**fitted.get_params(), "hidden": (16,), "network": "mlp"}  # what auto chose
     assert loaded.history_ == fitted.history_
 
 
