@@ -125,12 +125,13 @@ def test_fits_on_every_row_unless_told_to_stop_early():
 
 
 def test_early_stopping_keeps_the_best_weights():
-    vae = small(early_stopping=True, epochs=60, patience=3, learning_rate=0.03, hidden=(64,)).fit(X[:60])
+    stopped = {"early_stopping": True, "patience": 3, "learning_rate": 0.03, "hidden": (64,), "schedule": "constant"}
+    vae = small(**stopped, epochs=60).fit(X[:60])
     bounds = [line["validation"]["bound"] for line in vae.history_]
     best = int(np.argmax(bounds))
     assert len(bounds) == best + 1 + 3, "it stops three epochs after the best"
     assert vae.n_iter_ == len(bounds)
-    short = small(early_stopping=True, epochs=best + 1, patience=3, learning_rate=0.03, hidden=(64,)).fit(X[:60])
+    short = small(**stopped, epochs=best + 1).fit(X[:60])
     assert np.array_equal(short.transform(X), vae.transform(X))
 
 

@@ -72,10 +72,11 @@ def test_stopped_after_any_chunk_it_ends_with_the_same_bytes(place, tmp_path, se
 
 
 def test_a_stream_and_the_same_rows_in_memory_are_learned_alike(place):
-    one, other = reparam.VAE(**SETTINGS).fit_stream(place), reparam.VAE(**SETTINGS).fit(rows_of())
+    linear = {**SETTINGS, "start": "linear"}
+    one, other = reparam.VAE(**linear).fit_stream(place), reparam.VAE(**linear).fit(rows_of())
     new = rows_of(500, 1)
     assert one.schema_.shift == pytest.approx(rows_of().mean(axis=0), rel=1e-12)
-    assert one.score(new) == pytest.approx(other.score(new), abs=0.1)
+    assert one.score(new) == pytest.approx(other.score(new), abs=0.05)
     assert one.score(new) > reparam.VAE(**SETTINGS).partial_fit(rows_of()).score(new)
 
 
