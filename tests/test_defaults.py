@@ -38,9 +38,14 @@ def begun(rows: np.ndarray, configuration: Configuration) -> fitting.Fitted:
     return fitting.begin(configuration, from_array(rows))
 
 
+def training(fitted: fitting.Fitted, rows: np.ndarray):
+    """What is fitted after each further epoch, and its record."""
+    return fitting.train(fitted, fitting.task(fitted, from_array(rows)))
+
+
 def epochs(rows: np.ndarray, configuration: Configuration, count: int) -> fitting.Fitted:
     """What is fitted after so many epochs."""
-    steps = fitting.train(begun(rows, configuration), from_array(rows))
+    steps = training(begun(rows, configuration), rows)
     return [reached for (reached, _), _ in zip(steps, range(count), strict=False)][-1]
 
 
@@ -70,7 +75,7 @@ def test_a_copy_never_sees_its_fold(likelihood):
     after = []
     for table in (rows, spoilt):
         fitted = replace(begun(table, configuration), state=state)  # the same weights to begin with
-        after.append(next(fitting.train(fitted, from_array(table)))[0].state.model)
+        after.append(next(training(fitted, table))[0].state.model)
     same, different = (
         [np.array_equal(a[copy], b[copy]) for a, b in zip(*map(jax.tree.leaves, after), strict=True)] for copy in (1, 0)
     )
@@ -131,7 +136,7 @@ def test_training_that_is_broken_off_goes_on_to_the_same_bytes(tmp_path):
     half = reparam.VAE().adopt(epochs(rows, configuration, 2)).save(tmp_path / "run")
     opened = reparam.load(half).fitted_
     assert opened.start == whole.start != "random"
-    *_, (rest, _), _ = zip(fitting.train(opened, from_array(rows)), range(3), strict=False)
+    *_, (rest, _), _ = zip(training(opened, rows), range(3), strict=False)
     for one, other in zip(jax.tree.leaves(whole.state), jax.tree.leaves(rest[0].state), strict=True):
         if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
             np.testing.assert_array_equal(one, other)

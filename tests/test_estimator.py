@@ -125,7 +125,7 @@ def test_fits_on_every_row_unless_told_to_stop_early():
 
 
 def test_early_stopping_keeps_the_best_weights():
-    stopped = {"early_stopping": True, "patience": 3, "learning_rate": 0.03, "hidden": (64,), "schedule": "constant"}
+    stopped = {"early_stopping": True, "patience": 3, "learning_rate": 0.03, "hidden": (64,)}
     vae = small(**stopped, epochs=60).fit(X[:60])
     bounds = [line["validation"]["bound"] for line in vae.history_]
     best = int(np.argmax(bounds))

@@ -92,8 +92,8 @@ def test_schedules_are_optaxs():
     np.testing.assert_allclose(ours[:20], np.arange(1, 21) / 20, atol=1e-6)  # ours counts the first step as taken
     np.testing.assert_allclose(factors("linear"), optax.linear_schedule(1.0, 0.0, 100)(np.arange(100)), atol=1e-6)
     assert np.array_equal(factors("constant"), np.ones(100))
-    rise = np.minimum(np.arange(1, 101) / 10, 1.0)  # 500 steps, but at most a tenth of the 100
-    np.testing.assert_allclose(factors("constant", 500, 0.1), rise, rtol=1e-6)
+    rise = np.minimum(np.arange(1, 101) / 30, 1.0)  # 500 steps, but at most three epochs of ten
+    np.testing.assert_allclose(factors("constant", 500, 3), rise, rtol=1e-6)
 
 
 def test_stages_change_at_their_epochs():

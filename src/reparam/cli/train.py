@@ -131,7 +131,7 @@ def train(
     optimizer: Annotated[str | None, setting("adam, adam:1e-4 (its ε), adamw:0.01, sgd:0.9, …", "adam")] = None,
     schedule: Annotated[
         str | None,
-        setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant:500,0.1"),
+        setting("Of the step size: constant, cosine, linear (:warm-up steps), stages:9,1,3,0.1", "constant:500,6"),
     ] = None,
     clip_norm: Annotated[
         float | None, setting("What longer gradients are shortened to; 0 leaves them.", "10.0")

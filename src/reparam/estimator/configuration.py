@@ -85,7 +85,7 @@ class Configuration:
     batch_size: int = 128
     learning_rate: float = 3e-3
     optimizer: Any = "adam"
-    schedule: str | Schedule = "constant:500,0.1"
+    schedule: str | Schedule = "constant:500,6"
     clip_norm: float = 10.0
     average: str | Averaging = "none"
     on_nonfinite: str = "stop"

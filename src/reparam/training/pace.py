@@ -110,23 +110,24 @@ class Decay(Schedule):
         shape: ``constant``, ``linear`` or ``cosine`` (Loshchilov & Hutter 2017).
         warmup: steps over which the rate rises from 0.
         floor: what remains of the rate at the end.
-        share: of all steps, which the warm-up is at most.
+        epochs: which the warm-up takes at most; 0 for any number.
     """
 
     shape: str
     warmup: int = 0
     floor: float = 0.0
-    share: float = 1.0
+    epochs: float = 0.0
 
     def __post_init__(self) -> None:
         real_number("warmup", self.warmup, f"schedule {self.shape!r}", least=0.0)
         if not 0.0 <= real_number("floor", self.floor, f"schedule {self.shape!r}") <= 1.0:
             raise ParameterError(requirement("floor", f"schedule {self.shape!r}", "a float in [0, 1]", self.floor))
-        real_number("share", self.share, f"schedule {self.shape!r}", least=0.0)
+        real_number("epochs", self.epochs, f"schedule {self.shape!r}", least=0.0)
 
     def factor(self, clock: Clock) -> Array:
         """The warm-up times the decay."""
-        warmup = jnp.minimum(self.warmup, self.share * clock.total_steps)
+        most = self.epochs * clock.steps_per_epoch if self.epochs else jnp.inf
+        warmup = jnp.minimum(self.warmup, most)
         rise = jnp.minimum(1.0, (clock.step + 1) / jnp.maximum(warmup, 1.0))
         done = jnp.clip((clock.step - warmup) / jnp.maximum(clock.total_steps - warmup, 1.0), 0.0, 1.0)
         fall = {"constant": 0.0 * done, "linear": done, "cosine": 0.5 - 0.5 * jnp.cos(jnp.pi * done)}[self.shape]
@@ -158,9 +159,9 @@ class Stages(Schedule):
         return jnp.array(self.stages[1::2])[stage]
 
 
-def constant(warmup: int = 0, share: float = 1.0) -> Decay:
-    """The same rate from the end of its warm-up on, which takes at most a share of training."""
-    return Decay("constant", warmup, share=share)
+def constant(warmup: int = 0, epochs: float = 0.0) -> Decay:
+    """The same rate from the end of its warm-up on, which takes so many epochs at most."""
+    return Decay("constant", warmup, epochs=epochs)
 
 
 def linear(warmup: int = 0, floor: float = 0.0) -> Schedule:
