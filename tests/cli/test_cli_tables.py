@@ -217,4 +217,4 @@ def test_codes_of_single_cells_are_written_beside_them(trained: Path, tmp_path: 
     must("encode", trained, tmp_path / "x.npy", "-o", tmp_path / "z.npz")
     with np.load(tmp_path / "z.npz") as codes:
         np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "z.h5ad").obsm["X_reparam"], codes["mean"])
-    assert "Known: .npy, .npz, .csv, .parquet, .png." in run_cli("sample", trained, "-o", tmp_path / "s.h5ad").err
+    assert "Known: .npy, .npz, .csv, .parquet, .png," in run_cli("sample", trained, "-o", tmp_path / "s.h5ad").err
