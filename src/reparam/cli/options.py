@@ -141,26 +141,23 @@ def tell(text: str) -> None:
 
 def rows_done(what: str) -> Callable[[int, int], None]:
     """Progress over rows: a line every few seconds, and none of what takes less."""
-    said = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal said
-        if done < total and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            tell(f"{what}: {done:,} of {total:,} rows")
-
-    return report
+    return _now_and_then(f"{what}: {{:,}} of {{:,}} rows")
 
 
 def parts_done(what: str) -> Callable[[int, int], None]:
-    """Progress over the parts of a stream: a line every few seconds."""
+    """Progress over the parts of a stream: likewise."""
+    return _now_and_then(f"{what}: part {{:,}} of {{:,}}")
+
+
+def _now_and_then(line: str) -> Callable[[int, int], None]:
+    """A report that tells what is done, and of how much, every few seconds, and not at the end."""
     said = time.monotonic()
 
     def report(done: int, total: int) -> None:
         nonlocal said
         if done < total and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
             said = time.monotonic()
-            tell(f"{what}: part {done:,} of {total:,}")
+            tell(line.format(done, total))
 
     return report
 
