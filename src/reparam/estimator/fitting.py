@@ -244,11 +244,16 @@ def _whole_rows(fitted: Fitted, data: Dataset) -> tuple[Rows, Rows | Folds | Non
 def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds | None]:
     """The same of a stream, whose schema says of all chunks alike whether cells are missing."""
     configuration = fitted.configuration
-    kept = fitted.grey if configuration.binarize == "dynamic" else fitted.stored
+    redrawn = configuration.binarize == "dynamic"
+    kept = fitted.grey if redrawn else fitted.stored
 
     def prepared(rows: NDArray[Any]) -> NDArray[Any]:
-        check_support(fitted, rows)
-        return kept(rows)[0]
+        values, schema = kept(rows)
+        if redrawn:  # what is checked are the zeros and ones that are drawn of grey values
+            check_support(fitted, rows)
+        else:
+            _check_stored(fitted, values, schema)
+        return values
 
     stored, schema = fitted.stored(found.held_out if len(found.held_out) else found.some)
     held_out = _on_device(stored, replace(schema, missing=fitted.schema.missing))
@@ -273,9 +278,13 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     """
     done = 0
     for block in blocks(rows):
-        kept, schema = fitted.stored(block)
-        fitted.model.likelihood.check(schema.apply(kept), first_row=done, missing=schema.missing)
+        _check_stored(fitted, *fitted.stored(block), first_row=done)
         done += len(block)
+
+
+def _check_stored(fitted: Fitted, stored: NDArray[Any], schema: Schema, *, first_row: int = 0) -> None:
+    """The same of rows as a device keeps them; the number of the first is what an error counts from."""
+    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing)
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:
