@@ -47,9 +47,9 @@ def encode(
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
-    vae, streamed = load(run), flows(data, stream)
+    vae, streamed = opened(run), flows(data, stream)
     report = None if streamed else rows_done("q found")
     names = ["z"] if draw else ["mean", "std"]
 

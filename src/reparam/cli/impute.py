@@ -60,9 +60,9 @@ def impute(
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
-    vae = load(run)
+    vae = opened(run)
     schema, reading = vae.schema_, replace(read_as(vae), index=index)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}
 

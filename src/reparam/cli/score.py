@@ -49,9 +49,9 @@ def score(
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.data.arrays import column_name
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
-    vae = load(run)
+    vae = opened(run)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("scored")}
     how: dict[str, Any] = {"supported": True, "index": index, "unknown": unknown}
     told: dict[str, Any] = {"samples": samples or vae.bound_samples, "units": vae.schema_.units}

@@ -27,6 +27,7 @@ from reparam.cli.options import (
     Streamed,
 )
 from reparam.errors import ParameterError
+from reparam.location import check_data
 
 
 def setting(help: str, default: str, **more: Any) -> Any:
@@ -159,6 +160,8 @@ def train(
         raise typer.BadParameter("Missing argument 'DATA'.", context)
     if out is None:
         raise typer.BadParameter("Missing option '--out' / '-o'.", context)
+    if data is not None:
+        check_data(data)
     from reparam.cli import training
     from reparam.cli.keeper import Every
     from reparam.cli.settings import parameters, read_config, write_config

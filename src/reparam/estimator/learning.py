@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from reparam.data import Dataset, Reading, from_array, from_frame, is_frame, stream, template
 from reparam.errors import ParameterError
@@ -136,12 +134,16 @@ class Learning(FittedUse):
         if before is not None and self.latent_dim == AUTO:
             settings["latent_dim"] = before.configuration.latent_dim
         if not isinstance(self.random_state, Integral):
+            from sklearn.utils import check_random_state
+
             drawn = int(check_random_state(self.random_state).randint(2**31)) if before is None else None
             settings["random_state"] = drawn if before is None else before.configuration.seed
         return Configuration(**settings)
 
     def _judged(self, X: Any) -> Dataset:
         """Rows as a dataset, whose columns are what they are found to be."""
+        from sklearn.utils.validation import validate_data
+
         data = from_frame(X) if is_frame(X) else None
         if data is not None and data.schema.table is not None:
             validate_data(self, X, skip_check_array=True)

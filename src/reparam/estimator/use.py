@@ -9,13 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
-from reparam.estimator.fitting import Fitted
+from reparam.estimator.facts import Facts
 from reparam.estimator.seeing import split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
@@ -29,16 +27,12 @@ from reparam.inference import Found
 from reparam.specification import positive_int, real_number
 
 
-class FittedUse(TransformerMixin):
+class FittedUse(Facts):
     """The methods of a fitted estimator; they read :attr:`fitted_` and no parameter, which may have changed since.
 
     Densities and bounds are in nats per row, of the data's own units (``schema_.units``). A row that is scored,
     encoded or drawn has noise of its own, made of the seed and the row: no result depends on the row's neighbours.
     """
-
-    fitted_: Fitted
-    frame_: Any = None
-    """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
 
     def transform(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
@@ -69,7 +63,9 @@ class FittedUse(TransformerMixin):
         Of a level of a table it is the most probable one. A conditional model is ``given`` its columns' values. Here
         and below rows come as a DataFrame where ``fit`` was given one.
         """
-        check_is_fitted(self, "fitted_")
+        from sklearn.utils.validation import check_array
+
+        self._fitted()
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
             codes = check_array(X, dtype=np.float32)
         latents = self.fitted_.configuration.latents
@@ -106,7 +102,7 @@ class FittedUse(TransformerMixin):
             given: of a conditional model the value of each column of its condition.
             random_state: a seed for these draws; by default the one of the estimator.
         """
-        check_is_fitted(self, "fitted_")
+        self._fitted()
         count = positive_int("n_samples", n_samples, "VAE.sample")
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
@@ -310,9 +306,11 @@ class FittedUse(TransformerMixin):
 
     def _given(self, X: Any) -> NDArray[Any]:
         """Rows checked against what was fitted, in stored units; a dataset has been conformed to it."""
-        check_is_fitted(self, "fitted_")
+        self._fitted()
         if isinstance(X, Dataset):
             return X.rows
+        from sklearn.utils.validation import validate_data  # which takes a second to import
+
         if is_frame(X) and self.fitted_.schema.table is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return conform_frame(X, self.fitted_.schema).rows

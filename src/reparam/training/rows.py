@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import repeat
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array
 
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
         """The rows that folds number."""
         return self
 
-    def chunks(self, first: int, seed: int) -> Iterator[Rows]:
+    def chunks(self, first: int, seed: Callable[[], int]) -> Iterator[Rows]:
         """Themselves, for ever."""
         return repeat(self)
 
@@ -73,8 +73,8 @@ class Streamed(NamedTuple):
         """The rows that folds number."""
         return self.held_out
 
-    def chunks(self, first: int, seed: int) -> Iterator[Rows]:
+    def chunks(self, first: int, seed: Callable[[], int]) -> Iterator[Rows]:
         """The chunks from that number on, each on the device when its turn has come."""
-        with closing(self.passes.chunks(first, seed)) as chunks:
+        with closing(self.passes.chunks(first, seed())) as chunks:
             for stored in chunks:
-                yield Rows(jnp.asarray(stored), self.schema)
+                yield Rows(jax.device_put(stored), self.schema)
