@@ -98,8 +98,8 @@ def whole_or_auto(name: str, value: str) -> int | str:
         raise ParameterError(requirement(name, "VAE", "an int in [1, inf), or auto", value)) from None
 
 
-def widths(hidden: str | list[int]) -> tuple[int, ...]:
-    """The widths of hidden layers: ``400``, ``200,200``, and ``none`` or nothing for a linear model.
+def widths(hidden: str | list[int]) -> tuple[int, ...] | str:
+    """The widths of hidden layers: ``400``, ``200,200``, ``none`` or nothing for a linear model, ``auto``.
 
     Raises:
         ParameterError: these are no whole numbers.
@@ -111,11 +111,13 @@ def widths(hidden: str | list[int]) -> tuple[int, ...]:
         return tuple(hidden)
     if hidden.strip().lower() in ("", "none"):
         return ()
+    if hidden == AUTO:
+        return hidden
     try:
         return tuple(int(width) for width in hidden.split(","))
     except ValueError:
         raise ParameterError(
-            "The 'hidden' parameter of VAE must be widths such as 400 or 200,200, or none for a linear model. "
+            "The 'hidden' parameter of VAE must be widths such as 400 or 200,200, auto, or none for a linear model. "
             f"Got {hidden!r} instead."
         ) from None
 
