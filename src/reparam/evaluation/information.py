@@ -60,7 +60,7 @@ def mutual_information(family: Posterior, raw: NDArray[Any], key: PRNGKeyArray) 
     own = np.arange(count) * len(raw) // count
     chunk = max(1, min(count, PAIR_VALUES // (len(raw) * family.latent_dim)))
     padded = np.resize(own, math.ceil(count / chunk) * chunk).reshape(-1, chunk)
-    terms = _log_ratio_to_aggregate(family, *jax.device_put((raw, padded)), key)
+    terms = _log_ratio_to_aggregate(family, jax.device_put(raw), jax.device_put(padded), key)
     return Information(*mean_of(np.asarray(terms).ravel()[:count]), left_out)
 
 
