@@ -47,6 +47,7 @@ def encode(
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
+    from reparam.devices import share
     from reparam.estimator import load
 
     vae, streamed = load(run), flows(data, stream)
@@ -67,6 +68,8 @@ def encode(
         return
     dataset = given_data(vae, data, index=index, unknown=unknown)
     codes = codes_of(dataset)
+    if not share().leads:
+        return
     if out.suffix.lower() == ".h5ad":
         write_codes(out, data, next(iter(codes.values())), dataset.index)
     else:

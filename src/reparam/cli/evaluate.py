@@ -39,6 +39,7 @@ def evaluate(
     """
     from reparam.cli.pictures import save_beside, thinned
     from reparam.cli.sources import rows_for
+    from reparam.devices import share
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples
@@ -57,6 +58,8 @@ def evaluate(
             random_state=seed,
             report=report,
         )
+    if not share().leads:
+        return
     picture = save_beside(bound_by_samples(found, title=f"{run} on {shown}"), place)
     for text in (*found.warnings, *(() if annealed is None else annealed.warnings)):
         warnings.warn(text, ReparamWarning, stacklevel=2)

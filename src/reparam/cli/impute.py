@@ -56,10 +56,11 @@ def impute(
         check_output(place, data)
     import numpy as np
 
-    from reparam.cli.flow import flow, flows
+    from reparam.cli.flow import flow, flows, of_all
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
+    from reparam.devices import share
     from reparam.estimator import load
 
     vae = load(run)
@@ -83,10 +84,13 @@ def impute(
                 whole, deviation = found if std else (found, None)
                 through.add_completed(sheet, whole, named(deviation), part)
                 counted += int(np.isnan(part.rows).sum()), len(part.rows)
-        tell_imputed(*counted.tolist())
+        told = of_all({"missing": int(counted[0]), "rows": int(counted[1])})
+        tell_imputed(int(told["missing"]), int(told["rows"]))
         return
     dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     found = vae.impute(dataset, draws=draws, std=std, **chosen)
+    if not share().leads:
+        return
     whole, deviation = found if std else (found, None)
     beside = named(deviation)
     for place, rows in zip(places, [whole] if draws is None else whole, strict=True):

@@ -49,6 +49,7 @@ def score(
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.data.arrays import column_name
+    from reparam.devices import share
     from reparam.estimator import load
 
     vae = load(run)
@@ -64,11 +65,13 @@ def score(
         return
     dataset, _ = rows_for(vae, data, **how)
     scores = vae.score_samples(dataset, **chosen)
+    found = vae.contributions(dataset, **chosen) if explain else None
+    if not share().leads:
+        return
     written: dict[str, Any] = {"score": scores}
     mean = float(scores.mean(dtype="float64"))
     document = {"rows": len(scores), "bound": mean, **told}
-    if explain:
-        found = vae.contributions(dataset, **chosen)
+    if found is not None:
         names = [column_name(vae.schema_.columns, place) for place in range(vae.schema_.size)]
         places = {f"{name}_nats" if name in ("score", "kl", "index") else name: n for n, name in enumerate(names)}
         written |= {"kl": found.kl, **{name: found.cells[:, place] for name, place in places.items()}}

@@ -26,6 +26,7 @@ from reparam.cli.options import (
     SkipBroken,
     Streamed,
 )
+from reparam.cli.sharing import OPTIONS, Coordinator, Count, Processes, ProcessId, sharing
 from reparam.errors import ParameterError
 
 
@@ -82,6 +83,13 @@ def train(
     crop: Crop = None,
     gray: Gray = None,
     skip_broken: SkipBroken = None,
+    devices: Count = None,
+    shard_model: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many devices share the weights of each wide layer.")
+    ] = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
     latent_dim: Annotated[
         str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
     ] = None,
@@ -173,10 +181,12 @@ def train(
     every = Every.of(checkpoint_every)
     if save_config is not None:
         write_config(save_config, {**settings, **reading})
-    if data is None or resume:
-        beginning = training.resume(out, data, parameters(settings), reading)
-    else:
-        beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite, streamed=stream)
-    with beginning as job:
-        code = training.run(job, every=every, log_every=log_every, quiet=quiet, as_json=as_json)
+    among = {name: settings.pop(name) for name in (*OPTIONS, "shard_model") if name in settings}
+    with sharing(**among):
+        if data is None or resume:
+            beginning = training.resume(out, data, parameters(settings), reading)
+        else:
+            beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite, streamed=stream)
+        with beginning as job:
+            code = training.run(job, every=every, log_every=log_every, quiet=quiet, as_json=as_json)
     return Kept(code)

@@ -19,7 +19,7 @@ from reparam.estimator.configuration import AUTO, FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, survey
-from reparam.estimator.use import FittedUse
+from reparam.estimator.use import FittedUse, shared
 from reparam.training import Record
 
 
@@ -63,6 +63,7 @@ class Learning(FittedUse):
         opened = stream(source, reading=reading, event_shape=event_shape, schema=schema)
         return self.fit_dataset(survey(opened, self.configuration(before), known=before is not None))
 
+    @shared
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Visit the rows of X once, and go on from there with the next call; y is ignored.
 
@@ -89,6 +90,7 @@ class Learning(FittedUse):
         self.frame_ = kept
         return self
 
+    @shared
     def fit_dataset(self, data: Data) -> Self:
         """Train on a dataset with a schema, from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
 

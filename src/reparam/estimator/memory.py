@@ -78,7 +78,7 @@ def _bytes(tree: Any) -> int:
 
 
 def _of_device() -> int | None:
-    statistics = jax.devices()[0].memory_stats() or {}
+    statistics = jax.local_devices()[0].memory_stats() or {}
     limit = statistics.get("bytes_limit")
     return None if limit is None else int(limit) - int(statistics.get("bytes_in_use", 0))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
+from reparam.devices import devices, using
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.fitting import Fitted
@@ -28,6 +30,21 @@ from reparam.evaluation.rows import Progress
 from reparam.inference import Found
 from reparam.specification import positive_int, real_number
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def shared(method: Method) -> Method:
+    """A method of an estimator that is run by the devices which it names, or by those that are in use."""
+
+    @wraps(method)
+    def run(self: Any, *arguments: Any, **named: Any) -> Any:
+        if self.devices is None and self.shard_model == 1:
+            return method(self, *arguments, **named)
+        with using(devices(self.devices, self.shard_model)):
+            return method(self, *arguments, **named)
+
+    return cast("Method", run)
+
 
 class FittedUse(TransformerMixin):
     """The methods of a fitted estimator; they read :attr:`fitted_` and no parameter, which may have changed since.
@@ -37,9 +54,12 @@ class FittedUse(TransformerMixin):
     """
 
     fitted_: Fitted
+    devices: Any = None
+    shard_model: int = 1
     frame_: Any = None
     """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
 
+    @shared
     def transform(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
     ) -> NDArray[Any]:
@@ -53,12 +73,14 @@ class FittedUse(TransformerMixin):
         key = self.fitted_.configuration.key("draw", random_state)
         return posterior_draws(self.fitted_.model, rows, schema, key, raw=self._raw(rows, schema, report))
 
+    @shared
     def posterior_moments(self, X: Any, *, report: Progress | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and standard deviation of q(z|x), both (N, K)."""
         rows, schema = self._stored(X)
         key = self.fitted_.configuration.key("codes")
         return posterior_moments(self.fitted_.model, rows, schema, key, raw=self._raw(rows, schema, report))
 
+    @shared
     def posterior_raw(self, X: Any, *, report: Progress | None = None) -> NDArray[Any]:
         """The raw vectors of q(z|x) of each row, (N, R), as the way of inference finds them."""
         return self._raw(*self._stored(X), report)
@@ -77,6 +99,7 @@ class FittedUse(TransformerMixin):
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
         return self._framed(self._decoded(codes, told_rows(self.fitted_, given, len(codes))))
 
+    @shared
     def reconstruct(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
     ) -> Any:
@@ -118,6 +141,7 @@ class FittedUse(TransformerMixin):
         drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
         return self._framed(as_told(self.fitted_, drawn, told))
 
+    @shared
     def score_samples(
         self,
         X: Any,
@@ -132,6 +156,7 @@ class FittedUse(TransformerMixin):
         count = self._samples(samples)
         return importance_bound(self.fitted_.model, rows, schema, key, count, raw=raw, report=report)
 
+    @shared
     def contributions(
         self,
         X: Any,
@@ -150,6 +175,7 @@ class FittedUse(TransformerMixin):
         key, raw = self.fitted_.configuration.key("score", random_state), self._raw(rows, schema, report)
         return row_contributions(self.fitted_.model, rows, schema, key, self._samples(samples), raw=raw, report=report)
 
+    @shared
     def impute(
         self,
         X: Any,
@@ -198,6 +224,7 @@ class FittedUse(TransformerMixin):
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
+    @shared
     def evaluate(
         self,
         X: Any,
@@ -221,6 +248,7 @@ class FittedUse(TransformerMixin):
             report=report,
         )
 
+    @shared
     def anneal(
         self,
         X: Any,
@@ -251,6 +279,7 @@ class FittedUse(TransformerMixin):
             report=report,
         )
 
+    @shared
     def gap(
         self,
         X: Any,

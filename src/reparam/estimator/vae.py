@@ -86,6 +86,9 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         bound_samples: K of the K-sample bound in ``score_samples``.
         random_state: the one seed of everything.
         warm_start: let ``fit`` go on from where the last one stopped, on the same rows, up to ``epochs``.
+        devices: that share each batch: ``all``, or how many; None is one, and all where several processes met by
+            ``jax.distributed``. Results are those of one device but for the order of sums in single precision.
+        shard_model: how many devices share the weights of each wide layer, for models that one has no room for.
         verbose: print a line for every so many epochs; 0 prints none.
 
     uint8 values are read as pixels, x/255; the densities are those of these units.
@@ -133,6 +136,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         bound_samples: int = Configuration.bound_samples,
         random_state: int | np.random.RandomState | None = Configuration.random_state,
         warm_start: bool = False,
+        devices: int | str | None = None,
+        shard_model: int = 1,
         verbose: int = 0,
     ):
         self.latent_dim = latent_dim
@@ -168,6 +173,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.bound_samples = bound_samples
         self.random_state = random_state
         self.warm_start = warm_start
+        self.devices = devices
+        self.shard_model = shard_model
         self.verbose = verbose
 
     @property

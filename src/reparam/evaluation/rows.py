@@ -1,5 +1,7 @@
 """Apply a compiled function to rows in chunks of few shapes, each row with a key of its own.
 
+Of several devices each takes a share of every chunk, of several processes each a range of the rows.
+
 A row's key is made of the caller's key, the row's values, and how many equal rows went before: what is said of a row
 does not depend on its neighbours, its place, or how many rows there are, and equal rows have independent noise.
 """
@@ -19,6 +21,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.devices import Devices, in_use
+from reparam.devices.processes import joined
 from reparam.errors import DataError
 from reparam.model import Model
 
@@ -51,12 +55,14 @@ def map_rows(
     Raises:
         DataError: there are no rows.
     """
-    arrays = [np.asarray(array) for array in rows]
-    total = len(arrays[0])
-    if total == 0:
+    arrays, work = [np.asarray(array) for array in rows], in_use()
+    if len(arrays[0]) == 0:
         raise DataError("there are no rows: at least 1 is required.")
-    most = rows_at_once(values_per_row(function, *arrays)) if chunk is None else chunk
-    results = _results(function, arrays, most, most if one_shape else 1)
+    start, end = work.share.range(len(arrays[0]))
+    count, arrays = end - start, [array[start : max(end, start + 1)] for array in arrays]
+    total, devices = len(arrays[0]), work.devices.own
+    most = devices.multiple(rows_at_once(values_per_row(function, *arrays)) if chunk is None else chunk)
+    results = _results(function, arrays, most, most if one_shape else 1, devices)
     whole: list[NDArray[Any]] = []
     for (start, part), _ in pairwise(chain(results, (None,))):  # type: ignore[misc]  # only the last is None
         leaves, structure = jax.tree.flatten(part)
@@ -66,17 +72,19 @@ def map_rows(
             joined[start:end] = np.asarray(leaf)[: end - start]
         if report is not None:
             report(end, total)
+    if work.share.count > 1:
+        whole = [joined(array[:count]) for array in whole]
     return jax.tree.unflatten(structure, whole)
 
 
 def _results(
-    function: Callable[..., Any], arrays: list[NDArray[Any]], most: int, least: int
+    function: Callable[..., Any], arrays: list[NDArray[Any]], most: int, least: int, devices: Devices
 ) -> Iterator[tuple[int, Any]]:
     """The start of each chunk and what the function makes of it, which may still be under way."""
     for start in range(0, len(arrays[0]), most):
         parts = [array[start : start + most] for array in arrays]
-        size = max(least, filled_size(len(parts[0]), most))
-        yield start, function(*(_filled(part, size) for part in parts))
+        size = devices.multiple(max(least, filled_size(len(parts[0]), most)))
+        yield start, function(*devices.spread_rows([_filled(part, size) for part in parts]))
 
 
 def filled_size(count: int, most: int) -> int:
