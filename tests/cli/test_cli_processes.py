@@ -90,7 +90,8 @@ def test_a_killed_process_ends_the_others_and_two_go_on_where_four_were(place, a
     assert 2 <= done < len(lines(alone))
     two = ended(start(2, "train", "--resume", "--out", run, "--json"))
     assert [code for code, _, _ in two] == [0, 0], two
-    assert json.loads(two[0][1])["epochs"] == len(lines(alone)) and two[1][1:] == ("", "")
+    assert json.loads(two[0][1])["epochs"] == len(lines(alone))
+    assert two[1][1:] == ("", "")
     assert f"resuming {run} after epoch {done}" in two[0][2]
     one, several = load_file(alone / "state.safetensors"), load_file(run / "state.safetensors")
     assert one.keys() == several.keys()

@@ -40,29 +40,32 @@ ProcessId = Annotated[
     typer.Option("--process-id", min=0, metavar="I", envvar="REPARAM_PROCESS_ID", help="Which this is, from 0."),
 ]
 OPTIONS = {"devices": Count, "coordinator": Coordinator, "processes": Processes, "process_id": ProcessId}
+SHARING = (*OPTIONS, "shard_model")
+"""What :func:`sharing` takes, by name: no settings of a model, for results do not depend on them."""
 
 
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command with the options of this module, run by the devices and processes that they name."""
-    signature = inspect.signature(command)
-    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in OPTIONS]
-    known = [*signature.parameters.values()]
+    signature = inspect.signature(command, eval_str=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    more = [inspect.Parameter(name, kind, default=None, annotation=option) for name, option in OPTIONS.items()]
 
     @wraps(command)
     def run(*arguments: Any, **named: Any) -> Any:
         with sharing(**{name: named.pop(name) for name in OPTIONS}):
             return command(*arguments, **named)
 
-    run.__signature__ = signature.replace(parameters=[*known, *more])  # type: ignore[attr-defined]
-    run.__annotations__ = {**command.__annotations__, **OPTIONS}
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), *more]
+    )
     return run
 
 
 @contextmanager
 def sharing(
-    devices: str | None = None,
+    devices: str | int | None = None,
     coordinator: str | None = None,
-    processes: str | None = None,
+    processes: str | int | None = None,
     process_id: int | None = None,
     shard_model: int | None = None,
 ) -> Iterator[None]:
@@ -117,13 +120,13 @@ def _asked(*options: Any) -> bool:
     return any(name in os.environ for name in ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK"))
 
 
-def _number(processes: str | None) -> int | str | None:
+def _number(processes: str | int | None) -> int | str | None:
     """How many processes there are.
 
     Raises:
         ParameterError: that is no number.
     """
-    if processes is None or processes == "auto":
+    if processes is None or isinstance(processes, int) or processes == "auto":
         return processes
     if not (processes.isascii() and processes.isdigit() and int(processes) > 0):
         raise ParameterError(f"--processes must be a number of processes, or auto. Got {processes!r} instead.")

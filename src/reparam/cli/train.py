@@ -26,7 +26,7 @@ from reparam.cli.options import (
     SkipBroken,
     Streamed,
 )
-from reparam.cli.sharing import OPTIONS, Coordinator, Count, Processes, ProcessId, sharing
+from reparam.cli.sharing import SHARING, Coordinator, Count, Processes, ProcessId, sharing
 from reparam.errors import ParameterError
 
 
@@ -36,7 +36,7 @@ def setting(help: str, default: str, **more: Any) -> Any:
 
 
 NOT_SETTINGS = (
-    *("context", "data", "out", "config", "save_config", "resume", "overwrite"),
+    *("context", "data", "out", "config", "save_config", "resume", "resume_if_there", "overwrite"),
     *("checkpoint_every", "log_every", "quiet", "as_json", "stream", "return"),
 )
 
@@ -57,6 +57,10 @@ def train(
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run to --epochs, with its own settings.")
+    ] = False,
+    resume_if_there: Annotated[
+        bool,
+        typer.Option("--resume-if-there", help="Continue RUN if it is there, else begin it: a command to start again."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     checkpoint_every: Annotated[
@@ -171,8 +175,10 @@ def train(
     from reparam.cli.keeper import Every
     from reparam.cli.settings import parameters, read_config, write_config
     from reparam.cli.sources import READING
+    from reparam.devices.processes import first
+    from reparam.runs import is_run
 
-    if resume and overwrite:
+    if (resume or resume_if_there) and overwrite:
         raise ParameterError("--resume continues a run and --overwrite replaces it: choose one of them.")
     kinds = {name: kind for name, kind in get_type_hints(train).items() if name not in NOT_SETTINGS}
     flags = {name: context.params[name] for name in kinds if context.params[name] is not None}
@@ -181,9 +187,9 @@ def train(
     every = Every.of(checkpoint_every)
     if save_config is not None:
         write_config(save_config, {**settings, **reading})
-    among = {name: settings.pop(name) for name in (*OPTIONS, "shard_model") if name in settings}
+    among = {name: settings.pop(name) for name in SHARING if name in settings}
     with sharing(**among):
-        if data is None or resume:
+        if data is None or resume or (resume_if_there and first(is_run(out))):
             beginning = training.resume(out, data, parameters(settings), reading)
         else:
             beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite, streamed=stream)

@@ -1,7 +1,7 @@
 """The devices that share the work as a mesh of two axes, and where numbers lie on it.
 
-A compiled program speaks of whole batches; what is said here is where their rows lie. Noise is made of a key and of the
-place of each number in the whole batch (JAX's counter-based generator), so a row has the noise that it has on one device.
+A compiled program speaks of whole batches; what is said here is where their rows lie. Noise is made of a key and of
+the place of each number in the whole batch (JAX's generator counts), so a row has the noise that it has on one device.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WIDE_WEIGHTS = 2**16
 
 @dataclass(frozen=True)
 class Devices:
-    """So many devices, of all processes; rows of a batch lie along both axes of their mesh, wide layers along ``model``.
+    """So many devices, of all processes: rows of a batch lie along both axes of a mesh, wide layers along ``model``.
 
     Args:
         count: how many share a batch.
@@ -129,7 +129,7 @@ class Devices:
 
 
 def devices(asked: int | str | None = None, model: int = 1) -> Devices:
-    """Devices as a user asks for them: ``all``, a number, or None for one, and for all where there are several processes.
+    """Devices as a user asks for them: ``all``, a number, or None: one, and of several processes all.
 
     Raises:
         ParameterError: there are not so many, or they cannot be shared so.

@@ -68,8 +68,8 @@ def map_rows(
         leaves, structure = jax.tree.flatten(part)
         whole = whole or [np.empty((total, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
         end = min(start + most, total)
-        for joined, leaf in zip(whole, leaves, strict=True):
-            joined[start:end] = np.asarray(leaf)[: end - start]
+        for array, leaf in zip(whole, leaves, strict=True):
+            array[start:end] = np.asarray(leaf)[: end - start]
         if report is not None:
             report(end, total)
     if work.share.count > 1:
