@@ -120,13 +120,13 @@ def measured(count: int, batch: int, steps: int, rounds: int) -> dict[str, Any]:
 
 
 def fitted(results: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Seconds of a step of P processes, by least squares: work / P + wait · log₂ P."""
+    """Seconds of CPU of a step in each of P processes, by least squares: work / P + messages · log₂ P."""
     import numpy as np
 
     counts = np.asarray([result["processes"] for result in results], float)
-    seconds = np.asarray([result["step_seconds"] for result in results])
-    work, wait = np.linalg.lstsq(np.stack([1.0 / counts, np.log2(counts)], axis=1), seconds, rcond=None)[0]
-    return {"work_seconds": float(work), "seconds_per_doubling": float(wait)}
+    seconds = np.asarray([result["step_cpu_seconds"] for result in results])
+    work, messages = np.linalg.lstsq(np.stack([1.0 / counts, np.log2(counts)], axis=1), seconds, rcond=None)[0]
+    return {"work_seconds": float(work), "seconds_per_doubling": float(messages)}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from reparam import VAE
+from reparam.cli.ray import check_engine
 from reparam.devices import Devices, Share, devices
 from reparam.errors import ParameterError
 
@@ -61,3 +62,11 @@ def test_shares_cover_everything_once():
     shares = [Share(index, 3) for index in range(3)]
     assert sorted(n for share in shares for n in range(8) if share.has(n)) == list(range(8))
     assert [n for share in shares for n in range(*share.range(8))] == list(range(8))
+
+
+def test_an_engine_that_is_none_or_has_no_part_for_an_option_is_refused():
+    assert not check_engine(None)
+    with pytest.raises(ParameterError, match="--engine must be ray"):
+        check_engine("spork")
+    with pytest.raises(ParameterError, match="--draws cannot be had with --engine ray"):
+        check_engine("ray", draws=3)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.cli.options import (
     Data,
     Draw,
+    Engine,
     Index,
     Json,
     Output,
@@ -33,6 +34,7 @@ def encode(
     unknown: Unknown = "refuse",
     seed: Seed = None,
     stream: Streamed = None,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Write the latent codes of DATA.
@@ -44,15 +46,23 @@ def encode(
     """
     check_output(out, data, also=(".h5ad",))
     from reparam.cli.flow import flows, write_arrays
+    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
     from reparam.devices import share
     from reparam.estimator import load
 
+    names = ["z"] if draw else ["mean", "std"]
+    if check_engine(engine):
+        how = {"draw": True, "random_state": seed} if draw else {"draw": False}
+        found = by_ray(Order(str(run.resolve()), "encode", how, index, unknown), data, out)
+        tell_written(
+            out, f"{found['rows']:,} codes ({' and '.join(names)})", {**found, "arrays": names}, as_json=as_json
+        )
+        return
     vae, streamed = load(run), flows(data, stream)
     report = None if streamed else rows_done("q found")
-    names = ["z"] if draw else ["mean", "std"]
 
     def codes_of(dataset: Dataset) -> dict[str, Any]:
         if draw:

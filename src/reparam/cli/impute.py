@@ -11,6 +11,7 @@ import typer
 
 from reparam.cli.options import (
     Data,
+    Engine,
     Index,
     Json,
     Output,
@@ -44,6 +45,7 @@ def impute(
     index: Index = None,
     unknown: Unknown = "refuse",
     stream: Streamed = None,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Fill the missing cells of DATA; a cell that is there stays what it is.
@@ -57,12 +59,18 @@ def impute(
     import numpy as np
 
     from reparam.cli.flow import flow, flows, of_all
+    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
     from reparam.devices import share
     from reparam.estimator import load
 
+    if check_engine(engine, draws=draws, std=std):
+        how = {"samples": samples, "random_state": seed}
+        told = by_ray(Order(str(run.resolve()), "impute", how, index, unknown), data, out)
+        tell_written(out, f"{told['rows']:,} rows without gaps", told, as_json=as_json)
+        return
     vae = load(run)
     schema, reading = vae.schema_, replace(read_as(vae), index=index)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}

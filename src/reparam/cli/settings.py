@@ -14,7 +14,6 @@ from reparam.estimator.configuration import AUTO, MAY_BE_AUTO
 from reparam.specification import requirement
 from reparam.storage import whole_file
 
-
 WHOLE_OR_WORD = (*MAY_BE_AUTO, "devices", "processes")
 
 
