@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reparam.errors import ParameterError, ProcessError, ReparamError
+from reparam.errors import ParameterError, ReparamError
 
 Count = Annotated[
     str | None,
@@ -73,18 +73,20 @@ def sharing(
 
     Raises:
         ParameterError: there are no such devices, or the options do not say enough.
-        ProcessError: the processes did not meet, or one was lost on the way.
+        ProcessError: the processes did not meet. Where one is lost later, the process ends here.
     """
     if not _asked(devices, coordinator, processes, process_id, shard_model):
         yield
         return
     from reparam.devices import devices as found
-    from reparam.devices import join, using
+    from reparam.devices import join, losing, using
     from reparam.devices.processes import is_of_messages
 
     this = join(coordinator, _number(processes), process_id)
     with ExitStack() as stack:
         stack.enter_context(using(found(devices, shard_model or 1)))
+        if this.count > 1:
+            losing.listen()
         if not this.leads:
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
             stack.enter_context(redirect_stdout(nowhere))
@@ -98,10 +100,7 @@ def sharing(
         except (RuntimeError, ValueError) as error:
             if this.count == 1 or not is_of_messages(error):
                 raise
-            raise ProcessError(
-                f"process {this.index} of {this.count}: another process was lost, so all end. Start all of them again; "
-                "a training goes on with --resume."
-            ) from error
+            losing.end()
 
 
 def is_shared() -> bool:

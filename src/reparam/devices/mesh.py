@@ -86,7 +86,8 @@ class Devices:
             more = -len(leaf) % self.count
             return np.pad(np.asarray(leaf), ((0, more), *((0, 0) for _ in leaf.shape[1:]))) if more else leaf
 
-        return self._placed(jax.tree.map(filled, tree), lambda leaf: PartitionSpec(ROWS))
+        whole: Tree = self._placed(jax.tree.map(filled, tree), lambda leaf: PartitionSpec(ROWS))
+        return whole
 
     def gathered(self, tree: Tree, like: Any) -> Tree:
         """What lies on the mesh as arrays of this process alone, cut to the shapes of ``like``; the end of `spread`."""
@@ -159,7 +160,7 @@ def _mesh(count: int, model: int, here: bool) -> Mesh:
 
 def _put(leaf: Any, sharding: NamedSharding) -> Any:
     """An array, of which every process has all, on the mesh."""
-    if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
         return leaf
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding))

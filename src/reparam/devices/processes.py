@@ -10,7 +10,8 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,7 +28,8 @@ TOLD_BY = {"SLURM_PROCID": "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_RANK": "OMPI
 """Which process this is, and how many there are, in the words of launchers."""
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """Which of so many processes this is: it reads, and works on, the things whose number leaves ``index``.
 
     >>> [number for number in range(7) if Share(1, 3).has(number)]

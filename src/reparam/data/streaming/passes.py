@@ -24,13 +24,13 @@ class Piece(NamedTuple):
     """Rows of one part in a chunk: which process read them, how many they are, and, if it is this one, they."""
 
     reader: int
-    count: int
+    size: int
     rows: NDArray[Any] | None
 
     def split(self, count: int) -> tuple[Piece, Piece]:
         """The first so many rows, and the others."""
         here = (None, None) if self.rows is None else (self.rows[:count], self.rows[count:])
-        return Piece(self.reader, count, here[0]), Piece(self.reader, self.count - count, here[1])
+        return Piece(self.reader, count, here[0]), Piece(self.reader, self.size - count, here[1])
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Passes:
             return np.concatenate(own)
         like = self.prepare(self.survey.some[:1])
         every, readers = joined(np.concatenate([like[:0], *own])), np.asarray([piece.reader for piece in pieces])
-        counts = np.asarray([piece.count for piece in pieces])
+        counts = np.asarray([piece.size for piece in pieces])
         sent = np.argsort(readers, kind="stable")  # the pieces as they come: those of the first reader, in their order
         ends = np.empty(len(pieces), np.int64)
         ends[sent] = np.cumsum(counts[sent])
@@ -95,12 +95,12 @@ class Passes:
             rows = self._part(seed, number, skipped_rows) if self.share.has(place) else None
             piece = Piece(place % self.share.count, there - skipped_rows, rows)
             skipped_rows = 0
-            while waits + piece.count >= self.chunk_rows:
+            while waits + piece.size >= self.chunk_rows:
                 taken, piece = piece.split(self.chunk_rows - waits)
                 yield [*waiting, taken]
                 waiting, waits = [], 0
             kept = None if piece.rows is None else piece.rows.copy()  # a view would keep the whole part
-            waiting, waits = [*waiting, piece._replace(rows=kept)], waits + piece.count
+            waiting, waits = [*waiting, piece._replace(rows=kept)], waits + piece.size
         if waits:
             yield waiting
 
