@@ -1,4 +1,4 @@
-"""``--engine ray`` on a real Ray of this machine: what its workers write is what is written without them."""
+"""``--engine ray``: what its workers make is what is made without them, on a real Ray of this machine where there is one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ import pytest
 from command_line import SMALL, must, run_cli
 from pyarrow import parquet
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'reparam[ray]'")
+from reparam.cli.ray import Order, Worker
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+SCORED = {"samples": 4, "random_state": None}
 
 
 @pytest.fixture(scope="module")
@@ -31,28 +26,51 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    ("command", "how"), [("encode", ()), ("score", ("--samples", 4)), ("impute", ("--samples", 4))]
-)
-def test_workers_write_what_is_written_without_them(place, command, how):
-    here = place / f"{command}-here.parquet"
-    there = place / f"{command}-there.parquet"
-    must(command, place / "run", place / "parts", "-o", here, "--stream", *how)
-    told = must(command, place / "run", place / "parts", "-o", there, "--engine", "ray", "--json", *how)
-    assert told.document["rows"] == 200
-    one, other = parquet.read_table(here).to_pandas(), parquet.read_table(there).to_pandas()
-    assert list(one) == list(other)
-    for name in one:
-        if one[name].dtype.kind == "f":
-            np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-5)
+@pytest.fixture(scope="module")
+def cluster():
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'reparam[ray]'")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield ray
+    ray.shutdown()
+
+
+def check_alike(here, there) -> None:
+    assert here.column_names == there.column_names
+    for name in here.column_names:
+        one, other = here[name].to_pylist(), there[name].to_pylist()
+        if isinstance(one[0], float):
+            np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5)
         else:
-            assert list(one[name]) == list(other[name])
+            assert one == other
 
 
-def test_what_a_worker_refuses_is_told_in_one_line(place):
+@pytest.mark.parametrize(
+    ("command", "how", "options"),
+    [("encode", {"draw": False}, ()), ("score", SCORED, ("--samples", 4)), ("impute", SCORED, ("--samples", 4))],
+)
+def test_a_worker_makes_of_a_table_what_the_command_makes(place, command, how, options):
+    here, part = place / f"{command}.parquet", place / "parts" / "0.parquet"
+    must(command, place / "run", part, "-o", here, "--stream", *options)
+    made = Worker(Order(str(place / "run"), command, how))(parquet.read_table(part))
+    check_alike(parquet.read_table(here), made)
+
+
+def test_workers_write_all_rows_in_their_order_and_tell_of_them(place, cluster):
+    here, there = place / "scores-here.parquet", place / "scores-there.parquet"
+    one = must("score", place / "run", place / "parts", "-o", here, "--stream", "--samples", 4, "--json").document
+    other = must(
+        "score", place / "run", place / "parts", "-o", there, "--engine", "ray", "--samples", 4, "--json"
+    ).document
+    assert other["rows"] == one["rows"] == 200
+    assert other["bound"] == pytest.approx(one["bound"], rel=1e-5)
+    assert there.is_dir()
+    check_alike(parquet.read_table(here), parquet.read_table(there))
+
+
+def test_what_a_worker_refuses_is_told_in_one_line(place, cluster):
     (place / "odd").mkdir()
     pd.DataFrame({"a": [1.0], "b": [1.0], "c": [1.0], "town": ["Atlantis"]}).to_parquet(place / "odd" / "0.parquet")
     told = run_cli("encode", place / "run", place / "odd", "-o", place / "odd.parquet", "--engine", "ray")
+    [line] = [line for line in told.err.splitlines() if line.startswith("reparam:")]
     assert told.code == 2
-    assert len(told.err.splitlines()) == 1
-    assert "Atlantis" in told.err
+    assert "Atlantis" in line

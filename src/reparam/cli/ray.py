@@ -6,7 +6,10 @@ Ray Data reads, divides and writes; each worker opens the run once and keeps wha
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,13 +97,18 @@ def by_ray(order: Order, data: str, out: Path) -> dict[str, Any]:
     except ImportError as error:
         raise ParameterError("--engine ray needs Ray: pip install 'reparam[ray]'.") from error
     place = str(out.expanduser().absolute())
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
-    context = DataContext.get_current()
+    with redirect_stdout(sys.stderr):  # Ray speaks where only an answer may stand
+        return _written(ray, DataContext.get_current(), order, str(Path(data).expanduser().absolute()), place)
+
+
+def _written(ray: Any, context: Any, order: Order, data: str, place: str) -> dict[str, Any]:
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     workers = max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)
     try:
-        made = ray.data.read_parquet(str(Path(data).expanduser().absolute())).map_batches(
+        made = ray.data.read_parquet(data).map_batches(
             Worker,
             fn_constructor_args=(order,),
             batch_format="pyarrow",
