@@ -1,4 +1,4 @@
-"""``--engine ray``: what its workers make is what is made without them, on a real Ray of this machine where there is one."""
+"""``--engine ray``: what its workers make is what is made without them, on a real Ray of this machine."""
 
 from __future__ import annotations
 

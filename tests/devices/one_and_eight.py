@@ -24,7 +24,7 @@ CASES = {
     "own_q": (ROWS[:61], {**PLAIN, "inference": "mean_field:2", "early_stopping": True, "start": "random"}),
     "wide": (BINARY, {**PLAIN, "hidden": (512,), "objective": "beta_tcvae", "on_nonfinite": "skip"}),
 }
-"""Batches of 20 rows, which eight devices cannot share equally; of folds, and of rows held out, other numbers of rows."""
+"""Batches of 20 rows, which eight devices cannot share equally, and tables of rows that they cannot either."""
 
 
 def trained(rows: np.ndarray, settings: dict, **where: object) -> dict[str, np.ndarray]:
