@@ -91,6 +91,8 @@ def _told(found: Evaluation, latent_dim: int) -> Iterator[tuple[str, str, str]]:
             (found.bits_per_dimension_convention or "").partition(":")[0],
         )
     yield "active units", str(found.active_units), f"of {latent_dim}"
+    for number, layer in enumerate(found.layers or (), 1):
+        yield f"KL of layer {number}", _number(layer.kl), f"{layer.active_units} of {layer.latents} latents active"
     noise = found.observation_noise
     if noise is not None:
         remark = f"σ√β; the errors' own is {noise.residual_scale:.4g}, an effective β of {noise.effective_beta:.3g}"

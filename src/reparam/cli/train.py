@@ -84,9 +84,17 @@ def train(
     gray: Gray = None,
     skip_broken: SkipBroken = None,
     latent_dim: Annotated[
-        str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
+        str | None,
+        typer.Option(
+            "--latent-dim",
+            "--latents",
+            metavar="K|K1,K2,…|auto",
+            help="Latents; 32,16 are two layers, the first next to the data; auto tries some and says. [default: 2]",
+        ),
     ] = None,
-    posterior: Annotated[str | None, setting("Family of q(z|x): diagonal, full, …", "diagonal")] = None,
+    posterior: Annotated[
+        str | None, setting("Family of q(z|x): diagonal, full, …; of several layers diagonal, ladder.", "diagonal")
+    ] = None,
     scale: Annotated[
         str | None, setting("Coordinates of σ: log-variance, log-std, softplus, …", "log_variance")
     ] = None,

@@ -223,7 +223,7 @@ def _plain(annotation: Any) -> Any:
         return Name | None
     if get_origin(annotation) is Sequence:
         return tuple[Name, ...] if str in get_args(annotation) else tuple[int, ...]
-    kinds = {str: Name, int: int, float: float, bool: bool}
+    kinds = {str: Name, int: int, float: float, bool: bool, Sequence[int]: tuple[int, ...]}
     found = [plain for kind, plain in kinds.items() if kind in (annotation, *get_args(annotation))]
     return reduce(or_, found, None)
 

@@ -34,8 +34,10 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Args:
         latent_dim: K, the number of latents; ``auto`` tries several and keeps the fewest that are within one standard
-            error of the best, which ``latent_path_`` tells.
-        posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``.
+            error of the best, which ``latent_path_`` tells. Several numbers are as many layers, ``(32, 16)``: z₁, which
+            explains x, has 32 latents, and z₂, which explains z₁, has 16; codes hold all of them, z₁'s first.
+        posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``; of several layers
+            ``diagonal``, each layer given the one below it, or ``ladder``, each given the one above and the data.
         scale: coordinates of its standard deviation: ``log_variance``, ``log_std``, ``softplus``, …
         prior: p(z): ``standard_normal``, ``gaussian_mixture:10``, ``vamp:50``, ``flow``.
         likelihood: p(x|z): ``bernoulli``, ``gaussian``, …; ``auto`` looks at the data and says in ``likelihood_`` and
@@ -97,7 +99,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def __init__(
         self,
-        latent_dim: int | str = Configuration.latent_dim,
+        latent_dim: int | str | Sequence[int] = Configuration.latent_dim,
         *,
         posterior: str | Posterior = Configuration.posterior,
         scale: str | Scale = Configuration.scale,
