@@ -15,9 +15,10 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.errors import ParameterError
-from reparam.networks import HIDDEN, MLP, NETWORKS, Architecture, Ends, Inputs
+from reparam.networks import HIDDEN, MLP, NETWORKS, Architecture, Ends, Inputs, LogCounts
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
+from reparam.probability.likelihoods.counts import Overdispersed
 from reparam.probability.numerics import tempered
 from reparam.probability.posteriors import POSTERIORS, Posterior
 from reparam.probability.priors import PRIORS, Prior, StandardNormal
@@ -67,11 +68,12 @@ class Model(eqx.Module):
         Raises:
             ParameterError: columns are given, and no batch says what they hold.
         """
+        likelihood = self.likelihood if batch is None else self.likelihood.of_datum(batch.x, batch.observed)
         if self.given is None:
-            return self.likelihood.distribution(self.decoder(z))
+            return likelihood.distribution(self.decoder(z))
         told = self._told(batch)
         beside = jnp.broadcast_to(told, (*z.shape[:-1], told.shape[-1]))
-        return self.likelihood.distribution(self.decoder(jnp.concatenate([z, beside], axis=-1)))
+        return likelihood.distribution(self.decoder(jnp.concatenate([z, beside], axis=-1)))
 
     def decode(self, z: Array, batch: Batch | None = None) -> Distribution:
         """p(x|z) of latents (..., K): batch shape (...), event shape (P,); cells that ``batch`` misses are left out."""
@@ -220,12 +222,14 @@ def assemble(
         _check_size(f"the {part}'s latent_dim", found, required, "latent_dim of the model")
     _check_size("the likelihood's event_size", p_x.event_size, size, "features of the data")
     p_x = p_x.started(std)
-    shift = None if data.given is None else _shift(data.given, p_z, activation, keys["prior"])
+    shift = None if data.given is None else _shift(data.given, p_z, hidden, activation, keys["prior"])
     decoded = latent_dim + (0 if data.given is None else data.given.size)
     architecture, shape = build("network", NETWORKS, network), data.shape or (size,)
     if encoder is None:
         ends = Ends(shape, entering.shape[1], q.raw_size, q.initial_raw(), q.initial_gain())
         encoder = architecture.encoder(ends, activation, hidden, keys["encoder"])
+        if inputs is None and isinstance(p_x, Overdispersed) and p_x.library == "observed":
+            encoder = LogCounts(encoder, levelled=True)
     if decoder is None:
         ends = Ends(shape, decoded, p_x.raw_size, p_x.begin_raw(mean, std, data.rows))
         decoder = architecture.decoder(ends, activation, hidden, keys["decoder"])
@@ -234,8 +238,8 @@ def assemble(
     return Model(encoder, q, p_z, decoder, p_x, inputs, data.given, shift)
 
 
-def _shift(given: Inputs, prior: Prior, activation: str, key: PRNGKeyArray) -> Network:
-    """The affine map from c to loc and ln σ of p(z|c), which is N(0, I) at the start.
+def _shift(given: Inputs, prior: Prior, hidden: tuple[int, ...], activation: str, key: PRNGKeyArray) -> Network:
+    """The network from c to loc and ln σ of p(z|c), which is N(0, I) at the start; as deep as the encoder.
 
     Raises:
         ParameterError: the prior is another than N(0, I).
@@ -245,7 +249,7 @@ def _shift(given: Inputs, prior: Prior, activation: str, key: PRNGKeyArray) -> N
             f"given columns need prior='standard_normal', to shift and scale it. Got {type(prior).__name__} instead."
         )
     size = 2 * prior.latent_dim
-    return MLP((given.size, size), activation, key, output_gain=jnp.zeros(size))
+    return MLP((given.size, *hidden, size), activation, key, output_gain=jnp.zeros(size))
 
 
 def check_network(name: str, network: Network, size: int, required: int, what: str) -> None:
