@@ -80,7 +80,7 @@ def inputs_of(schema: Schema, likelihood: Likelihood, places: Iterable[int], key
     gaps = tuple(place for place, column in columns.items() if (column.missing if column else schema.missing))
     positive = tuple(place for place in columns if of_table and likelihood.part_at(place).support is POSITIVE)
     numbers = tuple(place for place in columns if place not in {*counts, *positive, *levels})
-    return Inputs(numbers, counts, levels, gaps, key, positive)
+    return Inputs(numbers, counts, levels, gaps, key, positive=positive)
 
 
 LEVELS = ("categorical", "ordinal")

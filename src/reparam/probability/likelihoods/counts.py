@@ -17,7 +17,6 @@ from reparam.probability.numerics import at_least_single, softplus, tempered
 from reparam.probability.supports import COUNTS, Support
 from reparam.specification import requirement
 
-
 LIBRARIES = ("latent", "observed")
 
 
@@ -49,8 +48,8 @@ class Overdispersed(Counts):
     r"""Laws with one learned inverse dispersion r for each feature; concrete ones are final.
 
     ``library``: ``"latent"``, how deep a row was counted is one of the things that z explains, or ``"observed"``: it is
-    the row's sum ℓ, which is given, :math:`\mu = \ell\, \mathrm{softmax}(raw)`, and a density is ln p(x|ℓ). Where no row
-    is known its depth is Σ e^raw, at the start the mean. Source: the library size of Lopez et al. (2018).
+    the row's sum ℓ, which is given, :math:`\mu = \ell\, \mathrm{softmax}(raw)`, and a density is ln p(x|ℓ). Where no
+    row is known its depth is Σ e^raw, at the start the mean. Source: the library size of Lopez et al. (2018).
 
     Raises:
         ParameterError: another library.
