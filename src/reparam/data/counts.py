@@ -19,6 +19,7 @@ from reparam.data.files import reading as parsing
 from reparam.data.files import refuse_labels
 from reparam.data.reading import Reading
 from reparam.data.sheets import Sheet
+from reparam.data.sparse import SparseRows, is_sparse, narrowest
 from reparam.data.writing import atomic
 from reparam.errors import DataError, ParameterError, UnknownNameError
 
@@ -156,12 +157,10 @@ def _dense(path: Path, matrix: Any) -> NDArray[Any]:
 
 
 def _narrowed(matrix: Any) -> NDArray[Any]:
-    sparse = hasattr(matrix, "toarray")
-    values = np.asarray(matrix.data if sparse else matrix)
-    if values.size == 0 or not (values.min() >= 0 and (values == np.rint(values)).all()):
-        return np.asarray(matrix.toarray() if sparse else matrix)
-    narrow = np.uint16 if values.max() < 1 << 16 else np.int32 if values.max() < 1 << 31 else np.float64
-    return np.asarray(matrix.astype(narrow).toarray() if sparse else values.astype(narrow))
+    if is_sparse(matrix):
+        return np.asarray(SparseRows.of(matrix))
+    values = np.asarray(matrix)
+    return values.astype(narrowest(values))
 
 
 def _different(path: Path, names: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
+from reparam.data.sparse import SparseRows, is_sparse
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.fitting import Fitted
@@ -317,6 +318,9 @@ class FittedUse(TransformerMixin):
         if is_frame(X) and self.fitted_.schema.table is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return conform_frame(X, self.fitted_.schema).rows
+        if is_sparse(X):
+            valid = validate_data(self, X, accept_sparse="csr", reset=False, ensure_all_finite="allow-nan")
+            return SparseRows.of(valid)  # type: ignore[return-value]  # an array where it is looked at
         rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True).rows
 

@@ -18,9 +18,9 @@ ONE_HOT_AT_MOST = 50
 class Inputs(eqx.Module):
     r"""What an encoder takes of a row of several kinds of cells, side by side.
 
-    Numbers as they are, positive ones as ln x; counts as ln(1 + x); a code of L levels as L numbers, 1 where it is and 0
-    elsewhere, or, of many levels, as a learned vector for each; 0 in all of them where the cell is missing, and for each
-    column that may miss cells an indicator, 1 where it does (Mattei & Frellsen 2019; Nazábal et al. 2020).
+    Numbers as they are, positive ones as ln x; counts as ln(1 + x); a code of L levels as L numbers, 1 where it is and
+    0 elsewhere, or, of many levels, as a learned vector for each; 0 in all of them where the cell is missing, and for
+    each column that may miss cells an indicator, 1 where it does (Mattei & Frellsen 2019; Nazábal et al. 2020).
 
     Args:
         numbers: columns of numbers.

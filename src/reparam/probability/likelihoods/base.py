@@ -57,7 +57,7 @@ class Likelihood(eqx.Module):
         """Return the law of each feature, batch shape (..., P) and no event, of ``raw``, shape (..., raw_size)."""
 
     def of_datum(self, x: Array, observed: Array | None) -> Self:
-        """Return the likelihood of data, (..., P), of which something is given that z need not explain; here nothing."""
+        """Return the likelihood of data, (..., P), where some of it is given and not explained; here nothing."""
         return self
 
     @abstractmethod
