@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
+from reparam.data.sparse import SparseRows, is_sparse
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.facts import Facts
@@ -89,16 +90,17 @@ class FittedUse(Facts):
         n_samples: int = 1,
         *,
         temperature: float = 1.0,
-        draw: bool = False,
+        draw: bool | None = None,
         given: Mapping[str, Any] | None = None,
         random_state: int | None = None,
     ) -> Any:
-        """New rows from the model: z drawn from the prior, then the mean of p(x|z), shape (n_samples, P).
+        """New rows from the model: z drawn from the prior, then x, shape (n_samples, P).
 
         Args:
             n_samples: how many.
             temperature: what the noise ε of z is multiplied by; below 1 the rows are more typical, above 1 stranger.
-            draw: draw x from p(x|z) too, instead of its mean.
+            draw: draw x from p(x|z) too, instead of its mean; by default where rows are a table of several kinds, for
+                the most probable level in every row is no synthetic table.
             given: of a conditional model the value of each column of its condition.
             random_state: a seed for these draws; by default the one of the estimator.
         """
@@ -109,7 +111,7 @@ class FittedUse(Facts):
         told = told_rows(self.fitted_, given, count)
         batch = told_batch(self.fitted_, told)
         z = draw_prior(self.fitted_.model, latent_key, count, temperature, batch)
-        if not draw:
+        if not (self.fitted_.schema.table is not None if draw is None else draw):
             return self._framed(self._decoded(np.asarray(z), told))
         drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
         return self._framed(as_told(self.fitted_, drawn, told))
@@ -314,6 +316,9 @@ class FittedUse(Facts):
         if is_frame(X) and self.fitted_.schema.table is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return conform_frame(X, self.fitted_.schema).rows
+        if is_sparse(X):
+            valid = validate_data(self, X, accept_sparse="csr", reset=False, ensure_all_finite="allow-nan")
+            return SparseRows.of(valid)  # type: ignore[return-value]  # an array where it is looked at
         rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True).rows
 

@@ -19,6 +19,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.data.sparse import SparseRows
 from reparam.errors import DataError
 from reparam.model import Model
 
@@ -51,7 +52,7 @@ def map_rows(
     Raises:
         DataError: there are no rows.
     """
-    arrays = [np.asarray(array) for array in rows]
+    arrays: list[Any] = [array if isinstance(array, SparseRows) else np.asarray(array) for array in rows]
     total = len(arrays[0])
     if total == 0:
         raise DataError("there are no rows: at least 1 is required.")
