@@ -19,8 +19,8 @@ from reparam.estimator.configuration import AUTO, FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, survey
+from reparam.estimator.telling import telling
 from reparam.estimator.use import FittedUse
-from reparam.training import Record
 
 
 class Learning(FittedUse):
@@ -113,10 +113,10 @@ class Learning(FittedUse):
         else:
             fitted = fitting.resume(before, configuration, data)
         of = fitting.task(fitted, data)
-        for reached, record in fitting.train(fitted, of):
-            fitted = reached
-            if self.verbose and record.epoch % self.verbose == 0:
-                print(told(record, of.epochs))
+        with telling(self.verbose, of.epochs) as tell:
+            for reached, record in fitting.train(fitted, of):
+                fitted = reached
+                tell(record)
         return self.adopt(fitted)
 
     def adopt(self, fitted: Fitted) -> Self:
@@ -162,9 +162,3 @@ class Learning(FittedUse):
         X = np.asarray(SparseRows.of(X)) if is_sparse(X) else X
         rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True)
-
-
-def told(record: Record, epochs: int) -> str:
-    """An epoch as ``verbose`` prints it."""
-    held_out = "" if record.validation is None else f", held out {record.validation.bound:.4f}"
-    return f"epoch {record.epoch}/{epochs}: bound {record.training.bound:.4f}{held_out} nats, {record.seconds:.2f} s"

@@ -86,7 +86,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         bound_samples: K of the K-sample bound in ``score_samples``.
         random_state: the one seed of everything.
         warm_start: let ``fit`` go on from where the last one stopped, on the same rows, up to ``epochs``.
-        verbose: print a line for every so many epochs; 0 prints none.
+        verbose: print a line for every so many epochs, or in a notebook draw a bar so often; 0 shows nothing.
 
     uint8 values are read as pixels, x/255; the densities are those of these units.
 
