@@ -146,6 +146,8 @@ class Learning(FittedUse):
         return Configuration(**settings)
 
     def _fit_sparse(self, X: Any) -> Self:
+        from sklearn.utils.validation import validate_data
+
         valid = validate_data(self, X, accept_sparse="csr", ensure_min_samples=2, ensure_all_finite="allow-nan")
         before: Fitted | None = getattr(self, "fitted_", None) if self.warm_start else None
         opened = sparse_stream(SparseRows.of(valid))
