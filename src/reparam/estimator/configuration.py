@@ -195,7 +195,9 @@ class Configuration:
         """Whether the networks and q can carry a linear answer."""
         if len(self.layers) > 1:
             return False
-        named = eqx.filter_eval_shape(lambda: build_posterior(self.layers, self.posterior, scale=self.scale))
+        named = eqx.filter_eval_shape(
+            lambda: build_posterior(self.layers, self.posterior, scale=self.scale, key=jax.random.key(0))
+        )
         own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
         return not own and not isinstance(named, Flow) and not len(self.condition)
 
