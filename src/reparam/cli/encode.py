@@ -41,8 +41,9 @@ def encode(
 
     The posterior mean and standard deviation of every row; with --draw one draw z instead.
 
-    Columns mean_0, … and std_0, … (in an .npy the means, then the standard deviations); with --draw z_0, … An .h5ad
-    file has the means, or the draws, as obsm["X_reparam"], beside all that DATA had if it was one.
+    Columns mean_0, … and std_0, … (in an .npy the means, then the standard deviations); with --draw z_0, … Of several
+    layers of latents mean_z1_0, …, mean_z2_0, … and so on. An .h5ad file has the means, or the draws, as
+    obsm["X_reparam"], beside all that DATA had if it was one.
     """
     check_output(out, data, also=(".h5ad",))
     from reparam.cli.flow import flows, write_arrays
@@ -51,7 +52,7 @@ def encode(
     from reparam.data import write
     from reparam.data.counts import write_codes
     from reparam.devices import share
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
     names = ["z"] if draw else ["mean", "std"]
     if check_engine(engine):
@@ -61,8 +62,9 @@ def encode(
             out, f"{found['rows']:,} codes ({' and '.join(names)})", {**found, "arrays": names}, as_json=as_json
         )
         return
-    vae, streamed = load(run), flows(data, stream)
+    vae, streamed = opened(run), flows(data, stream)
     report = None if streamed else rows_done("q found")
+    layers = vae.fitted_.configuration.layers
 
     def codes_of(dataset: Dataset) -> dict[str, Any]:
         if draw:
@@ -73,11 +75,14 @@ def encode(
         document = {"rows": rows, "latent_dim": vae.fitted_.configuration.latents, "arrays": names}
         tell_written(out, f"{rows:,} codes ({' and '.join(names)})", document, as_json=as_json)
 
+    def columns_of(dataset: Dataset) -> dict[str, Any]:
+        return by_layer(codes_of(dataset), layers)
+
     if streamed:
-        tell_codes(write_arrays(vae, data, out, codes_of, index=index, unknown=unknown)[0])
+        tell_codes(write_arrays(vae, data, out, columns_of, index=index, unknown=unknown)[0])
         return
     dataset = given_data(vae, data, index=index, unknown=unknown)
-    codes = codes_of(dataset)
+    codes = columns_of(dataset) if out.suffix.lower() != ".h5ad" else codes_of(dataset)
     if not share().leads:
         return
     if out.suffix.lower() == ".h5ad":
@@ -85,3 +90,21 @@ def encode(
     else:
         write(out, codes, index=dataset.index, index_name=index or "index")
     tell_codes(len(dataset.rows))
+
+
+def by_layer(codes: dict[str, Any], layers: tuple[int, ...]) -> dict[str, Any]:
+    """Codes (N, K) as a file names them: where there are several layers, those of each.
+
+    >>> import numpy as np
+    >>> {name: array.shape for name, array in by_layer({"mean": np.zeros((2, 5))}, (3, 2)).items()}
+    {'mean_z1': (2, 3), 'mean_z2': (2, 2)}
+    """
+    if len(layers) == 1:
+        return codes
+    ends = [sum(layers[: layer + 1]) for layer in range(len(layers))]
+    places = {f"z{layer + 1}": slice(end - layers[layer], end) for layer, end in enumerate(ends)}
+    return {
+        layer if name == "z" else f"{name}_{layer}": array[:, place]
+        for name, array in codes.items()
+        for layer, place in places.items()
+    }

@@ -25,8 +25,8 @@ from reparam.data.streaming import Stream
 from reparam.devices import Share, apart
 from reparam.devices.processes import every, first
 from reparam.errors import ParameterError
-from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support
+from reparam.estimator.use import FittedUse
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Flow:
         unknown: what becomes of a level that the model never saw.
     """
 
-    vae: VAE
+    vae: FittedUse
     source: Stream
     file: Any
     range: tuple[int, int]
@@ -90,7 +90,7 @@ class Flow:
 
 
 @contextmanager
-def flow(vae: VAE, data: str, out: Path, *, index: str | None, unknown: str) -> Iterator[Flow]:
+def flow(vae: FittedUse, data: str, out: Path, *, index: str | None, unknown: str) -> Iterator[Flow]:
     """Open DATA and the file that is written; the file appears when all parts are done."""
     check_appended(out)
     source, ending = stream(data, reading=replace(read_as(vae), index=index), schema=vae.schema_), out.suffix.lower()
@@ -139,7 +139,7 @@ def flows(data: str | None, streamed: bool | None, **excluded: Any) -> bool:
 Make = Callable[[Dataset], Mapping[str, NDArray[Any]]]
 
 
-def write_arrays(vae: VAE, data: str, out: Path, make: Make, **how: Any) -> tuple[int, dict[str, float]]:
+def write_arrays(vae: FittedUse, data: str, out: Path, make: Make, **how: Any) -> tuple[int, dict[str, float]]:
     """Write what is made of every part, and give the number of rows and the sum of each array of one number a row."""
     supported = how.pop("supported", False)
     sums: dict[str, float] = {"rows": 0}

@@ -64,14 +64,14 @@ def impute(
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
     from reparam.devices import share
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
     if check_engine(engine, draws=draws, std=std):
         how = {"samples": samples, "random_state": seed}
         told = by_ray(Order(str(run.resolve()), "impute", how, index, unknown), data, out)
         tell_written(out, f"{told['rows']:,} rows without gaps", told, as_json=as_json)
         return
-    vae = load(run)
+    vae = opened(run)
     schema, reading = vae.schema_, replace(read_as(vae), index=index)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}
 

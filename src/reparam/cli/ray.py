@@ -44,9 +44,9 @@ class Worker:
     def __init__(self, order: Order):
         from reparam.cli.sources import read_as
         from reparam.data.streaming import Stream
-        from reparam.estimator import load
+        from reparam.estimator.keeping import opened
 
-        self.order, self.vae = order, load(order.run)
+        self.order, self.vae = order, opened(order.run)
         self.rows = Stream("the rows", (), self.vae.schema_, replace(read_as(self.vae), index=order.index))
 
     def __call__(self, table: Any) -> Any:

@@ -53,14 +53,14 @@ def score(
     from reparam.data import write
     from reparam.data.arrays import column_name
     from reparam.devices import share
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
     if check_engine(engine, explain=explain):
         how = {"samples": samples, "random_state": seed}
         found = by_ray(Order(str(run.resolve()), "score", how, index, unknown), data, out)
         tell_written(out, f"{found['rows']:,} scores, {found['bound']:.3f} nats on average", found, as_json=as_json)
         return
-    vae = load(run)
+    vae = opened(run)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("scored")}
     reads: dict[str, Any] = {"supported": True, "index": index, "unknown": unknown}
     told: dict[str, Any] = {"samples": samples or vae.bound_samples, "units": vae.schema_.units}

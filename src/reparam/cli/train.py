@@ -28,6 +28,7 @@ from reparam.cli.options import (
 )
 from reparam.cli.sharing import SHARING, Coordinator, Count, Processes, ProcessId, sharing
 from reparam.errors import ParameterError
+from reparam.location import check_data
 
 
 def setting(help: str, default: str, **more: Any) -> Any:
@@ -95,9 +96,17 @@ def train(
     processes: Processes = None,
     process_id: ProcessId = None,
     latent_dim: Annotated[
-        str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
+        str | None,
+        typer.Option(
+            "--latent-dim",
+            "--latents",
+            metavar="K|K1,K2,…|auto",
+            help="Latents; 32,16 are two layers, the first next to the data; auto tries some and says. [default: 2]",
+        ),
     ] = None,
-    posterior: Annotated[str | None, setting("Family of q(z|x): diagonal, full, …", "diagonal")] = None,
+    posterior: Annotated[
+        str | None, setting("Family of q(z|x): diagonal, full, …; of several layers diagonal, ladder.", "diagonal")
+    ] = None,
     scale: Annotated[
         str | None, setting("Coordinates of σ: log-variance, log-std, softplus, …", "log_variance")
     ] = None,
@@ -171,6 +180,8 @@ def train(
         raise typer.BadParameter("Missing argument 'DATA'.", context)
     if out is None:
         raise typer.BadParameter("Missing option '--out' / '-o'.", context)
+    if data is not None:
+        check_data(data)
     from reparam.cli import training
     from reparam.cli.keeper import Every
     from reparam.cli.settings import parameters, read_config, write_config

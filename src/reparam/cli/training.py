@@ -20,7 +20,7 @@ from reparam.devices import share
 from reparam.devices.processes import any_of, first, is_of_messages
 from reparam.ending import ending_in_order
 from reparam.errors import DataError, ParameterError, TrainingError
-from reparam.estimator import Configuration, Fitted, fitting, keeping, load
+from reparam.estimator import Configuration, Fitted, fitting, keeping
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, judgement_of
 from reparam.estimator.seeing import counts as rows_of
@@ -80,8 +80,8 @@ def begin(
 def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading: Mapping[str, Any]) -> Iterator[Job]:
     """Hold a run, and open it and its data again, to go on where it stopped; without DATA its own."""
     with held(path, resume=True) as place:
-        vae = load(path)
-        stored = Source.from_json(vae.source_)
+        run = keeping.opened(path)
+        stored = Source.from_json(run.source_)
         asked = reading_of(reading).to_json()
         for name, value in asked.items():
             before = stored.reading.to_json().get(name)
@@ -90,7 +90,7 @@ def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading:
                     f"{path} was trained with {name} = {before!r}, which --resume cannot change to {value!r}. Leave it "
                     "out, or train another run."
                 )
-        fitted = vae.fitted_
+        fitted = run.fitted_
         configuration = Configuration(**{**vars(fitted.configuration), **parameters})
         source = stored if data is None else replace(stored, data=data)
         found: Data = (

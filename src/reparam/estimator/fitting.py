@@ -71,7 +71,7 @@ class Fitted:
     def grey(self, rows: NDArray[Any]) -> tuple[NDArray[Any], Schema]:
         """The same before anything is binarised."""
         schema = self.schema.of(rows)
-        return schema.stored(rows, str(jnp.zeros(()).dtype)), schema.on_device
+        return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
 
 
 def begin(configuration: Configuration, data: Data) -> Fitted:
@@ -268,7 +268,7 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
 
 
 def _on_device(rows: NDArray[Any], schema: Schema) -> Rows:
-    return Rows(jnp.asarray(rows), schema)
+    return Rows(jax.device_put(rows), schema)
 
 
 def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:

@@ -79,10 +79,10 @@ def train_epoch(
 
     def loss(trained: Any, local: Any, visited: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(visit.raw(model, local, visited, key))
+        q = model.family.distribution(visit.raw(model, local, visited, key))
         terms = now(model, visited.batch, key, q=q)
         weight = visited.batch.weights
-        sums = batch_sums(terms, q, model.prior_distribution(visited.batch), weight)
+        sums = batch_sums(terms, q, weight)
         return -(weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
 
     def step(
@@ -155,9 +155,9 @@ def evaluate_epoch(
         seen = Visited(indices, Batch.of_rows(rows[indices], schema, weight))
         own_key, key = jax.random.split(key)
         local = visit.improve(model, local, seen, own_key, objective)
-        q = model.posterior.distribution(visit.raw(model, local, seen, key))
+        q = model.family.distribution(visit.raw(model, local, seen, key))
         terms = objective(model, seen.batch, key, q=q)
-        return local, batch_sums(terms, q, model.prior_distribution(seen.batch), weight)
+        return local, batch_sums(terms, q, weight)
 
     keys = jax.random.split(key, len(batches))
     followed, sums = jax.lax.scan(step, held_out, (batches, weights, keys))
@@ -196,9 +196,9 @@ def judge_copies(
             weight = weight * (indices < count)
             draw_key, key = jax.random.split(key)
             batch = seen_rows(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
-            q = model.posterior.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
+            q = model.family.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
             terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
-            return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(batch), weight))
+            return None, (terms.bound, batch_sums(terms, q, weight))
 
         _, (bounds, sums) = jax.lax.scan(step, None, (batches, filled, keys))
         return bounds.reshape(-1)[:longest], sums
@@ -236,8 +236,8 @@ def _calibrated(  # noqa: PLR0917
     rows_key, draw_key, noise_key = jax.random.split(key, 3)
     chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
     visited = Visited(chosen, seen_rows(rows[chosen], draw_key, schema, recipe))
-    z = model.posterior.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
-    likelihood = model.likelihood.refit(model.decoder(z), visited.batch.x, visited.batch.observed)
+    z = model.family.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
+    likelihood = model.likelihood.refit(model.decoded(z, visited.batch), visited.batch.x, visited.batch.observed)
     likelihood = recipe.devices.whole(likelihood)
     calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
     return calibrated

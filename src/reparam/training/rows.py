@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import repeat
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array
 
@@ -45,7 +45,7 @@ class Rows(NamedTuple):
         """The same on all of these devices: each takes from them what it needs of a batch."""
         return self._replace(stored=devices.spread(self.stored))
 
-    def chunks(self, first: int, seed: int, devices: Devices) -> Iterator[Rows]:
+    def chunks(self, first: int, seed: Callable[[], int], devices: Devices) -> Iterator[Rows]:
         """Themselves, for ever."""
         return repeat(self.on(devices))
 
@@ -78,8 +78,8 @@ class Streamed(NamedTuple):
         """The rows that folds number."""
         return self.held_out
 
-    def chunks(self, first: int, seed: int, devices: Devices) -> Iterator[Rows]:
+    def chunks(self, first: int, seed: Callable[[], int], devices: Devices) -> Iterator[Rows]:
         """The chunks from that number on, each on the devices when its turn has come."""
-        with closing(self.passes.chunks(first, seed)) as chunks:
+        with closing(self.passes.chunks(first, seed())) as chunks:
             for stored in chunks:
-                yield Rows(jnp.asarray(stored), self.schema).on(devices)
+                yield Rows(jax.device_put(stored), self.schema).on(devices)

@@ -65,7 +65,8 @@ class Context:
 
     def has(self, job: str) -> bool:
         """Whether the file defines a function for that job, or a loss that it is a part of."""
-        return self.subject.has(job) or (job in ("kl", "reconstruction_loss") and self.is_split)
+        weighs_samples = job == "bound" and self.subject.has("loss") and self.subject.functions["loss"].call.between
+        return self.subject.has(job) or weighs_samples or (job in ("kl", "reconstruction_loss") and self.is_split)
 
     def function(self, job: str) -> Function:
         """The user's function for that job; SkipCheck where the file has none."""

@@ -127,13 +127,21 @@ class Function:
         return kinds[0]
 
     def settled(self, layouts: list[Layout]) -> bool:
-        """Whether it works at one of these sizes, which it then keeps."""
+        """Whether it works at one of these sizes, which it then keeps; one where the data do not mix goes first."""
+        first: tuple[Call, tuple[Framework, str] | None] | None = None
         for layout in layouts:
+            if first is not None and len(layout.shape) < 3:  # it may be images whose axes were taken for one another
+                continue
             for way in self._ways():
                 self.call = replace(self.call, layout=layout, **way)
                 self.kind = None
                 if self._works():
-                    return True
+                    first = first or (self.call, self.kind)
+                    if not self._mixes():
+                        return True
+        if first is not None:
+            self.call, self.kind = first
+            return True
         owner = getattr(self.call.target, "__self__", None)
         if getattr(owner, "training", False) is True:  # where it takes a list of outputs, in evaluation it takes one
             own: Any = copy.copy(owner)
@@ -148,8 +156,8 @@ class Function:
         """A batch at once, with an axis between, row by row; inside a Haiku transform if need be."""
         plain: dict[str, Any] = {"rowwise": False, "between": False, "transformed": False}
         ways = [plain]
-        if self.call.job in ("sample", "kl"):
-            ways += [{**plain, "between": True}] if self.call.job == "sample" else []
+        if self.call.job in ("sample", "loss"):
+            ways.append({**plain, "between": True})
         if self.call.job != "bound":
             ways.append({**plain, "rowwise": True})
         if "haiku" in sys.modules:
@@ -165,6 +173,22 @@ class Function:
         if self.call.job == "sample":
             return value.shape == (n, d)
         return value.size in (1, n, n * d, d, n * self.call.layout.features) or self.call.job in ("bound", "log_q")
+
+    def _mixes(self) -> bool:
+        """Whether a loss of a batch is neither the mean nor the sum of its data's, which a call gives again."""
+        if self.call.job not in ("loss", "reconstruction_loss"):
+            return False
+        arrays = self.examples()
+        try:
+            whole, again = self(*arrays), self(*arrays)
+            alone = np.array([self(*(array[i : i + 1] for array in arrays)).sum() for i in range(len(arrays[0]))])
+        except UserError:  # it takes one batch size
+            return False
+        return (
+            whole.size == 1
+            and bool(whole == again)
+            and not np.isclose(whole, [alone.mean(), alone.sum()], rtol=1e-3).any()
+        )
 
     def examples(self) -> list[Array]:
         """Ordinary arguments at its sizes."""

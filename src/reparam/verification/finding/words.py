@@ -36,7 +36,8 @@ ROLES: dict[str, re.Pattern[str]] = {
         r"^(zs?|z_?\d?|z_?samples?|latents?|latent_(z|samples?|codes?)|samples?|sampled_z|sample_z|codes?)$"
     ),
     "kl": re.compile(
-        r"^(\w+_)?(kl|kld|klds|dkl|kl_?div\w*|kullback\w*)(_\w+)?$|^latent_loss$|^regulari[sz]ation_loss$"
+        r"^(?!\w*_(coeff?\w*|weight\w*|anneal\w*|lambda|factor|rate|scale|w|max|min|target|start|tolerance)$)"
+        r"(\w+_)?(kl|kld|klds|dkl|kl_?div\w*|kullback\w*)(_\w+)?$|^latent_loss$|^regulari[sz]ation_loss$"
     ),
     "reconstruction": re.compile(
         r"^(\w+_)?(bce|mse|nll|xent|marginal_likelihood|likelihood|cross_?ent\w*)(_\w+)?$"
@@ -60,7 +61,7 @@ JOBS: dict[str, re.Pattern[str]] = {
     "loss": re.compile(
         r"loss|elbo|criterion|objective|(^|_)cost|reconstruct|recon|^(bce|mse|nll)|likelihood|cross_entropy"
     ),
-    "log_q": re.compile(r"log_?q|log_?normal|gaussian_log|log_density|normal_logp|log_gauss|gaussian_likelihood"),
+    "log_q": re.compile(r"log_?q|log_?normal|gaussian_log|log_density|normal_?log_?p|log_gauss|gaussian_likelihood"),
 }
 """Job → how a function for it is called; what its arguments are has the last word."""
 
