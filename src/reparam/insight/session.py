@@ -104,6 +104,11 @@ class Session:
         return self.vae.fitted_.configuration.latents
 
     @property
+    def explaining(self) -> int:
+        """How many of them explain x, and have a μ and a σ of the encoder's own: all but those of upper layers."""
+        return self.vae.fitted_.configuration.layers[0]
+
+    @property
     def history(self) -> list[dict[str, Any]]:
         """One mapping per epoch."""
         return list(self.vae.history_)
@@ -291,12 +296,9 @@ def _row_kl(model: Model, raw: Array) -> tuple[Array, Array | None]:
     """KL(q‖p) of rows, exact or NaN, and its terms where there are such; of several layers both by draws."""
     q, p = model.family.distribution(raw), model.prior_distribution()
     if isinstance(q, Chain):
-
-        def added(total: Array, key: PRNGKeyArray) -> tuple[Array, None]:
-            return total + conditional_kl(q, p, q.sample(key)), None
-
-        start = jnp.zeros((len(raw), *q.event_shape))
-        parts = jax.lax.scan(added, start, jax.random.split(jax.random.key(0), KL_DRAWS))[0] / KL_DRAWS
+        keys, none = jax.random.split(jax.random.key(0), KL_DRAWS), jnp.zeros((len(raw), *q.event_shape))
+        parts = jax.lax.fori_loop(0, KL_DRAWS, lambda k, sums: sums + conditional_kl(q, p, q.sample(keys[k])), none)
+        parts = parts / KL_DRAWS
         return jnp.sum(parts, axis=-1), parts
     try:
         total = reparam.kl_divergence(q, p)
