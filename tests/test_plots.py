@@ -12,8 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from reparam import VAE, plots
-from reparam.plots.style import CLASSES
-from reparam.plots.style import fitted
+from reparam.plots.style import CLASSES, fitted
 
 
 def history(latents: int, *, validation: bool = True) -> list[dict]:

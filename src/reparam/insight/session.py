@@ -178,6 +178,12 @@ class Session:
         """The mean of p(x|z) of codes (M, K) in stored units, (M, P)."""
         return np.asarray(self.vae.inverse_transform(np.asarray(z, np.float32)), np.float32)
 
+    def latent_name(self, latent: int) -> str:
+        """What a latent is called: by its number, or where there are several layers as encode names its columns."""
+        layers = self.model.prior.layers
+        layer = int(np.searchsorted(np.cumsum(layers), latent, side="right"))
+        return f"latent {latent}" if len(layers) == 1 else f"z{layer + 1}_{latent - sum(layers[:layer])}"
+
     def followed(self, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
         """Codes (M, K) in which the layers below a latent's own follow it, each at its mean."""
         prior = self.model.prior
