@@ -178,7 +178,7 @@ class Configuration:
     @property
     def layers(self) -> tuple[int, ...]:
         """How many latents each layer has, the one next to the data first; 1 until the data have chosen."""
-        return checked_layers(1 if self.latent_dim == AUTO else self.latent_dim)  # type: ignore[arg-type]  # no other str
+        return checked_layers(1 if self.latent_dim == AUTO else self.latent_dim)
 
     @property
     def latents(self) -> int:
