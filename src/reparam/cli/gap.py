@@ -41,6 +41,7 @@ def gap(
     """
     from reparam.cli.pictures import save_beside
     from reparam.data import spread
+    from reparam.devices import share
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import inference_gaps
@@ -63,6 +64,8 @@ def gap(
         )
         for text in found[name].warnings:
             warnings.warn(f"{name}: {text}", ReparamWarning, stacklevel=2)
+    if not share().leads:
+        return
     picture = save_beside(inference_gaps(found, title=f"Inference gap of {run}"), place)
     if as_json:
         answer(

@@ -97,6 +97,9 @@ Streamed = Annotated[
     bool | None,
     typer.Option("--stream/--in-memory", help="Read DATA part by part; by default where they are large."),
 ]
+Engine = Annotated[
+    str | None, typer.Option(metavar="ray", help="Let a Ray cluster read DATA (Parquet) and write a folder of Parquet.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[
     int | None,

@@ -261,6 +261,8 @@ def _read_file(text: str, reading: Reading) -> Raw | Sheet:
     if ending in TABLES:
         return TABLES[ending](path, reading)
     _refuse_columns(text, reading)
+    if ending == ".h5ad" and reading.given:
+        return counts.read_beside(path, array, reading)
     return ARRAYS[ending](path, array, reading.labels)
 
 

@@ -184,7 +184,9 @@ def _linear_answer(
     if noise_shape(part) == () and part.name == "gaussian":
         found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
     elif not fixed and not (part.name in MOMENTS and schema.size > WIDE):  # moments are P × P
-        found = linear_start(thinned(rows, schema), configuration.latents, part.name, configuration.seed)
+        levelled = getattr(part, "library", "latent") == "observed"
+        x, latents, seed = thinned(rows, schema), configuration.latents, configuration.seed
+        found = linear_start(x, latents, part.name, seed, levelled=levelled)
     if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
         return found
     if configuration.start == "auto":

@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from reparam.errors import ParameterError, UnknownNameError
+from reparam.hierarchy import build_posterior, checked_layers
 from reparam.inference import INFERENCE, Inference, MeanField
 from reparam.model import Model, Network, Statistics, assemble
 from reparam.networks import NETWORKS, Architecture, Perceptron
 from reparam.objectives import Objective, build_objective
 from reparam.probability.likelihoods import Likelihood
-from reparam.probability.posteriors import POSTERIORS, Flow, Posterior
+from reparam.probability.posteriors import Flow, Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
 from reparam.specification import MOST_INT, build, positive_int, real_number, requirement
@@ -63,7 +64,7 @@ class Configuration:
         ParameterError: a setting lies outside its domain, or two disagree.
     """
 
-    latent_dim: int | str = 2
+    latent_dim: int | str | Sequence[int] = 2
     posterior: str | Posterior = "diagonal"
     scale: str | Scale = "log_variance"
     prior: str | Prior = "standard_normal"
@@ -98,7 +99,9 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before any data are read."""
-        for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
+        if self.latent_dim != AUTO:
+            positive_int("latent_dim", sum(checked_layers(self.latent_dim)), "VAE", most=MOST["latent_dim"])
+        for name in ("epochs", "batch_size", "patience", "bound_samples"):
             if not (name in MAY_BE_AUTO and getattr(self, name) == AUTO):
                 positive_int(name, getattr(self, name), "VAE", most=MOST.get(name, MOST_INT))
         real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
@@ -116,6 +119,10 @@ class Configuration:
         if len(self.condition) and self.start == "linear":
             raise ParameterError(
                 "a condition needs start='auto' or 'random': no linear answer is known of a conditional model."
+            )
+        if len(self.layers) > 1 and self.start == "linear":
+            raise ParameterError(
+                "several layers of latents need start='auto' or 'random': no linear answer is known of them."
             )
         check_seed(self.seed)
         self.objective_part()
@@ -170,9 +177,14 @@ class Configuration:
         return part
 
     @property
+    def layers(self) -> tuple[int, ...]:
+        """How many latents each layer has, the one next to the data first; 1 until the data have chosen."""
+        return checked_layers(1 if self.latent_dim == AUTO else self.latent_dim)
+
+    @property
     def latents(self) -> int:
-        """K; where the data are to choose it, 1 stands for it until they have."""
-        return 1 if isinstance(self.latent_dim, str) else self.latent_dim
+        """K, of all layers."""
+        return sum(self.layers)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -187,8 +199,10 @@ class Configuration:
     @property
     def builds_upon_starts(self) -> bool:
         """Whether the networks and q can carry a linear answer."""
+        if len(self.layers) > 1:
+            return False
         named = eqx.filter_eval_shape(
-            lambda: build("posterior", POSTERIORS, self.posterior, self.latents, scale=self.scale)
+            lambda: build_posterior(self.layers, self.posterior, scale=self.scale, key=jax.random.key(0))
         )
         own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
         return not own and not isinstance(named, Flow) and not len(self.condition)
@@ -235,7 +249,7 @@ class Configuration:
         """The arguments of :func:`reparam.model.assemble` that are no data."""
         names = ("posterior", "scale", "prior", "network", "activation", "encoder", "decoder")
         chosen = {name: getattr(self, name) for name in names}
-        return {**chosen, "latent_dim": self.latents, "hidden": self.widths, "likelihood": likelihood}
+        return {**chosen, "latent_dim": self.layers, "hidden": self.widths, "likelihood": likelihood}
 
     def to_json(self) -> dict[str, Any]:
         """Every setting as a plain value; what is an object, and so has no name, as None."""

@@ -220,10 +220,9 @@ def _plain(annotation: Any) -> Any:
     """Of the types of a setting those that JSON has; an object, saved as null, is handed over."""
     if annotation is Any:  # an optimiser's name
         return Name | None
-    for each in (annotation, *get_args(annotation)):
-        if get_origin(each) is Sequence:
-            return tuple[Name, ...] if str in get_args(each) else tuple[int, ...]
-    kinds = {str: Name, int: int, float: float, bool: bool}
+    if get_origin(annotation) is Sequence:
+        return tuple[Name, ...] if str in get_args(annotation) else tuple[int, ...]
+    kinds = {str: Name, int: int, float: float, bool: bool, Sequence[int]: tuple[int, ...]}
     found = [plain for kind, plain in kinds.items() if kind in (annotation, *get_args(annotation))]
     return reduce(or_, found, None)
 

@@ -34,8 +34,10 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Args:
         latent_dim: K, the number of latents; ``auto`` tries several and keeps the fewest that are within one standard
-            error of the best, which ``latent_path_`` tells.
-        posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``.
+            error of the best, which ``latent_path_`` tells. Several numbers are as many layers, ``(32, 16)``: z₁, which
+            explains x, has 32 latents, and z₂, which explains z₁, has 16; codes hold all of them, z₁'s first.
+        posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``; of several layers
+            ``diagonal``, each layer given the one below it, or ``ladder``, each given the one above and the data.
         scale: coordinates of its standard deviation: ``log_variance``, ``log_std``, ``softplus``, …
         prior: p(z): ``standard_normal``, ``gaussian_mixture:10``, ``vamp:50``, ``flow``.
         likelihood: p(x|z): ``bernoulli``, ``gaussian``, …; ``auto`` looks at the data and says in ``likelihood_`` and
@@ -85,7 +87,10 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         bound_samples: K of the K-sample bound in ``score_samples``.
         random_state: the one seed of everything.
         warm_start: let ``fit`` go on from where the last one stopped, on the same rows, up to ``epochs``.
-        verbose: print a line for every so many epochs; 0 prints none.
+        devices: that share each batch: ``all``, or how many; None is one, and all where several processes met by
+            ``jax.distributed``. Results are those of one device but for the order of sums in single precision.
+        shard_model: how many devices share the weights of each wide layer, for models that one has no room for.
+        verbose: print a line for every so many epochs, or in a notebook draw a bar so often; 0 shows nothing.
 
     uint8 values are read as pixels, x/255; the densities are those of these units.
 
@@ -98,7 +103,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def __init__(
         self,
-        latent_dim: int | str = Configuration.latent_dim,
+        latent_dim: int | str | Sequence[int] = Configuration.latent_dim,
         *,
         posterior: str | Posterior = Configuration.posterior,
         scale: str | Scale = Configuration.scale,
@@ -132,6 +137,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         bound_samples: int = Configuration.bound_samples,
         random_state: int | np.random.RandomState | None = Configuration.random_state,
         warm_start: bool = False,
+        devices: int | str | None = None,
+        shard_model: int = 1,
         verbose: int = 0,
     ):
         self.latent_dim = latent_dim
@@ -167,6 +174,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.bound_samples = bound_samples
         self.random_state = random_state
         self.warm_start = warm_start
+        self.devices = devices
+        self.shard_model = shard_model
         self.verbose = verbose
 
     transform = FittedUse.transform  # scikit-learn's set_output wraps what a class itself defines
@@ -209,5 +218,6 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Codes are single precision whatever the input, which may miss cells."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags

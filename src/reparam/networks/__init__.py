@@ -12,7 +12,8 @@ from reparam.networks.choice import (
 )
 from reparam.networks.images import ImageDecoder, ImageEncoder
 from reparam.networks.inputs import Inputs
-from reparam.networks.layers import ACTIVATIONS, MLP, Linear, NamedNetwork, Residual
+from reparam.networks.layers import ACTIVATIONS, MLP, Linear, LogCounts, NamedNetwork, Residual
+from reparam.networks.rungs import Rungs
 
 __all__ = [
     "ACTIVATIONS",
@@ -27,8 +28,10 @@ __all__ = [
     "ImageEncoder",
     "Inputs",
     "Linear",
+    "LogCounts",
     "NamedNetwork",
     "Perceptron",
     "Residual",
+    "Rungs",
     "choose_network",
 ]

@@ -25,7 +25,17 @@ from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.pace import Clock
 from reparam.training.recipe import Recipe, Settings
 from reparam.training.rows import Rows, Streamed
-from reparam.training.state import Judged, TrainState, advance, epoch_keys, one_copy, order_seed, validation_key
+from reparam.training.state import (
+    Judged,
+    TrainState,
+    advance,
+    epoch_keys,
+    one_copy,
+    order_seed,
+    shapes_of,
+    spread,
+    validation_key,
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,11 @@ class Task:
             return self.folds.weights(rows.total)
         return np.ones((self.folds.copies, rows.total), np.float32)
 
+    def spread(self) -> Task:
+        """The same with the rows that judge on every device."""
+        held_out = self.held_out.on(self.recipe.devices) if isinstance(self.held_out, Rows) else self.held_out
+        return replace(self, held_out=held_out)
+
     def is_over(self, state: TrainState) -> bool:
         """Whether the epochs are done, or the validation bound rises no more: of chunks, whether folds judge them."""
         patience = self.settings.patience * (1 if self.folds else self.chunks)
@@ -121,17 +136,19 @@ def fit(state: TrainState, task: Task) -> Iterator[Record]:
     Raises:
         TrainingError: the bound or a weight is no longer finite, or the validation bound never was.
     """
+    whole, devices = shapes_of(state), task.recipe.devices
+    task, state = task.spread(), spread(state, devices)
     if task.folds is not None and int(state.epoch) == 0:
         state = _judged_start(state, task, task.folds)
     if task.is_over(state):
         return
-    for rows in task.rows.chunks(int(state.epoch), partial(order_seed, state)):
+    for rows in task.rows.chunks(int(state.epoch), partial(order_seed, state), devices):
         started, number = time.perf_counter(), int(state.epoch)
         train_key, calibration_key = epoch_keys(state)
         state, training = _train(state, task, rows, train_key)
         state = _calibrated(state, task, rows, calibration_key)
         better, validation, state = _validate(state, task)
-        state = advance(state, None if validation is None else validation.bound, better)
+        state = spread(advance(state, None if validation is None else validation.bound, better), devices)
         over = task.is_over(state)
         if validation is not None and over and not math.isfinite(float(state.best_bound)):
             raise TrainingError(
@@ -139,7 +156,8 @@ def fit(state: TrainState, task: Task) -> Iterator[Record]:
                 "chosen by it. Hold out none (early_stopping=False), or choose another posterior or likelihood."
             )
         coefficients = task.objective.at(task.first_step(number + 1) - 1, task.steps_per_epoch).coefficients()
-        yield Record(number + 1, training, validation, time.perf_counter() - started, state, coefficients)
+        seconds, kept = time.perf_counter() - started, devices.gathered(state, whole)
+        yield Record(number + 1, training, validation, seconds, kept, coefficients)
         if over:
             return
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.devices import Devices
 from reparam.model import Model
 from reparam.training.pace import NoAverage
 from reparam.training.recipe import Recipe
@@ -119,6 +120,22 @@ def advance(state: TrainState, validation_bound: float | None, better: bool) -> 
         is_leaf=lambda leaf: leaf is None,
     )
     return after
+
+
+def spread(state: TrainState, devices: Devices) -> TrainState:
+    """The state on the devices: of what rows own each has a share, of the weights all, or its share of wide layers."""
+    tables = lambda s: (s.local, s.held_out, s.best_raw)  # noqa: E731
+    without = eqx.tree_at(tables, state, (None, None, None), is_leaf=lambda leaf: leaf is None)
+    laid: TrainState = eqx.tree_at(
+        tables, devices.spread_weights(without), devices.spread_rows(tables(state)), is_leaf=lambda leaf: leaf is None
+    )
+    return laid
+
+
+def shapes_of(state: TrainState) -> TrainState:
+    """The shapes of its arrays, before tables are filled up."""
+    shapes: TrainState = eqx.filter_eval_shape(lambda: state)
+    return shapes
 
 
 def counted(number: int) -> Array:
