@@ -16,9 +16,10 @@ from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.errors import ParameterError
 from reparam.hierarchy import Hierarchy, build_encoder, build_posterior, build_prior, checked_layers
-from reparam.networks import HIDDEN, MLP, NETWORKS, Architecture, Ends, Inputs
+from reparam.networks import HIDDEN, MLP, NETWORKS, Architecture, Ends, Inputs, LogCounts
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
+from reparam.probability.likelihoods.counts import Overdispersed
 from reparam.probability.numerics import tempered
 from reparam.probability.posteriors import Posterior
 from reparam.probability.priors import Prior, StandardNormal
@@ -75,7 +76,8 @@ class Model(eqx.Module):
         Raises:
             ParameterError: columns are given, and no batch says what they hold.
         """
-        return self.likelihood.distribution(self.decoded(z, batch))
+        likelihood = self.likelihood if batch is None else self.likelihood.of_datum(batch.x, batch.observed)
+        return likelihood.distribution(self.decoded(z, batch))
 
     def decoded(self, z: Array, batch: Batch | None = None) -> Array:
         """The likelihood's raw numbers at latents (..., K), of which the lowest layer explains x: (..., raw_size)."""
@@ -237,12 +239,14 @@ def assemble(
         _check_size(f"the {part}'s latent_dim", found, sum(layers), "latent_dim of the model")
     _check_size("the likelihood's event_size", p_x.event_size, size, "features of the data")
     p_x = p_x.started(std)
-    shift = None if data.given is None else _shift(data.given, p_z, activation, keys["prior"])
+    shift = None if data.given is None else _shift(data.given, p_z, hidden, activation, keys["prior"])
     decoded = layers[0] + (0 if data.given is None else data.given.size)
     architecture, shape = build("network", NETWORKS, network), data.shape or (size,)
     if encoder is None:
         ends = Ends(shape, entering.shape[1], q.raw_size, q.initial_raw(), q.initial_gain())
         encoder = build_encoder(q, architecture, ends, activation, hidden, keys["encoder"])
+        if inputs is None and isinstance(p_x, Overdispersed) and p_x.library == "observed":
+            encoder = LogCounts(encoder, levelled=True)
     if decoder is None:
         ends = Ends(shape, decoded, p_x.raw_size, p_x.begin_raw(mean, std, data.rows))
         decoder = architecture.decoder(ends, activation, hidden, keys["decoder"])
@@ -251,8 +255,8 @@ def assemble(
     return Model(encoder, q, p_z, decoder, p_x, inputs, data.given, shift)
 
 
-def _shift(given: Inputs, prior: Prior, activation: str, key: PRNGKeyArray) -> Network:
-    """The affine map from c to loc and ln σ of p(z|c), or of its top layer, which is N(0, I) at the start.
+def _shift(given: Inputs, prior: Prior, hidden: tuple[int, ...], activation: str, key: PRNGKeyArray) -> Network:
+    """The network from c to loc and ln σ of p(z|c), or of its top layer: N(0, I) at the start, as deep as the encoder.
 
     Raises:
         ParameterError: the prior is another than N(0, I).
@@ -262,7 +266,7 @@ def _shift(given: Inputs, prior: Prior, activation: str, key: PRNGKeyArray) -> N
             f"given columns need prior='standard_normal', to shift and scale it. Got {type(prior).__name__} instead."
         )
     size = 2 * prior.layers[-1]
-    return MLP((given.size, size), activation, key, output_gain=jnp.zeros(size))
+    return MLP((given.size, *hidden, size), activation, key, output_gain=jnp.zeros(size))
 
 
 def check_network(name: str, network: Network, size: int, required: int, what: str) -> None:

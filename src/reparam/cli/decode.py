@@ -26,9 +26,9 @@ def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, as_json: Json = F
     """
     check_output(out, codes, pictures=True)
     from reparam.data import check_pictures, write_rows
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
-    vae = load(run)
+    vae = opened(run)
     check_pictures(out, vae.schema_)
     rows = vae.inverse_transform(_read(codes, vae.fitted_.configuration.layers))
     write_rows(out, rows, vae.schema_)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.cli.options import (
     Data,
     Draw,
+    Engine,
     Index,
     Json,
     Output,
@@ -33,6 +34,7 @@ def encode(
     unknown: Unknown = "refuse",
     seed: Seed = None,
     stream: Streamed = None,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Write the latent codes of DATA.
@@ -45,14 +47,24 @@ def encode(
     """
     check_output(out, data, also=(".h5ad",))
     from reparam.cli.flow import flows, write_arrays
+    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
-    from reparam.estimator import load
+    from reparam.devices import share
+    from reparam.estimator.keeping import opened
 
-    vae, streamed = load(run), flows(data, stream)
+    names = ["z"] if draw else ["mean", "std"]
+    if check_engine(engine):
+        how = {"draw": True, "random_state": seed} if draw else {"draw": False}
+        found = by_ray(Order(str(run.resolve()), "encode", how, index, unknown), data, out)
+        tell_written(
+            out, f"{found['rows']:,} codes ({' and '.join(names)})", {**found, "arrays": names}, as_json=as_json
+        )
+        return
+    vae, streamed = opened(run), flows(data, stream)
     report = None if streamed else rows_done("q found")
-    names, layers = ["z"] if draw else ["mean", "std"], vae.fitted_.configuration.layers
+    layers = vae.fitted_.configuration.layers
 
     def codes_of(dataset: Dataset) -> dict[str, Any]:
         if draw:
@@ -70,10 +82,13 @@ def encode(
         tell_codes(write_arrays(vae, data, out, columns_of, index=index, unknown=unknown)[0])
         return
     dataset = given_data(vae, data, index=index, unknown=unknown)
+    codes = columns_of(dataset) if out.suffix.lower() != ".h5ad" else codes_of(dataset)
+    if not share().leads:
+        return
     if out.suffix.lower() == ".h5ad":
-        write_codes(out, data, next(iter(codes_of(dataset).values())), dataset.index)
+        write_codes(out, data, next(iter(codes.values())), dataset.index)
     else:
-        write(out, columns_of(dataset), index=dataset.index, index_name=index or "index")
+        write(out, codes, index=dataset.index, index_name=index or "index")
     tell_codes(len(dataset.rows))
 
 

@@ -14,6 +14,7 @@ from reparam.estimator.configuration import AUTO, MAY_BE_AUTO
 from reparam.specification import requirement
 from reparam.storage import whole_file
 
+WHOLE_OR_WORD = (*MAY_BE_AUTO, "devices", "processes")
 SEQUENCES = ("hidden", "latent_dim")
 
 
@@ -59,7 +60,7 @@ def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
     kinds = [get_origin(kind) or kind for kind in kinds]
     allowed = (*kinds, int) if float in kinds else tuple(kinds)
-    if (name in SEQUENCES and isinstance(value, list)) or (name in MAY_BE_AUTO and type(value) is int):
+    if (name in SEQUENCES and isinstance(value, list)) or (name in WHOLE_OR_WORD and type(value) is int):
         return
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         required = "int or 'auto'" if name in MAY_BE_AUTO else " or ".join(kind.__name__ for kind in kinds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 from numbers import Integral
 from typing import Any
 
@@ -123,7 +124,7 @@ class Configuration:
             raise ParameterError(
                 "several layers of latents need start='auto' or 'random': no linear answer is known of them."
             )
-        root_key(self.seed)
+        check_seed(self.seed)
         self.objective_part()
         self.recipe(1)
         self._try_parts()
@@ -132,13 +133,13 @@ class Configuration:
         """Let every part that has a name refuse here, on two made-up features, what it would refuse later."""
         named = isinstance(self.likelihood, str) and self.likelihood != "auto"
         likelihood = self.likelihood if named else "gaussian"
-        data = Statistics(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2)))
 
-        def model(key: jax.Array) -> Model:
+        def model() -> Model:
+            data, key = Statistics(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2))), jax.random.key(0)
             parts = {**self.parts(likelihood), "network": "mlp", "hidden": (), "encoder": None, "decoder": None}
             return self.inference_part().prepare(assemble(data, key, **parts))
 
-        eqx.filter_eval_shape(model, jax.random.key(0))
+        eqx.filter_eval_shape(model)
 
     @property
     def seed(self) -> int:
@@ -149,7 +150,7 @@ class Configuration:
 
     def key(self, purpose: str, seed: int | None = None) -> jax.Array:
         """The key of one of ``PURPOSES``."""
-        return jax.random.fold_in(root_key(self.seed if seed is None else seed), PURPOSES.index(purpose))
+        return _key(_words(self.seed if seed is None else seed), np.uint32(PURPOSES.index(purpose)))
 
     def objective_part(self) -> Objective:
         """What is maximised."""
@@ -194,7 +195,9 @@ class Configuration:
         """Whether the networks and q can carry a linear answer."""
         if len(self.layers) > 1:
             return False
-        named = build_posterior(self.layers, self.posterior, scale=self.scale, key=self.key("model"))
+        named = eqx.filter_eval_shape(
+            lambda: build_posterior(self.layers, self.posterior, scale=self.scale, key=jax.random.key(0))
+        )
         own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
         return not own and not isinstance(named, Flow) and not len(self.condition)
 
@@ -264,13 +267,35 @@ def root_key(seed: int) -> jax.Array:
 
     Raises:
         ParameterError: the seed is negative.
+
+    >>> bool(root_key(7) == jax.random.key(7))
+    True
+    """
+    return _key(_words(seed))
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what no key is made of.
+
+    Raises:
+        ParameterError: the seed is negative.
     """
     if not 0 <= seed < 2**256:
         raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", seed))
-    key = jax.random.key(seed & 0xFFFFFFFF)
-    while seed := seed >> 32:
-        key = jax.random.fold_in(key, seed & 0xFFFFFFFF)
-    return key
+
+
+def _words(seed: int) -> tuple[np.uint32, ...]:
+    """A seed by 32 bits each, the lowest first."""
+    check_seed(seed)
+    words = -(-max(seed.bit_length(), 1) // 32)
+    return tuple(np.uint32(seed >> (32 * place) & 0xFFFFFFFF) for place in range(words))
+
+
+@jax.jit
+def _key(words: tuple[Any, ...], *further: Any) -> jax.Array:
+    """The key of the first word, into which the others are folded; compiled, for it is several small steps."""
+    first, *rest = (*words, *further)
+    return reduce(jax.random.fold_in, rest, jax.random.key(first))
 
 
 def _check_widths(hidden: Any) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from reparam.data import Schema
 from reparam.errors import ParameterError
@@ -41,7 +40,7 @@ def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, 
     drawn = draws * _held((model.posterior, model.prior, model.decoder))
     widths = schema.size + _held(model.encoder) + drawn + raw
     batch = min(configuration.batch_size, max(rows, 1))
-    values = KEPT_PER_ACTIVATION * jnp.zeros(()).dtype.itemsize * batch * widths * copies
+    values = KEPT_PER_ACTIVATION * jax.dtypes.canonicalize_dtype(float).itemsize * batch * widths * copies
     if weights + values > there:
         needed, wanted, free = (f"{number / GIB:,.1f} GiB" for number in (weights, values, there))
         raise ParameterError(
@@ -60,7 +59,13 @@ def _at_most(configuration: Configuration, size: int, draws: int, copies: int) -
         return LARGE
     latents = configuration.latents
     widths = MOST_RAW * size + 2 * sum(map(int, configuration.hidden)) + (latents + 1) ** 2 + MOST_RAW * latents
-    return 4 * jnp.zeros(()).dtype.itemsize * copies * widths * (widths + configuration.batch_size * (1 + draws))
+    return (
+        4
+        * jax.dtypes.canonicalize_dtype(float).itemsize
+        * copies
+        * widths
+        * (widths + configuration.batch_size * (1 + draws))
+    )
 
 
 def _held(network: Any) -> int:
@@ -81,7 +86,7 @@ def _bytes(tree: Any) -> int:
 
 
 def _of_device() -> int | None:
-    statistics = jax.devices()[0].memory_stats() or {}
+    statistics = jax.local_devices()[0].memory_stats() or {}
     limit = statistics.get("bytes_limit")
     return None if limit is None else int(limit) - int(statistics.get("bytes_in_use", 0))
 

@@ -19,10 +19,10 @@ from scipy.spatial import cKDTree
 
 import reparam
 from reparam.batch import Batch
-from reparam.data import Dataset, Schema, grey_limits, is_image
+from reparam.data import Dataset, Schema, grey_limits, is_image, spread
 from reparam.errors import NoClosedFormError
-from reparam.estimator import VAE
 from reparam.estimator.configuration import root_key
+from reparam.estimator.vae import VAE
 from reparam.evaluation.weights import RowBounds, row_bounds
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
@@ -286,11 +286,6 @@ class Session:
         found = self.vae.gap(self.take([row]))
         names = ("amortized_elbo", "local_elbo", "log_prob", "amortization_gap", "approximation_gap", "inference_gap")
         return {name: float(getattr(found, name).value) for name in names}
-
-
-def spread(rows: int, count: int) -> NDArray[np.intp]:
-    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
-    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))
 
 
 def _parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
