@@ -133,6 +133,7 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
         if not keeper.newest.history:
             raise KeyboardInterrupt
         keeper.save()
+        any_of(False)  # nobody leaves before the first has written
     document = _summary(keeper, counts, time.monotonic() - begun, stopped)
     if not quiet:
         tell(_outcome(document, of.epochs))
