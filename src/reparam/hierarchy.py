@@ -122,6 +122,11 @@ class BottomUp(Posterior):
         first = self.first.distribution(raw)
         return Chain(first, self.links, self.layers, upward=True) if self.links else first
 
+    @property
+    def scale(self) -> Scale:
+        """Coordinates of every σ."""
+        return self.first.scale
+
     def initial_raw(self) -> Array:
         """Z₁'s of N(0, I)."""
         return self.first.initial_raw()
@@ -169,6 +174,11 @@ class Ladder(Posterior):
         *below, top = (layer.distribution(part) for layer, part in zip(self.evidence, parts, strict=True))
         links = [Merged(said, link) for said, link in zip(below[::-1], self.generative, strict=True)]
         return Chain(top, links, self.layers, upward=False) if links else top
+
+    @property
+    def scale(self) -> Scale:
+        """Coordinates of every σ."""
+        return self.evidence[0].scale
 
     def initial_raw(self) -> Array:
         """N(0, I) of every layer."""
@@ -225,7 +235,7 @@ class Hierarchy(Prior):
 HIERARCHIES: dict[str, type[BottomUp] | type[Ladder]] = {"bottom_up": BottomUp, "ladder": Ladder}
 
 
-def checked_layers(latent_dim: Layers) -> tuple[int, ...]:
+def checked_layers(latent_dim: Layers | str) -> tuple[int, ...]:
     """The latents of each layer, z₁'s first; a number is one layer.
 
     Raises:
@@ -234,7 +244,7 @@ def checked_layers(latent_dim: Layers) -> tuple[int, ...]:
     >>> checked_layers(3), checked_layers([32, 16])
     ((3,), (32, 16))
     """
-    layers = (latent_dim,) if isinstance(latent_dim, Integral) else latent_dim
+    layers: Any = (latent_dim,) if isinstance(latent_dim, Integral) else latent_dim
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not 1 <= len(layers) <= MOST_LAYERS:
         required = f"an int, or a sequence of 1 to {MOST_LAYERS} ints, one for each layer"
         raise ParameterError(requirement("latent_dim", "VAE", required, latent_dim))

@@ -159,7 +159,8 @@ def _ranged(column: Column, values: NDArray[np.float64]) -> Column:
         return column
     column = replace(column, lower=float(present.min()), upper=float(present.max()))
     if column.kind == "date":
-        return replace(column, whole=bool((present % SECONDS_A_DAY == 0).all()))
+        decimals = 0 if (present == np.rint(present)).all() else None
+        return replace(column, whole=bool((present % SECONDS_A_DAY == 0).all()), decimals=decimals)
     decimals = next((digits for digits in range(MOST_DECIMALS + 1) if _has_decimals(present, digits)), None)
     return replace(column, whole=decimals == 0, decimals=decimals)
 

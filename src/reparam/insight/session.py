@@ -104,6 +104,11 @@ class Session:
         return self.vae.fitted_.configuration.latents
 
     @property
+    def explaining(self) -> int:
+        """How many of them explain x, and have a μ and a σ of the encoder's own: all but those of upper layers."""
+        return self.vae.fitted_.configuration.layers[0]
+
+    @property
     def history(self) -> list[dict[str, Any]]:
         """One mapping per epoch."""
         return list(self.vae.history_)
@@ -172,6 +177,12 @@ class Session:
     def decode(self, z: NDArray[Any]) -> NDArray[np.float32]:
         """The mean of p(x|z) of codes (M, K) in stored units, (M, P)."""
         return np.asarray(self.vae.inverse_transform(np.asarray(z, np.float32)), np.float32)
+
+    def latent_name(self, latent: int) -> str:
+        """What a latent is called: by its number, or where there are several layers as encode names its columns."""
+        layers = self.model.prior.layers
+        layer = int(np.searchsorted(np.cumsum(layers), latent, side="right"))
+        return f"latent {latent}" if len(layers) == 1 else f"z{layer + 1}_{latent - sum(layers[:layer])}"
 
     def followed(self, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
         """Codes (M, K) in which the layers below a latent's own follow it, each at its mean."""
@@ -286,12 +297,9 @@ def _row_kl(model: Model, raw: Array) -> tuple[Array, Array | None]:
     """KL(q‖p) of rows, exact or NaN, and its terms where there are such; of several layers both by draws."""
     q, p = model.family.distribution(raw), model.prior_distribution()
     if isinstance(q, Chain):
-
-        def added(total: Array, key: PRNGKeyArray) -> tuple[Array, None]:
-            return total + conditional_kl(q, p, q.sample(key)), None
-
-        start = jnp.zeros((len(raw), *q.event_shape))
-        parts = jax.lax.scan(added, start, jax.random.split(jax.random.key(0), KL_DRAWS))[0] / KL_DRAWS
+        keys, none = jax.random.split(jax.random.key(0), KL_DRAWS), jnp.zeros((len(raw), *q.event_shape))
+        parts = jax.lax.fori_loop(0, KL_DRAWS, lambda k, sums: sums + conditional_kl(q, p, q.sample(keys[k])), none)
+        parts = parts / KL_DRAWS
         return jnp.sum(parts, axis=-1), parts
     try:
         total = reparam.kl_divergence(q, p)

@@ -171,7 +171,7 @@ def gradients(session: Session, row: int, eps: NDArray[np.float64], *, latent: i
 
 def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
     """The entries of ∂/∂raw that belong to a latent's μ and σ, (..., R) → (..., 2), by the chain rule."""
-    size = session.latents
+    size = session.explaining
     scale = getattr(session.model.posterior, "scale", None)
     if scale is None:
         return np.asarray(gradient[..., [latent, size + latent * (size + 1)]])

@@ -133,7 +133,8 @@ def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], s
         tried = [Function(job, call, frameworks) for call in calls]
         for function in tried:
             options = layouts(first, function.call, source, free_shape=subject.layout.shape == first.shape)
-            options.insert(0, replace(subject.layout))
+            if subject.layout != first:
+                options.insert(0, subject.layout)
             with fixed_noise(subject.namespaces):
                 works = function.settled(options)
             if works:

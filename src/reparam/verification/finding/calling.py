@@ -132,8 +132,9 @@ class Call:
 
     def _prepared(self, kind: str, array: Any) -> Any:
         if kind in ("x", "decoded"):
-            rows, times = tuple(array.shape[:-1]), array.shape[-1] // self.layout.features
-            return reshaped(array, (*rows, *self.layout.shape[:-1], self.layout.shape[-1] * times))
+            shape, times = list(self.layout.shape), array.shape[-1] // self.layout.features
+            shape[shape.index(max(shape))] *= times  # more pixels, not more channels
+            return reshaped(array, (*array.shape[:-1], *shape))
         if kind == "raw" and self.coordinate != "raw":
             half = _half_exponential(array)
             return half if self.coordinate == "std" else half * half
@@ -163,7 +164,8 @@ class Call:
             return sys.modules["jax"].random.PRNGKey(self.seed)
         import numpy as np
 
-        return np.random.default_rng(self.seed)
+        old = snake(name).endswith(("rs", "random_state"))
+        return np.random.RandomState(self.seed) if old else np.random.default_rng(self.seed)
 
     def _picked(self, value: Any, shape: tuple[int, ...]) -> Any:
         """The part of a tuple, dict or record that the job is about."""

@@ -21,7 +21,7 @@ ELEMENTWISE = re.compile(
     r"(exp|expm1|log|log1p|sqrt|square|pow|softplus|sigmoid|relu|tanh|clamp|clip|abs|add|mul|div|neg|view|reshape|flatten"
     r"|float|double|astype|to|type|cuda|cpu|contiguous|size|shape|squeeze|unsqueeze|softmax|log_softmax|log_sigmoid|where"
     r"|maximum|minimum|full_like|ones_like|zeros_like|Normal|rsample|round|binary_\w+|asarray|array|convert_to_tensor|cast"
-    r"|repeat|expand|expand_as|unsqueeze_|mean|sum|len|int|range|permute|transpose|rearrange|Variable|detach|data|exp_|mul_)$"
+    r"|repeat|expand|expand_as|unsqueeze_|mean|sum|len|int|range|permute|transpose|rearrange|Variable|detach|data|exp_|mul_|from_numpy)$"
 )
 """Calls through which a mean is still a mean, and data are still data: no network among them."""
 NOISE = re.compile(r"rand|normal|sample|noise|eps|reparam|make_rng|next_rng_key")
@@ -180,7 +180,7 @@ class _Slice:
             return True
         if kind in ("kl", "reconstruction", "weight", "eps", None) or (kind == "z" and self.sampling):
             return kind is not None or not _from_network(node)
-        if kind not in LATENT | OBSERVED or (self.shallow and kind == "raw"):
+        if kind not in LATENT | OBSERVED or (self.shallow and kind == "raw" and not draws(node)):
             return False
         side = LATENT if kind in LATENT else OBSERVED
         return self._within(node, side, i)
@@ -212,8 +212,11 @@ def _from_network(node: ast.AST) -> bool:
 def _key(node: ast.AST) -> str:
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
-        return f"self.{node.attr}"
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        if node.value.id in ("self", "cls"):
+            return f"self.{node.attr}"
+        if role(node.attr) in LATENT and re.search(r"_|^mu$|^logvar$", node.attr):  # kept by a model for its loss
+            return f"{node.value.id}.{node.attr}"
     return ""
 
 

@@ -167,6 +167,8 @@ def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str
         return
     roles = {kind for a in arguments for kind in a.roles}
     kind = _job_of(name, roles)
+    if kind == "log_q":  # log N(x; mean, σ²) is asked at z
+        arguments = tuple(Argument(a.name, ("z",)) if a.roles == ("x",) else a for a in arguments)
     if kind is None and job(name) is None and {"mean", "raw"} <= roles <= {"mean", "raw", "eps", "key"}:
         kind, rank = ("sample" if draws(source_of(function)) or "eps" in roles else None), rank - 20
     if kind is None:
@@ -178,6 +180,7 @@ def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str
     if kind == "sample" and POSITIVE.match(snake(next(a.name for a in arguments if "raw" in a.roles))):
         rank -= 12  # how σ is made of the network's output is seen in a formula, not here
     negated = kind in ("loss", "reconstruction_loss") and bool(BOUND_NAMES.search(snake(name)))
+    negated = negated or (kind == "kl" and snake(name).startswith(("minus_", "neg")))
     found.add(Call(kind, shown, function, arguments, rank=rank, owner=owner, negated=negated))
     if kind == "sample" and [a.name for a in arguments] == list(CANONICAL["sample"]):  # it may be a wrapper's *args
         found.add(Call(kind, shown, function, arguments[:2], rank=rank - 1, owner=owner))
@@ -189,7 +192,7 @@ def _job_of(name: str, roles: set[str]) -> str | None:
     if "log_w" in roles and family in ("bound", None, "loss") and roles == {"log_w"}:
         return "bound" if family == "bound" else None
     if family == "log_q":
-        return "log_q" if {"z", "mean", "raw"} <= roles else None
+        return "log_q" if roles in ({"z", "mean", "raw"}, {"x", "mean", "raw"}) else None
     if {"mean", "raw"} <= roles:
         if "decoded" in roles:
             return "loss" if family == "loss" else None
@@ -283,11 +286,13 @@ class _Place:
 
     def _argument(self, name: str, formula: Formula, taken: dict[str, str]) -> Argument | None:
         """What a free name is: a distribution, by its use; a role, by its name; or a number that is known."""
+        if isinstance(getattr(self.module, name, None), ModuleType | types.FunctionType | type):
+            return None
         known = ("mean", "raw", "x", "decoded", "z", "eps", "key", "kl", "reconstruction")
         meaning = formula.used_as(name) if name != "self" else None
         meaning = meaning or ("key" if snake(name).endswith("rngs") else role(name))
         if meaning in (*known, *DISTRIBUTIONS) and meaning not in taken:
-            return Argument(name.replace(".", "__"), (meaning,))
+            return Argument(name, (meaning,))
         constant = constant_of(name)
         return None if constant is Unbound or hasattr(self.module, name) else Argument(name, constant=constant)
 

@@ -21,10 +21,10 @@ ROLES: dict[str, re.Pattern[str]] = {
         rf"|{SPREAD}_raw|logprec|log_precision)" + SUFFIX
     ),
     "eps": re.compile(r"^(eps|epsilon|epsilons|noise|e|u|esp|rand_sample|randoms?)(_?z|_?sample)?$"),
-    "key": re.compile(r"^(\w+_)?(keys?|rngs?|prng|generator|gen)$"),
+    "key": re.compile(r"^(\w+_)?(keys?|rngs?|prng|rs|random_state|generator|gen)$"),
     "log_w": re.compile(r"^(log_?w(eights?)?s?|log_?iw|log_importance_weights|w|iw)$"),
     "decoded": re.compile(
-        r"^(recons?|rec|reconstruct(ed|ions?)?|decoded|decodes?|generated|pred(s|ict(ed|ions?))?|outputs?|out|dec|recon_\w+|rec_\w+"
+        r"^(?!\w*_(loss\w*|error|term|cost|err|nll)$)(recons?|rec|reconstruct(ed|ions?)?|decoded|decodes?|generated|pred(s|ict(ed|ions?))?|outputs?|out|dec|recon_\w+|rec_\w+"
         r"|reconstruct\w*_\w+|\w+_(recon\w*|rec|reconst\w*|hat|pred|tilde|decoded\w*|prime|out|rebuild|gen|generated|logits?)|xhat|x_"
         r"|logits?|x_mean|x_mu|mu_x|mean_x|x_prob|y|y_hat|y_pred|probs?|p|p_x|px|img_out|d|decoder_output\w*|generation)$"
     ),

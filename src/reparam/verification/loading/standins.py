@@ -152,14 +152,28 @@ def from_sibling(package: str, name: str, folders: list[Path]) -> Any:
     raise MissingError(f"cannot import {name} from {package}")
 
 
+class OldBackend(ModuleType):
+    """Keras 2's backend by today's names: ``K.exp`` is ``keras.ops.exp``, ``K.random_normal`` draws with Keras 3."""
+
+    def __init__(self, backend: ModuleType):
+        super().__init__(backend.__name__)
+        self.__dict__["_backend"] = backend
+
+    def __getattr__(self, name: str) -> Any:
+        keras = sys.modules["keras"]
+        draw = {"random_normal": keras.random.normal, "random_uniform": keras.random.uniform}.get(name)
+        if draw is not None:
+            return lambda shape, *arguments, **options: draw(tuple(map(int, shape)), *arguments, **options)
+        return getattr(keras.ops, {"int_shape": "shape"}.get(name, name), None) or getattr(self._backend, name)
+
+
 def old_interfaces(module: ModuleType, source: str) -> None:
     """Names of Keras 2's backend and of TensorFlow 1, where the installed version keeps them elsewhere."""
     for name, value in list(vars(module).items()):
         if not isinstance(value, ModuleType) or isinstance(value, StandIn):
             continue
         if value.__name__.endswith("keras.backend") and not hasattr(value, "random_normal"):
-            legacy = _imported("keras.src.legacy.backend")
-            setattr(module, name, legacy or value)
+            setattr(module, name, OldBackend(value))
         elif value.__name__ == "tensorflow" and re.search(rf"\b{name}\.(placeholder|random_normal|log)\(", source):
             setattr(module, name, _imported("tensorflow.compat.v1") or value)
 
