@@ -142,9 +142,9 @@ def check_engine(engine: str | None, **refused: Any) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """What a worker said of its rows, if it did, and not where in Ray it said so.
+    r"""What a worker said of its rows, if it did, and not where in Ray it said so.
 
-    >>> _reason(RuntimeError("Traceback\\n  …\\nreparam.errors.DataError: row 3 holds 'x'.\\n\\nUDF failed."))
+    >>> _reason(RuntimeError("Traceback\n  …\nreparam.errors.DataError: row 3 holds 'x'.\n\nUDF failed."))
     "row 3 holds 'x'."
     """
     own = OWN_ERROR.findall(str(error))
