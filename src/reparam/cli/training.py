@@ -16,8 +16,7 @@ from reparam.cli.options import answer, parts_done, tell
 from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, is_large, reading_of
 from reparam.data import Dataset
-from reparam.devices import share
-from reparam.devices.processes import any_of, first, is_of_messages
+from reparam.devices.processes import any_of, first, is_of_messages, share
 from reparam.ending import ending_in_order
 from reparam.errors import DataError, ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping
