@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         warnings.showwarning = _show_warning
         streams.prepare()
         code = streams.finish(_run(given))
-        if code and is_shared():
+        if code == UNUSABLE and is_shared():
             os._exit(code)  # at exit JAX would wait for the processes that are lost
         sys.exit(code)
 

@@ -39,7 +39,7 @@ def evaluate(
     """
     from reparam.cli.pictures import save_beside, thinned
     from reparam.cli.sources import rows_for
-    from reparam.devices import share
+    from reparam.devices.processes import share
     from reparam.estimator.keeping import opened
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples

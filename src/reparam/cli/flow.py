@@ -22,8 +22,8 @@ from reparam.data.arrays import Raw
 from reparam.data.completion import completed
 from reparam.data.sheets import Sheet
 from reparam.data.streaming import Stream
-from reparam.devices import Share, apart
-from reparam.devices.processes import every, first
+from reparam.devices.processes import Share, every, first
+from reparam.devices.use import apart
 from reparam.errors import ParameterError
 from reparam.estimator.fitting import check_support
 from reparam.estimator.use import FittedUse

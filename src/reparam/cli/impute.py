@@ -63,7 +63,7 @@ def impute(
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
-    from reparam.devices import share
+    from reparam.devices.processes import share
     from reparam.estimator.keeping import opened
 
     if check_engine(engine, draws=draws, std=std):

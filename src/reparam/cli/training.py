@@ -16,8 +16,7 @@ from reparam.cli.options import answer, parts_done, tell
 from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, is_large, reading_of
 from reparam.data import Dataset
-from reparam.devices import share
-from reparam.devices.processes import any_of, first, is_of_messages
+from reparam.devices.processes import any_of, first, is_of_messages, share
 from reparam.ending import ending_in_order
 from reparam.errors import DataError, ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping
@@ -133,6 +132,7 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
         if not keeper.newest.history:
             raise KeyboardInterrupt
         keeper.save()
+        any_of(False)  # nobody leaves before the first has written
     document = _summary(keeper, counts, time.monotonic() - begun, stopped)
     if not quiet:
         tell(_outcome(document, of.epochs))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Passes, Schema, Summary, Survey, blocks
 from reparam.data.streaming.passes import rows_per_chunk
-from reparam.devices import in_use, share
+from reparam.devices.processes import share
+from reparam.devices.use import in_use
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
 from reparam.estimator.columns import choose_for_table

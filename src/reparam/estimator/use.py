@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
 from reparam.data.sparse import SparseRows, is_sparse
-from reparam.devices import devices, using
+from reparam.devices.mesh import devices
+from reparam.devices.use import using
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.facts import Facts
