@@ -31,9 +31,9 @@ def sample(
     """
     check_output(out, pictures=True)
     from reparam.data import check_pictures, cut_note, write_rows
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
-    vae = load(run)
+    vae = opened(run)
     check_pictures(out, vae.schema_)
     draw = vae.schema_.table is not None if draw is None else draw
     rows = vae.sample(count, temperature=temperature, draw=draw, given=given_values(given or []), random_state=seed)

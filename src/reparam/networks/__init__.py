@@ -4,6 +4,7 @@ from reparam.networks.choice import HIDDEN, NETWORKS, Architecture, Convolutiona
 from reparam.networks.images import ImageDecoder, ImageEncoder
 from reparam.networks.inputs import Inputs
 from reparam.networks.layers import ACTIVATIONS, MLP, Linear, LogCounts, NamedNetwork, Residual
+from reparam.networks.rungs import Rungs
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,5 +22,6 @@ __all__ = [
     "NamedNetwork",
     "Perceptron",
     "Residual",
+    "Rungs",
     "choose_network",
 ]

@@ -58,7 +58,7 @@ class Inputs(eqx.Module):
         self.numbers, self.counts, self.positive, self.gaps = numbers, counts, positive, gaps
         self.one_hot = tuple((column, code) for column, count in few.items() for code in range(count))
         self.embedded = tuple(many)
-        keys = jax.random.split(key, max(len(many), 1))
+        keys = jax.random.split(key, len(many)) if many else ()
         draw = jax.nn.initializers.normal(1.0)
         widths = [math.ceil(math.sqrt(count)) for count in many.values()]
         shapes = zip(many.values(), widths, strict=True)
