@@ -229,7 +229,8 @@ def test_the_batch_of_cells_may_be_a_condition(tmp_path: Path) -> None:
         pd.Index(np.array([f"{of}{n}" for n in range(many)], object), dtype=object)
         for of, many in (("c", 60), ("g", 6))
     )
-    obs = pd.DataFrame({"batch": np.array(["a", "b"] * 30, object)}, index=rows)
+    batch = pd.Categorical.from_codes([0, 1] * 30, pd.Index(np.array(["a", "b"], object), dtype=object))
+    obs = pd.DataFrame({"batch": batch}, index=rows)
     cells = anndata.AnnData(X=rng.poisson(3.0, (60, 6)).astype("f4"), obs=obs, var=pd.DataFrame(index=genes))
     cells.write_h5ad(tmp_path / "x.h5ad")
     run = tmp_path / "run"
