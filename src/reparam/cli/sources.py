@@ -46,7 +46,6 @@ def reading_of(settings: Mapping[str, Any]) -> Reading:
         missing=tuple(settings.get("missing") or ()),
         columns=tuple(_kind(text) for text in settings.get("column") or ()),
         drop=tuple(settings.get("drop") or ()),
-        given=tuple(settings.get("condition") or ()),
         shape=_lengths("shape", settings.get("shape")),
         resize=_both(_lengths("resize", settings.get("resize"))),
         channels_first=bool(settings.get("channels_first")),

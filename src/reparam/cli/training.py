@@ -67,7 +67,8 @@ def begin(
     configuration = Configuration(**{"early_stopping": True, **parameters})
     with held(path, overwrite=overwrite) as place:
         streamed = first(is_large(data) if streamed is None else streamed)
-        source = Source(data, reading_of(reading), streamed=streamed)
+        said = replace(reading_of(reading), given=tuple(configuration.condition))
+        source = Source(data, said, streamed=streamed)
         found = source.survey(configuration, report=parts_done("surveyed")) if source.streamed else source.load()
         configuration, trials = choose_latents(configuration, found, tell)
         path_of_latents = tuple(trial.to_json() for trial in trials)
