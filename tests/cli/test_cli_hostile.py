@@ -76,6 +76,26 @@ def test_a_use_has_domains_too(trained, tmp_path, arguments):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_codes_that_decode_to_no_numbers_are_refused(trained, tmp_path):
+    np.save(tmp_path / "codes.npy", np.array([[0.0, 0.0], [3e38, -3e38]], np.float32))
+    line = refused("decode", trained, tmp_path / "codes.npy", "-o", tmp_path / "x.npy")
+    assert "code 1 decodes to values beyond the numbers there are" in line
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_a_place_for_pictures_and_pages_is_tried_before_any_work(trained, table, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for arguments, told in (
+        (("plot", trained, "-o", tmp_path / "file"), "is a file; a folder is required"),
+        (("plot", trained, "-o", tmp_path / "file" / "in"), "is a file; a folder is required"),
+        (("report", trained, "-o", tmp_path / "x.txt"), "must end in .html"),
+        (("report", trained, "-o", tmp_path / "none" / "x.html"), "there is no folder"),
+        (("inspect", table, "-o", tmp_path / "none" / "x.html"), "there is no folder"),
+    ):
+        assert told in refused(*arguments)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_row_counts_beyond_the_data_are_clipped(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
     for arguments in (("gap", "--rows", 10**9, "--samples", 2), ("gradients", "--rows", 10**9, "--repeats", 4)):

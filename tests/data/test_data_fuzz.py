@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pyarrow import feather, parquet
 
 from fuzzing import CASES, MEMORY_BYTES, SECONDS, TooSlowError, limits
 from reparam.data import load
+from reparam.data.images import quiet
 from reparam.errors import DataError, ParameterError, ReparamWarning
 
 LIMIT_BEFORE = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -71,6 +73,31 @@ def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
             told = str(error)
     assert len(told) < 3000
     path.unlink()
+
+
+def test_a_length_of_gigabytes_is_not_believed(originals, tmp_path):
+    """Found by Hypothesis: a part of a PNG says that 1.09 GB follow, and the file ends before."""
+    content = bytearray(originals["frames.png"])
+    content[91] = 65
+    (tmp_path / "x.png").write_bytes(content[:209])
+    with limits(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert load(tmp_path / "x.png").schema.event_shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("at", [2, 20, 40])
+def test_a_damaged_picture_is_told_by_us_alone(originals, tmp_path, capfd, at):
+    """libtiff prints by itself, past Python's streams: not here, and afterwards as before."""
+    content = bytearray(originals["packed.tif"])
+    content[8:at] = b"\xff" * (at - 8)
+    (tmp_path / "x.tif").write_bytes(content)
+    with suppress(DataError):
+        load(tmp_path / "x.tif")
+    assert capfd.readouterr() == ("", "")
+    assert quiet.silence.inside == 0
+    with suppress(OSError), Image.open(tmp_path / "x.tif") as picture:
+        picture.load()
+    assert (capfd.readouterr().err != "") == (at > 8)
 
 
 def test_no_bytes_that_coverage_leads_to_do_more_than_be_refused(originals, tmp_path):

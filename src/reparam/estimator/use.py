@@ -116,6 +116,7 @@ class FittedUse(TransformerMixin):
         if not draw:
             return self._framed(self._decoded(np.asarray(z), told))
         drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
+        _check_decoded(drawn, np.asarray(z))
         return self._framed(as_told(self.fitted_, drawn, told))
 
     def score_samples(
@@ -345,4 +346,21 @@ class FittedUse(TransformerMixin):
     def _decoded(self, codes: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
         """What codes stand for in stored units; of a conditional model with rows (N, P) that tell its columns."""
         rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, told_batch(self.fitted_, told)))
+        _check_decoded(rows, codes)
         return as_told(self.fitted_, rows, told)
+
+
+def _check_decoded(rows: NDArray[Any], codes: NDArray[Any]) -> None:
+    """Refuse what codes stand for where it leaves the finite numbers.
+
+    Raises:
+        DataError: a row has such a value.
+    """
+    beyond = ~np.isfinite(rows).all(axis=1)
+    if beyond.any():
+        first = int(np.argmax(beyond))
+        largest = float(np.abs(codes[first]).max())
+        raise DataError(
+            f"code {first} decodes to values beyond the numbers there are, for its largest entry is {largest:.3g} in "
+            f"size ({beyond.sum():,} of {len(codes):,} codes do). Codes of data lie where the prior has its mass."
+        )
