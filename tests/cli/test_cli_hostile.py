@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from fuzzing import CASES, limits, texts
 from reparam import plots, storage
-from reparam.cli import as_options, streams
+from reparam.cli import as_options, parser, streams
 from reparam.cli.parts import registries
 from reparam.cli.train import NOT_SETTINGS
 
@@ -260,11 +260,7 @@ def test_what_an_encoding_lacks_is_spelt():
 @given(st.data())
 def test_no_value_of_any_option_is_a_fault(tmp_path_factory, data):
     """Any option of train with any text: it is refused in one line, before data are read, or is as good as another."""
-    import typer
-
-    from reparam.cli import app
-
-    options = {option.name: option for option in typer.main.get_command(app).commands["train"].params}
+    options = {option.name: option for option in parser().commands["train"].params}
     name = data.draw(st.sampled_from([name for name in options if name not in NOT_DRAWN]))
     flag = options[name].opts[0]
     value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]

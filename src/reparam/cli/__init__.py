@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, NoReturn, TypeGuard
 
 import typer
@@ -101,10 +102,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(streams.finish(_run(given)))
 
 
+@cache
+def parser() -> Any:
+    """What parses a command line; making it takes longer than using it."""
+    return typer.main.get_command(app)
+
+
 def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     try:
-        code = typer.main.get_command(app).main(arguments or ["--help"], prog_name="reparam", standalone_mode=False)
+        code = parser().main(arguments or ["--help"], prog_name="reparam", standalone_mode=False)
     except SystemExit as end:  # typer's answer to a shell that asks for completion, and to a pipe that nobody reads
         return DONE if not end.code else streams.broken(BrokenPipeError(errno.EPIPE, ""))
     except Exception as error:
