@@ -22,6 +22,8 @@ from reparam import plots, storage
 from reparam.cli import as_options, parser, streams
 from reparam.cli.parts import registries
 from reparam.cli.train import NOT_SETTINGS
+from reparam.errors import ParameterError
+from reparam.estimator.memory import check_room
 
 HUGE = "100000000000000000000"
 
@@ -74,6 +76,13 @@ def test_a_use_has_domains_too(trained, tmp_path, arguments):
     name, *options = arguments
     refused(name, trained, "-o", tmp_path / "x.npy", *options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_without_number_are_not_even_named(trained, table, tmp_path):
+    line = refused("impute", trained, table, "-o", tmp_path / "x.npy", "--draws", HUGE)
+    assert "less than or equal to 10000" in line
+    with pytest.raises(ParameterError, match=r"samples \(1,000,000,000 × 1,000 numbers\) need about 7,450.6 GiB"):
+        check_room("samples", 10**9, 10**3)
 
 
 def test_codes_that_decode_to_no_numbers_are_refused(trained, tmp_path):

@@ -16,6 +16,7 @@ from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.fitting import Fitted
+from reparam.estimator.memory import check_room
 from reparam.estimator.seeing import split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
@@ -108,6 +109,7 @@ class FittedUse(TransformerMixin):
         """
         check_is_fitted(self, "fitted_")
         count = positive_int("n_samples", n_samples, "VAE.sample")
+        check_room("samples", count, self.fitted_.schema.size)
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
         told = told_rows(self.fitted_, given, count)
@@ -185,7 +187,9 @@ class FittedUse(TransformerMixin):
         key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
-            drawn = drawn_cells(*of, draws=positive_int("draws", draws, "VAE.impute"), raw=raw, report=report)
+            draws = positive_int("draws", draws, "VAE.impute")
+            check_room("completed tables", *kept.shape, draws)
+            drawn = drawn_cells(*of, draws=draws, raw=raw, report=report)
             tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
             return tables if is_frame(X) else np.stack(tables)
         found = expected_cells(*of, raw=raw, report=report)
