@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SMALL, must, run_cli
+from command_line import SMALL, Result, must, run_cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from fuzzing import CASES, limits, texts
+from fuzzing import CASES, json_values, limits, texts
 from reparam import plots, storage
 from reparam.cli import as_options, parser, streams
 from reparam.cli.parts import registries
@@ -268,21 +268,44 @@ def test_what_an_encoding_lacks_is_spelt():
 @settings(max_examples=CASES, deadline=None)
 @given(st.data())
 def test_no_value_of_any_option_is_a_fault(tmp_path_factory, data):
-    """Any option of train with any text: it is refused in one line, before data are read, or is as good as another."""
-    options = {option.name: option for option in parser().commands["train"].params}
+    """Any option of any command with any text: it is refused in one line, before data or a run are read."""
+    command = data.draw(st.sampled_from(["train", *USES]))
+    known = {option.name: option for option in parser().commands[command].params}
+    options = {name: option for name, option in known.items() if option.param_type_name == "option"}
     name = data.draw(st.sampled_from([name for name in options if name not in NOT_DRAWN]))
-    flag = options[name].opts[0]
     value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]
     folder: Path = tmp_path_factory.mktemp("fuzz")
+    needed = ["no-such-thing.npy" for argument in known.values() if argument.param_type_name == "argument"]
+    out = ["--out", folder / "run.npy"] if "out" in options and command not in ("plot", "report") else []
     with limits():
-        result = run_cli("train", "no-such-data.npy", "--out", folder / "run", flag, *value)
+        result = run_cli(command, *needed, *out, options[name].opts[0], *value)
+    _refused_in_a_line(result)
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.data())
+def test_no_value_of_any_setting_in_a_file_is_a_fault(tmp_path_factory, data):
+    """Any value of any setting in a file of them, which need not be TOML."""
+    name = data.draw(st.sampled_from(_train_settings()) | texts())
+    value = data.draw(json_values().map(json.dumps) | _values(name))
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    (folder / "c.toml").write_bytes(f"{name} = {value}\n".encode(errors="surrogatepass"))
+    with limits():
+        result = run_cli("train", "no-such-data.npy", "--out", folder / "run", "--config", folder / "c.toml")
+    _refused_in_a_line(result)
+
+
+def _refused_in_a_line(result: Result) -> None:
     assert result.code == 2
     assert "a fault of reparam itself" not in result.err
     assert len(result.err.splitlines()) == 1, result.err
-    json.dumps(result.err)
 
 
-NOT_DRAWN = ("help", "data", "out", "context", "save_config")  # the last would write a file of any name
+USES = (
+    *("evaluate", "encode", "decode", "sample", "reconstruct", "interpolate", "traverse", "score", "impute", "gap"),
+    *("gradients", "plot", "report", "compare"),
+)
+NOT_DRAWN = ("help", "out", "context", "save_config")  # the last would write a file of any name
 
 
 def _values(name: str) -> st.SearchStrategy[str]:

@@ -98,16 +98,17 @@ def written(path: Path) -> Path:
 
 
 def kill_and_compare(begin: Forge, data: Path, folder: Path, way: tuple[str, ...], *, kills: int, seed: int) -> None:
-    """Every other kill comes in the middle of a save."""
+    """A kill comes within some epochs and a fiftieth of a second, every other one in the middle of a save."""
     draw, often = random.Random(seed), ("--checkpoint-every", "1", "--quiet")
-    options = (*SMALL, *way, "--validation-fraction", "0", "--epochs", 60 * kills)
+    options = (*SMALL, *way, "--validation-fraction", "0", "--epochs", 10 * kills)
     assert begin.start("train", data, "--out", folder / "whole", *options, *often).wait() == 0
     run = folder / "run"
     for kill in range(kills):
         fresh = (data, *options) if kill == 0 else ("--resume",)
         process, before = begin.start("train", *fresh, "--out", run, *often), _epochs(run)
-        _wait_for(process, lambda before=before: _epochs(run) > before)
-        time.sleep(draw.uniform(0.0, 0.1))
+        wanted = before + draw.randint(1, 5)
+        _wait_for(process, lambda wanted=wanted: _epochs(run) >= wanted)
+        time.sleep(draw.uniform(0.0, 0.02))
         if kill % 2:
             _wait_for(process, lambda: any(run.glob(".saving.*")))
         process.signal(signal.SIGKILL)

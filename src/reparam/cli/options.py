@@ -88,7 +88,9 @@ Seed = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(max=10**7, help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
+    typer.Option(
+        min=1, max=10**7, help="K, the draws per row of the K-sample bound, by default the run's bound_samples."
+    ),
 ]
 Temperatures = Annotated[
     int,
