@@ -333,7 +333,9 @@ class FittedUse(TransformerMixin):
         """q of each row by the method that the model was trained with."""
         configuration = self.fitted_.configuration
         key, method = configuration.key("inference"), configuration.inference_part()
-        return find_rows(method, self.fitted_.model, rows, schema, key, report=report)
+        found = find_rows(method, self.fitted_.model, rows, schema, key, report=report)
+        _check_found(found, rows)
+        return found
 
     def _raw(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> NDArray[Any]:
         """The raw vectors of q of each row, with a warning of those that did not converge."""
@@ -352,6 +354,22 @@ class FittedUse(TransformerMixin):
         rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, told_batch(self.fitted_, told)))
         _check_decoded(rows, codes)
         return as_told(self.fitted_, rows, told)
+
+
+def _check_found(found: Found, rows: NDArray[Any]) -> None:
+    """Refuse rows for which an encoder gives no numbers, as it does where their own leave single precision.
+
+    Raises:
+        DataError: there is such a row.
+    """
+    lost = ~np.isfinite(np.asarray(found.raw)).all(axis=1)
+    if lost.any():
+        first = int(np.argmax(lost))
+        column = int(np.nanargmax(np.abs(rows[first].astype(np.float64).ravel())))
+        raise DataError(
+            f"row {first} has no q(z|x): its column {column} lies beyond what the model can be shown "
+            f"({lost.sum():,} of {len(lost):,} rows). Mend or drop such rows."
+        )
 
 
 def _check_decoded(rows: NDArray[Any], codes: NDArray[Any]) -> None:
