@@ -21,8 +21,9 @@ from fuzzing import CASES, json_values, limits, texts
 from reparam import plots, storage
 from reparam.cli import as_options, parser, streams
 from reparam.cli.parts import registries
+from reparam.cli.sources import Source
 from reparam.cli.train import NOT_SETTINGS
-from reparam.errors import ParameterError
+from reparam.errors import ParameterError, RunError
 from reparam.estimator.memory import check_room
 
 HUGE = "100000000000000000000"
@@ -98,6 +99,14 @@ def test_rows_beyond_single_precision_are_named(trained, tmp_path):
         line = refused(command, trained, tmp_path / "x.csv", "-o", tmp_path / "x.npy")
         assert "row 1 has no q(z|x): its column 2" in line
     assert not (tmp_path / "x.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "judged", [[1], "x", {}, {"plain": 1, "remarks": []}, {"plain": "", "remarks": [], "columns": [3]}]
+)
+def test_what_a_run_says_of_its_table_is_not_trusted(judged):
+    with pytest.raises(RunError, match="judgement of data.json|a column"):
+        Source.from_json({"data": "x.csv", "judgement": judged})
 
 
 def test_a_place_for_pictures_and_pages_is_tried_before_any_work(trained, table, tmp_path):

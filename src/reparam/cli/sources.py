@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import MaxLen
 
 from reparam.data import NAMES, Column, Dataset, Judgement, Reading, Schema, Survey, conform, load, stream
 from reparam.data.streaming import STREAMED
+from reparam.documents import STRICT, Text, checked
 from reparam.errors import DataError, ParameterError, RunError
 from reparam.estimator import VAE, Configuration
 from reparam.estimator.fitting import check_support
@@ -160,12 +163,27 @@ def _judged(judgement: Judgement | None) -> dict[str, Any]:
     return {"judgement": {"plain": judgement.plain, "remarks": list(judgement.remarks), "columns": columns}}
 
 
-def _judgement(document: Mapping[str, Any] | None) -> Judgement | None:
-    """What :func:`_judged` told."""
+@dataclass(frozen=True)
+class Judged:
+    """``judgement`` of ``data.json``."""
+
+    plain: Text
+    remarks: Annotated[tuple[Text, ...], MaxLen(10_000)]
+    columns: tuple[Any, ...] | None = None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+def _judgement(document: Any) -> Judgement | None:
+    """What :func:`_judged` told.
+
+    Raises:
+        RunError: it told something else.
+    """
     if document is None:
         return None
-    columns = tuple(Column.from_json(column) for column in document.get("columns") or ())
-    return Judgement(columns, tuple(map(str, document.get("remarks", ()))), str(document.get("plain", "")))
+    told = checked(Judged, document, "the judgement of data.json")
+    return Judgement(tuple(map(Column.from_json, told.columns or ())), told.remarks, told.plain)
 
 
 def given_data(
