@@ -24,11 +24,11 @@ def plot(
     """
     from reparam.cli.pictures import draw_run, save
     from reparam.cli.showing import check_unconditional
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
     from reparam.runs import PICTURES
 
     folder = run / PICTURES if out is None else checked_folder(out)
-    vae = load(run)
+    vae = opened(run)
     check_unconditional(run, vae)
     paths = save(draw_run(vae, data, labels), folder)
     if as_json:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from PIL import Image
+from PIL import _imaging
 
 
 class _Silence:
@@ -34,7 +34,7 @@ class _Silence:
 def _exchange() -> Callable[[Any], Any]:
     """``TIFFSetErrorHandler`` of the libtiff that pillow has loaded: it takes a handler and gives the one before."""
     try:
-        found = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        found = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
     except (OSError, AttributeError):  # a pillow without libtiff, or one that hides it
         return lambda handler: handler
     found.argtypes, found.restype = [ctypes.c_void_p], ctypes.c_void_p
