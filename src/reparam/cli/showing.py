@@ -12,6 +12,7 @@ from reparam.data import Dataset
 from reparam.errors import DataError, ReparamWarning, RunError
 from reparam.estimator import load
 from reparam.estimator.fitting import check_support
+from reparam.estimator.use import FittedUse
 from reparam.estimator.vae import VAE
 from reparam.insight import Session
 from reparam.storage import whole_file
@@ -93,7 +94,7 @@ def _name(run: Path, runs: Sequence[Path]) -> str:
     return run.name if len(same) == 1 else str(run)
 
 
-def check_unconditional(run: Path, vae: VAE) -> None:
+def check_unconditional(run: Path, vae: FittedUse) -> None:
     """Refuse a run that shows nothing before its condition is given.
 
     Raises:
