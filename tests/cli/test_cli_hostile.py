@@ -93,14 +93,6 @@ def test_codes_that_decode_to_no_numbers_are_refused(trained, tmp_path):
     assert not (tmp_path / "x.npy").exists()
 
 
-def test_rows_beyond_single_precision_are_named(trained, tmp_path):
-    (tmp_path / "x.csv").write_text("1,2,3,4,5,6\n1,2,3e38,-3e38,3e38,6\n")
-    for command in ("encode", "reconstruct"):
-        line = refused(command, trained, tmp_path / "x.csv", "-o", tmp_path / "x.npy")
-        assert "row 1 has no q(z|x): its column 2" in line
-    assert not (tmp_path / "x.npy").exists()
-
-
 @pytest.mark.parametrize(
     "judged", [[1], "x", {}, {"plain": 1, "remarks": []}, {"plain": "", "remarks": [], "columns": [3]}]
 )

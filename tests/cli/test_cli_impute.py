@@ -144,6 +144,16 @@ def test_a_frame_is_completed_in_its_own_types(run):
     assert len(vae.impute(frame, draws=2)) == 2
 
 
+def test_rows_beyond_what_the_model_can_be_shown_are_named(run, tmp_path):
+    where, _ = run
+    (tmp_path / "x.csv").write_text("age,city,visits,member\n40,Rome,03,yes\n1e300,Rome,03,yes\n")
+    for command in ("encode", "reconstruct"):
+        result = run_cli(command, where, tmp_path / "x.csv", "-o", tmp_path / "codes.npy")
+        assert result.code == 2
+        assert "row 1 has no q(z|x): its column 'age' lies beyond what the model can be shown (1 of 2" in result.err
+    assert not (tmp_path / "codes.npy").exists()
+
+
 def test_a_conditional_run_samples_what_it_is_given(run, tmp_path):
     _, source = run
     where = tmp_path / "run"

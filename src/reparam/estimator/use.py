@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -367,7 +367,7 @@ class FittedUse(Facts):
         configuration = self.fitted_.configuration
         key, method = configuration.key("inference"), configuration.inference_part()
         found = find_rows(method, self.fitted_.model, rows, schema, key, report=report)
-        _check_found(found, rows)
+        _check_found(found, rows, self.fitted_.schema.columns)
         return found
 
     def _raw(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> NDArray[Any]:
@@ -389,7 +389,7 @@ class FittedUse(Facts):
         return as_told(self.fitted_, rows, told)
 
 
-def _check_found(found: Found, rows: NDArray[Any]) -> None:
+def _check_found(found: Found, rows: NDArray[Any], names: Sequence[str] | None) -> None:
     """Refuse rows for which an encoder gives no numbers, as it does where their own leave single precision.
 
     Raises:
@@ -399,8 +399,9 @@ def _check_found(found: Found, rows: NDArray[Any]) -> None:
     if lost.any():
         first = int(np.argmax(lost))
         column = int(np.nanargmax(np.abs(rows[first].astype(np.float64).ravel())))
+        called = column if names is None else repr(names[column])
         raise DataError(
-            f"row {first} has no q(z|x): its column {column} lies beyond what the model can be shown "
+            f"row {first} has no q(z|x): its column {called} lies beyond what the model can be shown "
             f"({lost.sum():,} of {len(lost):,} rows). Mend or drop such rows."
         )
 
