@@ -128,7 +128,8 @@ def test_large_flat_rows_are_pictures_too_and_pictures_in_files_are_read_whole(p
     must("train", *flat, "--out", tmp_path / "run", "--hidden", 8, "--epochs", 1)
     assert reparam.load(tmp_path / "run").schema_.event_shape == (4, 3)
     told = refused("train", tmp_path / "flat.npy", "--stream", "--resize", 4, "--out", tmp_path / "other")
-    assert "resize: flat.npy would be read part by part, without that. Say --in-memory." in told
+    assert "flat.npy is read part by part, and not as pictures are (--in-memory reads it whole)" in told
+    assert "leave out the '--resize' option." in told
     cells = [{"bytes": path.read_bytes(), "path": None} for path in sorted((photos / "fox").iterdir())]
     parquet.write_table(pa.table({"image": cells}), tmp_path / "x.parquet")
     told = refused("train", tmp_path / "x.parquet", "--stream", "--out", tmp_path / "other")

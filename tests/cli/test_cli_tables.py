@@ -197,7 +197,7 @@ def test_a_file_is_read_as_the_run_s_own_was(tmp_path: Path) -> None:
         (("--column", "city=real"), "line 3, column 'city' holds 'Bern', which is not a number"),
         (("--drop", "agee"), "unknown column 'agee'. Did you mean 'age'"),
         (("--drop", "age", "--column", "age=real"), "'age' is named twice"),
-        (("--delimiter", "::"), "'delimiter' of a table must be one character"),
+        (("--delimiter", "::"), "'--delimiter' option must be one character of ASCII"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(

@@ -291,7 +291,8 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
 
 def _check_stored(fitted: Fitted, stored: NDArray[Any], schema: Schema, *, first_row: int = 0) -> None:
     """The same of rows as a device keeps them; the number of the first is what an error counts from."""
-    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing)
+    names = fitted.schema.columns
+    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:
