@@ -54,11 +54,14 @@ class Flow:
         for number in range(len(self.source.parts)):
             found = self.source.part(number, before=before, whole=True)
             dataset = self.source.rows(found, unknown=self.unknown, whole=True)
+            if not len(dataset.rows):
+                continue
             if supported:
                 check_support(self.vae.fitted_, dataset.rows)
             yield found, dataset
             before += len(dataset.rows)
             report(number + 1, len(self.source.parts))
+        self.source.tell_broken(before)
 
     def add_arrays(self, arrays: Mapping[str, NDArray[Any]], dataset: Dataset) -> None:
         """Write arrays of a part's rows."""
@@ -86,7 +89,7 @@ class Flow:
 def flow(vae: VAE, data: str, out: Path, *, index: str | None, unknown: str) -> Iterator[Flow]:
     """Open DATA and the file that is written; the file appears when all parts are done."""
     check_appended(out)
-    source = stream(data, reading=replace(read_as(vae), index=index), schema=vae.schema_)
+    source = stream(data, reading=replace(read_as(vae), index=index), schema=vae.schema_, in_order=True)
     with appended(out) as file:
         yield Flow(vae, source, file, out.suffix.lower(), index or "index", unknown)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tempfile
 from collections import Counter
@@ -14,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import Raw
+from reparam.data.dialect import text_of
 from reparam.data.files import reading, refuse_labels
+from reparam.data.places import Place, on_this_machine, place_of, without_array
 from reparam.data.writing import atomic
 from reparam.errors import DataError, ParameterError, UnknownNameError
 
@@ -23,7 +24,7 @@ FEATURES = ("features.tsv.gz", "features.tsv", "genes.tsv", "genes.tsv.gz")
 BARCODES = ("barcodes.tsv.gz", "barcodes.tsv")
 
 
-def read_h5ad(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
+def read_h5ad(path: Place, array: str | None = None, labels: str | None = None) -> Raw:
     """The matrix of an `.h5ad` file, or a layer of it, with the names of genes and cells; labels are a column of obs.
 
     Raises:
@@ -44,7 +45,7 @@ def read_h5ad(path: Path, array: str | None = None, labels: str | None = None) -
     return Raw(_dense(path, matrix), labels=found, scale=1.0, columns=_different(path, names), index=cells)
 
 
-def read_mtx(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
+def read_mtx(path: Place, array: str | None = None, labels: str | None = None) -> Raw:
     """A Matrix Market file, gzipped or not: a row a datum.
 
     Beside `barcodes.tsv` and `features.tsv` (or `genes.tsv`), as 10x Genomics writes it, a column is a cell: it is
@@ -53,8 +54,8 @@ def read_mtx(path: Path, array: str | None = None, labels: str | None = None) ->
     from scipy.io import mmread
 
     refuse_labels(path, labels)
-    with reading(path, "Matrix Market file"):
-        matrix = mmread(path)
+    with reading(path, "Matrix Market file"), on_this_machine(path) as file:
+        matrix = mmread(file)
     features, barcodes = (_beside(path, names) for names in (FEATURES, BARCODES))
     if features is None or barcodes is None:
         return Raw(_dense(path, matrix), scale=1.0)
@@ -81,12 +82,13 @@ def write_codes(path: Path, source: str, codes: NDArray[Any], index: NDArray[Any
     anndata = _anndata(path)
     import h5py
 
-    whole = Path(source).expanduser()
-    cells = whole if whole.exists() else Path(source.rpartition(":")[0]).expanduser()
+    whole = place_of(source)
+    cells = whole if whole.exists() else place_of(without_array(source)[0])
     with atomic(path) as file, tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "codes.h5ad"  # HDF5 locks what it writes, and so does who holds the place of the file
         if cells.suffix.lower() == ".h5ad":
-            shutil.copyfile(cells, made)
+            with on_this_machine(cells) as counts:
+                shutil.copyfile(counts, made)
         else:
             _without_counts(anndata, len(codes), index).write_h5ad(made)
         with h5py.File(made, "r+") as store:
@@ -105,7 +107,7 @@ def _without_counts(anndata: Any, rows: int, index: NDArray[Any] | None) -> Any:
     return data
 
 
-def _anndata(path: Path) -> Any:
+def _anndata(path: Place) -> Any:
     try:
         import anndata
     except ImportError as error:
@@ -113,13 +115,13 @@ def _anndata(path: Path) -> Any:
     return anndata
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Place) -> Any:
     anndata = _anndata(path)
-    with reading(path, ".h5ad file"):
-        return anndata.read_h5ad(path)
+    with reading(path, ".h5ad file"), on_this_machine(path) as file:
+        return anndata.read_h5ad(file)
 
 
-def _dense(path: Path, matrix: Any) -> NDArray[Any]:
+def _dense(path: Place, matrix: Any) -> NDArray[Any]:
     """A matrix as an array; whole numbers from 0 up in the narrowest type that holds them."""
     with reading(path, "matrix that memory holds"):
         return _narrowed(matrix)
@@ -134,7 +136,7 @@ def _narrowed(matrix: Any) -> NDArray[Any]:
     return np.asarray(matrix.astype(narrow).toarray() if sparse else values.astype(narrow))
 
 
-def _different(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+def _different(path: Place, names: Sequence[str]) -> tuple[str, ...]:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         shown = ", ".join(map(repr, doubled[:5]))
@@ -142,13 +144,12 @@ def _different(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _beside(path: Path, names: Sequence[str]) -> Path | None:
+def _beside(path: Place, names: Sequence[str]) -> Place | None:
     """The first of these files in the folder, with what stands before `matrix` in the name of the matrix."""
     before = path.name.partition("matrix")[0] if "matrix" in path.name else ""
     return next((path.with_name(before + name) for name in names if path.with_name(before + name).is_file()), None)
 
 
-def _lines(path: Path) -> list[list[str]]:
-    opened = gzip.open if path.name.endswith(".gz") else open
-    with reading(path, "list of names"), opened(path, "rt", encoding="utf-8") as file:
+def _lines(path: Place) -> list[list[str]]:
+    with reading(path, "list of names"), text_of(path, "utf-8") as file:
         return [line.rstrip("\n").split("\t") for line in file]

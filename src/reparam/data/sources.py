@@ -14,6 +14,7 @@ import numpy as np
 
 from reparam.data import counts, files, images, tables
 from reparam.data.arrays import Raw, channels_last, from_array, select_columns
+from reparam.data.places import Place, is_uri, place_of, without_array
 from reparam.data.reading import OF_FILES, Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
@@ -33,7 +34,7 @@ def digits() -> Raw:
 
 NAMES: dict[str, Callable[[], Raw]] = {"digits": digits}
 
-ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
+ARRAYS: dict[str, Callable[[Place, str | None, str | None], Raw]] = {
     ".npy": files.read_npy,
     ".npz": files.read_npz,
     "-ubyte": files.read_idx,
@@ -45,7 +46,7 @@ ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
     ".mtx.gz": counts.read_mtx,
 }
 
-TABLES: dict[str, Callable[[Path, Reading], Sheet]] = {
+TABLES: dict[str, Callable[[Place, Reading], Sheet]] = {
     ".csv": tables.read_csv,
     ".csv.gz": tables.read_csv,
     ".tsv": tables.read_csv,
@@ -199,7 +200,8 @@ def _warn_of_units(rows: np.ndarray, schema: Schema, name: str) -> None:
 
 def _name(source: Source) -> str:
     """What the schema calls the source: `digits`, or the file's name, with the array's."""
-    return Path(os.fspath(source)).name or os.fspath(source)
+    text = os.fspath(source)
+    return (text.partition("?")[0].rstrip("/").rpartition("/")[2] if is_uri(text) else Path(text).name) or text
 
 
 def read_sheet(source: Source, reading: Reading) -> Sheet | None:
@@ -223,11 +225,11 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
     pictures = images.pictures_at(os.fspath(source))
     if pictures is not None:
         _refuse_columns(pictures.source, reading)
-        files.refuse_labels(Path(pictures.source), reading.labels)
+        files.refuse_labels(pictures.source, reading.labels)
         return _read_pictures(pictures, reading, schema)
     found = _read_file(os.fspath(source), reading)
     if isinstance(found, Sheet) and images.picture_column(found.table.schema) is not None:
-        return _read_pictures(images.in_table(found.table, reading, Path(found.source)), reading, schema)
+        return _read_pictures(images.in_table(found.table, reading, _locate(os.fspath(source))[0]), reading, schema)
     said = [name for name in OF_FILES if getattr(reading, name)]
     if said and schema is None:
         raise ParameterError(
@@ -273,27 +275,30 @@ def _refuse_columns(text: str, reading: Reading) -> None:
         )
 
 
-def _locate(text: str) -> tuple[Path, str | None]:
+def _locate(text: str) -> tuple[Place, str | None]:
     """The file, and the array's name behind the last colon; a path that exists is never split."""
-    whole = Path(text).expanduser()
-    head, colon, tail = text.rpartition(":")
-    split = Path(head).expanduser()
-    if not whole.exists() and colon and (split.is_file() or head.lower().endswith(".npz")):
-        _check_file(split, head)
-        return split, tail
+    whole = place_of(text)
+    head, array = without_array(text)
+    if head != text and not whole.exists():
+        split = place_of(head)
+        if split.is_file() or head.lower().endswith(".npz"):
+            _check_file(split, head)
+            return split, array
     _check_file(whole, text)
     return whole, None
 
 
-def _check_file(path: Path, text: str) -> None:
+def _check_file(path: Place, text: str) -> None:
     if not path.is_file():
         raise DataError(f"there is no file {text!r}.{_nearest(path)}")
     if path.stat().st_size == 0:
         raise DataError(f"{text} is empty (0 bytes); at least one row is required.")
 
 
-def _nearest(path: Path) -> str:
+def _nearest(path: Place) -> str:
     """The most similar name in the folder or in `NAMES`, as a question; else what DATA may be."""
+    if not isinstance(path, Path):
+        return " Give the URI of one that is there."
     if not path.parent.is_dir():
         return f" There is no folder {str(path.parent)!r} either."
     here = {entry.name: str(path.parent / entry.name) for entry in path.parent.iterdir()}
@@ -303,7 +308,7 @@ def _nearest(path: Path) -> str:
     return f" Give a path, or one of the names: {', '.join(NAMES)}."
 
 
-def _ending(path: Path) -> str:
+def _ending(path: Place) -> str:
     """The longest known ending of the file's name."""
     name = path.name.lower()
     known = sorted([*ARRAYS, *TABLES], key=len, reverse=True)

@@ -58,6 +58,8 @@ class Passes:
                 skipped_rows -= there
                 continue
             rows = self.survey.training(number)
+            if not len(rows):
+                continue
             order = np.random.default_rng((*seed, number)).permutation(len(rows))
             rows = self.prepare(rows[order[skipped_rows:]])
             skipped_rows = 0

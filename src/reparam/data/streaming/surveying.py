@@ -99,6 +99,7 @@ def survey(
         seen.add(number)
         if report is not None:
             report(number + 1, len(stream.parts))
+    stream.tell_broken(sum(seen.rows))
     return seen.finished()
 
 
@@ -122,6 +123,9 @@ class _Seen:
     def add(self, number: int) -> None:
         """See a part."""
         found = self.stream.part(number, before=sum(self.rows))
+        if not (found.rows if isinstance(found, Sheet) else len(found.array)):
+            self.rows.append(0)
+            return
         if isinstance(found, Sheet):
             self._learn_levels(found)
         rows = self.stream.rows(found).rows
