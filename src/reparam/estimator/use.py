@@ -39,6 +39,8 @@ class FittedUse(TransformerMixin):
     fitted_: Fitted
     frame_: Any = None
     """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
+    shape_: tuple[int, ...] | None = None
+    """The shape of one datum of an array (N, H, W) or (N, H, W, C) that was given to ``fit``: new rows have it."""
 
     def transform(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
@@ -67,7 +69,7 @@ class FittedUse(TransformerMixin):
         """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data.
 
         Of a level of a table it is the most probable one. A conditional model is ``given`` its columns' values. Here
-        and below rows come as a DataFrame where ``fit`` was given one.
+        and below rows come as a DataFrame where ``fit`` was given one, and as (N, H, W) or (N, H, W, C) likewise.
         """
         check_is_fitted(self, "fitted_")
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
@@ -82,11 +84,11 @@ class FittedUse(TransformerMixin):
     ) -> Any:
         """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it.
 
-        Of a DataFrame the same kind of frame, with its index.
+        Of a DataFrame the same kind of frame, with its index; of images in an array of their shape.
         """
         codes = np.asarray(self.transform(X, draw=draw, random_state=random_state, report=report), np.float32)
         rows = self._decoded(codes, self._given(X) if len(self.fitted_.configuration.condition) else None)
-        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None)
+        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None, shape_of(X))
 
     def sample(
         self,
@@ -181,18 +183,21 @@ class FittedUse(TransformerMixin):
         if draws is not None and std:
             raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
         given, kept, schema = self._given(X), *self._stored(X)
+        shape = shape_of(X) or given.shape[1:]
         key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
             drawn = drawn_cells(*of, draws=positive_int("draws", draws, "VAE.impute"), raw=raw, report=report)
             tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
-            return tables if is_frame(X) else np.stack(tables)
+            return tables if is_frame(X) else np.stack(tables).reshape(draws, -1, *shape)
         found = expected_cells(*of, raw=raw, report=report)
         whole = self._filled(X, given, found.centre)
+        whole = whole if is_frame(X) else whole.reshape(-1, *shape)
         if not std:
             return whole
         scale = np.asarray(self.fitted_.schema.scale, np.float64)
-        return whole, np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
+        deviation = np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
+        return whole, deviation.reshape(-1, *shape)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
@@ -316,13 +321,19 @@ class FittedUse(TransformerMixin):
         if is_frame(X) and self.fitted_.schema.table is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return conform_frame(X, self.fitted_.schema).rows
-        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
+        shape, schema = shape_of(X), self.fitted_.schema
+        if shape is not None and shape != schema.event_shape and len(schema.event_shape) > 1:
+            raise DataError(f"a datum of X has shape {shape}, but the model was made for shape {schema.event_shape}.")
+        rows: NDArray[Any] = validate_data(self, flat(X), dtype="numeric", reset=False, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True).rows
 
-    def _framed(self, rows: NDArray[Any], like: Any = None) -> Any:
-        """Rows in the like of a frame, by default the one that was fitted; where there was none, as they are."""
+    def _framed(self, rows: NDArray[Any], like: Any = None, shape: tuple[int, ...] | None = None) -> Any:
+        """Rows in the like of a frame, or of that shape; by default as they were fitted."""
         like = self.frame_ if like is None else like
-        return rows if like is None else to_frame(rows, self.fitted_.schema, like)
+        if like is not None:
+            return to_frame(rows, self.fitted_.schema, like)
+        shape = self.shape_ if shape is None else shape
+        return rows if shape is None else rows.reshape(len(rows), *shape)
 
     def _found(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""
@@ -346,3 +357,17 @@ class FittedUse(TransformerMixin):
         """What codes stand for in stored units; of a conditional model with rows (N, P) that tell its columns."""
         rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, told_batch(self.fitted_, told)))
         return as_told(self.fitted_, rows, told)
+
+
+def shape_of(X: Any) -> tuple[int, ...] | None:
+    """The shape of one datum of an array whose rows are not flat, such as (28, 28); None of any other X.
+
+    >>> shape_of(np.zeros((5, 28, 28))), shape_of(np.zeros((5, 784)))
+    ((28, 28), None)
+    """
+    return tuple(X.shape[1:]) if isinstance(X, np.ndarray | jax.Array) and X.ndim > 2 else None
+
+
+def flat(X: Any) -> Any:
+    """The same rows as (N, P); what is flat, or no array, as it is."""
+    return X if shape_of(X) is None else X.reshape(len(X), -1)
