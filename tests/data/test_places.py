@@ -136,7 +136,7 @@ def test_stores_that_do_not_answer_are_told_in_a_line(bucket: Path, read: object
 def test_reasons_are_those_of_the_stores() -> None:
     """Texts that pyarrow 26 gives, of a machine without network, and of a bucket that is none."""
     texts = {
-        "When getting information for key 'x' in bucket 'b': AWS Error NO_SUCH_BUCKET during HeadObject": "no such bucket",
+        "For key 'x' in bucket 'b': AWS Error NO_SUCH_BUCKET during HeadObject": "no such bucket",
         "AWS Error ACCESS_DENIED during GetObject operation": "does not let you in",
         "AWS Error NETWORK_CONNECTION during HeadBucket operation: curlCode: 6, Couldn't resolve host name": "network",
         "google::cloud::Status(UNAVAILABLE: Retry policy exhausted: PerformWork() - CURL error [6]": "network",

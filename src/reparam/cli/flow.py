@@ -19,6 +19,7 @@ from reparam.data.arrays import Raw
 from reparam.data.completion import completed
 from reparam.data.sheets import Sheet
 from reparam.data.streaming import Stream
+from reparam.data.streaming.drawing import Drawn
 from reparam.errors import ParameterError
 from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support
@@ -50,18 +51,7 @@ class Flow:
         Raises:
             DataError: a part cannot be read, or has a cell that is no value of its column.
         """
-        report, before = parts_done("read"), 0
-        for number in range(len(self.source.parts)):
-            found = self.source.part(number, before=before, whole=True)
-            dataset = self.source.rows(found, unknown=self.unknown, whole=True)
-            if not len(dataset.rows):
-                continue
-            if supported:
-                check_support(self.vae.fitted_, dataset.rows)
-            yield found, dataset
-            before += len(dataset.rows)
-            report(number + 1, len(self.source.parts))
-        self.source.tell_broken(before)
+        return parts_of(self.vae, self.source, unknown=self.unknown, supported=supported)
 
     def add_arrays(self, arrays: Mapping[str, NDArray[Any]], dataset: Dataset) -> None:
         """Write arrays of a part's rows."""
@@ -83,6 +73,41 @@ class Flow:
         if found.is_text and hasattr(self.file, "delimiter"):
             self.file.delimiter = found.delimiter
         self.file.add(pa.table(completed(found, rows, self.vae.schema_, beside)))
+
+
+def parts_of(
+    vae: VAE, source: Stream, *, unknown: str = "refuse", supported: bool = False
+) -> Iterator[tuple[Sheet | Raw, Dataset]]:
+    """Each part of a stream as it is written, and its rows; ``supported``: which all must have a density.
+
+    Raises:
+        DataError: a part cannot be read, or has a cell that is no value of its column.
+    """
+    report, before = parts_done("read"), 0
+    for number in range(len(source.parts)):
+        found = source.part(number, before=before, whole=True)
+        dataset = source.rows(found, unknown=unknown, whole=True)
+        if len(dataset.rows):
+            if supported:
+                check_support(vae.fitted_, dataset.rows)
+            yield found, dataset
+        before += len(dataset.rows)
+        report(number + 1, len(source.parts))
+    source.tell_broken(before)
+
+
+def rows_of(vae: VAE, data: str) -> Iterator[Dataset]:
+    """The rows of DATA part by part, each with a density."""
+    source = stream(data, reading=read_as(vae), schema=vae.schema_, in_order=True)
+    return (dataset for _, dataset in parts_of(vae, source, supported=True))
+
+
+def drawn_from(vae: VAE, data: str, most: int) -> tuple[Dataset, str]:
+    """At most so many rows of DATA, drawn from all of them in one pass, and what they are."""
+    drawn = Drawn(most)
+    for dataset in rows_of(vae, data):
+        drawn.add(dataset.rows)
+    return Dataset(drawn.rows, vae.schema_), f"{len(drawn.rows):,} rows drawn from the {drawn.seen:,} of {data}"
 
 
 @contextmanager

@@ -34,8 +34,9 @@ class Learning(FittedUse):
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on the rows of X, shape (N, P), or on images (N, H, W) or (N, H, W, C); y is ignored.
 
-        NaN is a cell that is missing, and uint8 are pixels. Columns of a DataFrame (pandas, polars) may be text, categories, dates or booleans, and miss cells; ``schema_``
-        says what was made of each, and new rows come as a frame like it.
+        NaN is a cell that is missing, and uint8 are pixels. Columns of a DataFrame (pandas, polars) may be text,
+        categories, dates or booleans, and miss cells; ``schema_`` says what was made of each, and new rows come as a
+        frame like it.
         """
         self.fit_dataset(self._judged(X))
         self.frame_, self.shape_ = template(X) if is_frame(X) else None, shape_of(X)

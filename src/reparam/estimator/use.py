@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
+from reparam.data.streaming.drawing import Drawn
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.fitting import Fitted
@@ -22,11 +23,15 @@ from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
 from reparam.evaluation.imputation import drawn_cells, expected_cells
+from reparam.evaluation.joining import joined
 from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import Progress
 from reparam.inference import Found
 from reparam.specification import positive_int, real_number
+
+DRAWN_ROWS = 20_000
+"""Of rows that come part by part, so many are looked at together."""
 
 
 class FittedUse(TransformerMixin):
@@ -225,6 +230,34 @@ class FittedUse(TransformerMixin):
             not_converged=int(np.sum(~found.converged)),
             report=report,
         )
+
+    def evaluate_parts(
+        self,
+        parts: Iterable[Dataset],
+        *,
+        samples: int | None = None,
+        random_state: int | None = None,
+    ) -> tuple[Evaluation, Dataset]:
+        """The same of rows that come part by part, of which one is in memory, and some rows drawn from all of them.
+
+        Rows that are not more than are drawn are evaluated as ever; of more :func:`reparam.evaluation.joined` tells.
+
+        Raises:
+            DataError: there are no rows.
+        """
+        drawn, found, waiting = Drawn(DRAWN_ROWS), list[Evaluation](), list[Dataset]()
+        how: dict[str, Any] = {"samples": samples, "random_state": random_state}
+        for part in parts:
+            drawn.add(part.rows)
+            waiting.append(part)
+            if drawn.seen > DRAWN_ROWS:
+                found += [self.evaluate(each, **how) for each in waiting]
+                waiting = []
+        if not drawn.seen:
+            raise DataError("there are no rows: at least 1 is required.")
+        some = Dataset(drawn.rows, self.fitted_.schema)
+        of_some = self.evaluate(some, **how)
+        return (joined(found, of_some) if found else of_some), some
 
     def anneal(
         self,
