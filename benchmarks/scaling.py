@@ -105,11 +105,11 @@ def run(program: str, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def grown(names: Sequence[str]) -> list[dict[str, Any]]:
+def grown(names: Sequence[str], shorter: int = 0) -> list[dict[str, Any]]:
     """The processor's seconds of an epoch and peak memory along each range, everything else as in ``BASE``."""
     results = []
     for name in names:
-        for value in RANGES[name]:
+        for value in RANGES[name][: len(RANGES[name]) - shorter]:
             at = {**BASE, **BESIDE.get(name, {}), name: value}
             results.append({"varied": name, "value": value, **run(IN_MEMORY, json.dumps(at))})
             print(results[-1], file=sys.stderr, flush=True)
@@ -193,6 +193,7 @@ def draw(document: Mapping[str, Any], file: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vary", default=",".join(RANGES), help="by commas")
+    parser.add_argument("--shorter", type=int, default=0, metavar="N", help="without the last N values of each range")
     parser.add_argument("--stream", type=float, metavar="GB", help="only a table of this size, larger than memory")
     parser.add_argument("--compare", action="store_true", help="with --stream: 1 GB streamed and in memory, too")
     parser.add_argument("--picture", help="draw the results that come as JSON on standard input to this file")
@@ -205,7 +206,7 @@ def main() -> None:
     if arguments.stream:
         document["streams"] = streamed(arguments.stream, arguments.compare)
     else:
-        document["results"] = grown(arguments.vary.split(","))
+        document["results"] = grown(arguments.vary.split(","), arguments.shorter)
         document["exponents"] = exponents(document["results"])
     print(json.dumps(document, indent=2) if arguments.json else document)
 
