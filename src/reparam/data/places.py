@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from reparam.errors import DataError, ParameterError
+from reparam.location import is_uri, locate
 
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 REASONS = {
     r"NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist": "there is no such bucket. Mend its name",
     r"ACCESS_DENIED|INVALID_ACCESS|InvalidAccess|SIGNATURE|[Cc]redential|Unauthenticated|Forbidden|\b40[13]\b": (
@@ -134,24 +134,23 @@ class Remote:
 Place = Path | Remote
 
 
-def is_uri(text: str) -> bool:
-    """Whether a text is a URI, and no path.
+def file_of(text: str) -> tuple[Place, str | None]:
+    """The file that DATA name, and the array's name behind the last colon of its path.
 
-    >>> is_uri("s3://bucket/x.csv"), is_uri("C:/x.csv"), is_uri("x.npz:train")
-    (True, False, False)
+    Raises:
+        DataError: there is no such file, or it is empty.
     """
-    return SCHEME.match(text) is not None
-
-
-def without_array(text: str) -> tuple[str, str]:
-    """What names a file, and what behind the last colon of its path may name an array in it; nothing if nothing does.
-
-    >>> without_array("x.npz:train"), without_array("s3://b/x.npz:train?region=eu"), without_array("s3://b/x.npz")
-    (('x.npz', 'train'), ('s3://b/x.npz?region=eu', 'train'), ('s3://b/x.npz', ''))
-    """
-    path, asked, query = text.partition("?") if is_uri(text) else (text, "", "")
+    if not isinstance(place_of(text), Remote):
+        return locate(str(place_of(text)) if is_uri(text) else text)
+    path, asked, query = text.partition("?")
     file, colon, array = path.rpartition(":")
-    return (text, "") if not colon or (is_uri(text) and "/" in array) else (file + asked + query, array)
+    is_split = bool(colon) and "/" not in array and not place_of(text).is_file()
+    place = place_of(file + asked + query) if is_split else place_of(text)
+    if not place.is_file():
+        raise DataError(f"there is no file {str(place)!r}. Give the URI of one that is there.")
+    if place.stat().st_size == 0:
+        raise DataError(f"{place} is empty (0 bytes); at least one row is required.")
+    return place, array if is_split else None
 
 
 def place_of(source: str | os.PathLike[str]) -> Place:

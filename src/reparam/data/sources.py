@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,12 +13,13 @@ import numpy as np
 
 from reparam.data import counts, files, images, tables
 from reparam.data.arrays import Raw, channels_last, from_array, select_columns
-from reparam.data.places import Place, is_uri, place_of, without_array
+from reparam.data.places import Place, file_of
 from reparam.data.reading import OF_FILES, Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.tables import conformed, from_sheet, pictured
 from reparam.errors import DataError, ParameterError, ReparamWarning, UnknownNameError
+from reparam.location import SHIPPED, is_uri
 
 Source = str | os.PathLike[str]
 
@@ -32,7 +32,7 @@ def digits() -> Raw:
     return Raw(bunch.images.astype(np.uint8), labels=bunch.target, scale=16.0)
 
 
-NAMES: dict[str, Callable[[], Raw]] = {"digits": digits}
+NAMES: dict[str, Callable[[], Raw]] = dict(zip(SHIPPED, (digits,), strict=True))
 
 ARRAYS: dict[str, Callable[[Place, str | None, str | None], Raw]] = {
     ".npy": files.read_npy,
@@ -229,7 +229,7 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
         return _read_pictures(pictures, reading, schema)
     found = _read_file(os.fspath(source), reading)
     if isinstance(found, Sheet) and images.picture_column(found.table.schema) is not None:
-        return _read_pictures(images.in_table(found.table, reading, _locate(os.fspath(source))[0]), reading, schema)
+        return _read_pictures(images.in_table(found.table, reading, file_of(os.fspath(source))[0]), reading, schema)
     said = [name for name in OF_FILES if getattr(reading, name)]
     if said and schema is None:
         raise ParameterError(
@@ -256,13 +256,15 @@ def _read_file(text: str, reading: Reading) -> Raw | Sheet:
             raise ParameterError(f"{text} brings its own labels, so labels={reading.labels!r} cannot be chosen.")
         _refuse_columns(text, reading)
         return NAMES[text]()
-    path, array = _locate(text)
+    path, array = file_of(text)
     ending = _ending(path)
     if array is not None and ending not in (".npz", ".h5ad"):
         raise DataError(f"{text} asks for the array {array!r}, but only .npz and .h5ad files hold named ones.")
     if ending in TABLES:
         return TABLES[ending](path, reading)
     _refuse_columns(text, reading)
+    if ending == ".h5ad" and reading.given:
+        return counts.read_beside(path, array, reading)
     return ARRAYS[ending](path, array, reading.labels)
 
 
@@ -273,39 +275,6 @@ def _refuse_columns(text: str, reading: Reading) -> None:
         raise ParameterError(
             f"{text} is no table of named columns: {', '.join(said)} cannot be said of it. Leave it out."
         )
-
-
-def _locate(text: str) -> tuple[Place, str | None]:
-    """The file, and the array's name behind the last colon; a path that exists is never split."""
-    whole = place_of(text)
-    head, array = without_array(text)
-    if head != text and not whole.exists():
-        split = place_of(head)
-        if split.is_file() or head.lower().endswith(".npz"):
-            _check_file(split, head)
-            return split, array
-    _check_file(whole, text)
-    return whole, None
-
-
-def _check_file(path: Place, text: str) -> None:
-    if not path.is_file():
-        raise DataError(f"there is no file {text!r}.{_nearest(path)}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{text} is empty (0 bytes); at least one row is required.")
-
-
-def _nearest(path: Place) -> str:
-    """The most similar name in the folder or in `NAMES`, as a question; else what DATA may be."""
-    if not isinstance(path, Path):
-        return " Give the URI of one that is there."
-    if not path.parent.is_dir():
-        return f" There is no folder {str(path.parent)!r} either."
-    here = {entry.name: str(path.parent / entry.name) for entry in path.parent.iterdir()}
-    nearest = difflib.get_close_matches(path.name, [*NAMES, *here], n=1)
-    if nearest:
-        return f" Did you mean {here.get(nearest[0], nearest[0])!r}?"
-    return f" Give a path, or one of the names: {', '.join(NAMES)}."
 
 
 def _ending(path: Place) -> str:

@@ -26,8 +26,8 @@ from reparam.starts import Start, StartOf, linear_start, stacked
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
 from reparam.starts.linked import MOMENTS
 from reparam.starts.networks import begin_at
-from reparam.training import TrainState, initial_state
-from reparam.training.state import copied_state
+from reparam.training import Recipe, TrainState, initial_state
+from reparam.training.state import copied_state, two_keys
 
 PSEUDO_INPUT_ROWS = 4096
 WIDE = 4096
@@ -58,9 +58,10 @@ def first_state(
     starts = None
     if start_of is not None:
         starts = stacked([start_of(thinned(rows[each], schema)) for each in seen.shares])
-    parts, inference = configuration.parts(part), configuration.inference_part()
-    copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
-    return name, copied_state(copies, key, recipe, folds.held_out.shape)
+    how = {"parts": configuration.parts(part), "inference": configuration.inference_part(), "recipe": recipe}
+    return name, _first_copies(
+        data, (configuration.key("model"), key), starts, folds.copies, folds.held_out.shape, **how
+    )
 
 
 def state_like(
@@ -102,6 +103,23 @@ def state_like(
 
 
 @eqx.filter_jit
+def _first_copies(
+    data: Statistics,
+    keys: tuple[PRNGKeyArray, PRNGKeyArray],
+    starts: Start | None,
+    count: int,
+    held_out: tuple[int, int],
+    *,
+    parts: dict[str, Any],
+    inference: Inference,
+    recipe: Recipe,
+) -> TrainState:
+    """The state of copies before the first epoch; compiled into one call, for it is thousands of small steps."""
+    of_model, of_training = keys
+    copies = _copies(data, of_model, starts, count, parts=parts, inference=inference)
+    return copied_state(copies, of_training, recipe, held_out)
+
+
 def _copies(
     data: Statistics,
     key: PRNGKeyArray,
@@ -111,7 +129,7 @@ def _copies(
     parts: dict[str, Any],
     inference: Inference,
 ) -> Model:
-    """Copies of one fresh model, each at a start of its own; compiled, for it is thousands of small steps."""
+    """Copies of one fresh model, each at a start of its own."""
     model = assemble(data, key, **parts)
     if starts is None:
         return _repeated(inference.prepare(model), count)
@@ -148,7 +166,9 @@ def _linear_answer(
     if noise_shape(part) == () and part.name == "gaussian":
         found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
     elif not fixed and not (part.name in MOMENTS and schema.size > WIDE):  # moments are P × P
-        found = linear_start(thinned(rows, schema), configuration.latents, part.name, configuration.seed)
+        levelled = getattr(part, "library", "latent") == "observed"
+        x, latents, seed = thinned(rows, schema), configuration.latents, configuration.seed
+        found = linear_start(x, latents, part.name, seed, levelled=levelled)
     if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
         return found
     if configuration.start == "auto":
@@ -169,7 +189,7 @@ def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
 
 def with_inputs(data: Statistics, configuration: Configuration, schema: Schema, part: Likelihood) -> Statistics:
     """The statistics with what the encoder takes of a row, and decoder and prior of what is given."""
-    keys = jax.random.split(jax.random.fold_in(configuration.key("model"), 1))
+    keys = two_keys(configuration.key("model"), np.int32(1))
     places = given_places(schema, configuration.condition)
     given = inputs_of(schema, part, places, keys[1]) if places else None
     return data._replace(inputs=encoder_inputs(schema, part, keys[0]), given=given)
@@ -186,5 +206,4 @@ def _statistics(configuration: Configuration, schema: Schema, seen: Seen) -> Sta
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
     spread = np.where(varies(mean, std), std / scale, 1.0)
-    columns = jnp.asarray(centre, float), jnp.asarray(spread, float)
-    return Statistics(*columns, jnp.asarray(chosen, float), shape=schema.event_shape)
+    return Statistics(*map(jax.device_put, (centre, spread, chosen)), shape=schema.event_shape)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Passes, Schema, Summary, Survey, blocks
 from reparam.data.streaming.passes import rows_per_chunk
+from reparam.devices import in_use, share
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
 from reparam.estimator.columns import choose_for_table
@@ -70,7 +71,7 @@ class Fitted:
     def grey(self, rows: NDArray[Any]) -> tuple[NDArray[Any], Schema]:
         """The same before anything is binarised."""
         schema = self.schema.of(rows)
-        return schema.stored(rows, str(jnp.zeros(()).dtype)), schema.on_device
+        return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
 
 
 def begin(configuration: Configuration, data: Data) -> Fitted:
@@ -218,7 +219,7 @@ def history_line(record: Record) -> dict[str, Any]:
 
 
 def task(fitted: Fitted, data: Data) -> Task:
-    """What is maximised for a fitted model, over the rows it was begun with."""
+    """What is maximised for a fitted model, over the rows it was begun with, by the devices that are in use."""
     configuration, total = fitted.configuration, counts(fitted.configuration, data)[0]
     rows: Rows | Streamed
     rows, held_out = _stream_rows(fitted, data) if isinstance(data, Survey) else _whole_rows(fitted, data)
@@ -226,7 +227,7 @@ def task(fitted: Fitted, data: Data) -> Task:
         rows=rows,
         held_out=held_out,
         objective=configuration.objective_part(),
-        recipe=configuration.recipe(total),
+        recipe=replace(configuration.recipe(total), devices=in_use().devices),
         settings=configuration.settings(),
     )
 
@@ -260,14 +261,14 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
     some, of_chunks = kept(found.some)
     of_chunks = replace(of_chunks, missing=fitted.schema.missing)
     batch_size = configuration.recipe(found.training_rows).batch_size
-    passes = Passes(found, rows_per_chunk(batch_size, some[:1].nbytes), prepared)
+    passes = Passes(found, rows_per_chunk(batch_size, some[:1].nbytes), prepared, share())
     judged = one_held_out(len(found.held_out)) if configuration.is_judged else held_out
     none = not len(found.held_out)
     return Streamed(passes, held_out, of_chunks), None if none else judged
 
 
 def _on_device(rows: NDArray[Any], schema: Schema) -> Rows:
-    return Rows(jnp.asarray(rows), schema)
+    return Rows(jax.device_put(rows), schema)
 
 
 def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:

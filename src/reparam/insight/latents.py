@@ -19,7 +19,7 @@ def quantiles(session: Session, levels: tuple[float, ...] = QUANTILES) -> NDArra
 
 def traversal(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np.float32]:
     """What a code decodes to as one latent goes through the prior's quantiles, (levels, P) in stored units."""
-    return session.decode(moved(z, latent, quantiles(session)[latent]))
+    return session.decode(session.followed(moved(z, latent, quantiles(session)[latent]), latent))
 
 
 def moved(z: NDArray[np.float64], latent: int, places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -47,7 +47,7 @@ def effects(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np
     low, high = np.quantile(session.prior_draws[:, latent], [0.1, 0.9])
     ends = np.repeat(z[None], 2, axis=0)
     ends[:, latent] = low, high
-    decoded = session.decode(ends).astype(np.float64)
+    decoded = session.decode(session.followed(ends, latent)).astype(np.float64)
     return np.asarray(decoded[1] - decoded[0])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from reparam.estimator import VAE
+from reparam.estimator.vae import VAE
 from reparam.insight.session import Session
 
 PACKAGES = ("reparam", "jax", "jaxlib", "equinox", "numpyro", "optax", "flowjax", "numpy", "scipy", "scikit-learn")

@@ -19,19 +19,22 @@ from scipy.spatial import cKDTree
 
 import reparam
 from reparam.batch import Batch
-from reparam.data import Dataset, Schema, grey_limits, is_image
+from reparam.data import Dataset, Schema, grey_limits, is_image, spread
 from reparam.errors import NoClosedFormError
-from reparam.estimator import VAE
 from reparam.estimator.configuration import root_key
+from reparam.estimator.vae import VAE
 from reparam.evaluation.weights import RowBounds, row_bounds
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
+from reparam.probability.conditional import conditional_kl
+from reparam.probability.distributions.chain import Chain
 
 ROWS_AT_ONCE = 65_536
 SCORED_AT_MOST = 5_000
 PRIOR_DRAWS = 20_000
 COUNTS = ("poisson", "negative_binomial", "zero_inflated_negative_binomial")
 DEAD_KL = 0.01
+KL_DRAWS = 64
 KEPT = 8
 
 
@@ -101,6 +104,11 @@ class Session:
         return self.vae.fitted_.configuration.latents
 
     @property
+    def explaining(self) -> int:
+        """How many of them explain x, and have a μ and a σ of the encoder's own: all but those of upper layers."""
+        return self.vae.fitted_.configuration.layers[0]
+
+    @property
     def history(self) -> list[dict[str, Any]]:
         """One mapping per epoch."""
         return list(self.vae.history_)
@@ -164,11 +172,23 @@ class Session:
 
     def q(self, raw: Array) -> Distribution:
         """Q of a raw vector."""
-        return self.model.posterior.distribution(raw)
+        return self.model.family.distribution(raw)
 
     def decode(self, z: NDArray[Any]) -> NDArray[np.float32]:
         """The mean of p(x|z) of codes (M, K) in stored units, (M, P)."""
         return np.asarray(self.vae.inverse_transform(np.asarray(z, np.float32)), np.float32)
+
+    def latent_name(self, latent: int) -> str:
+        """What a latent is called: by its number, or where there are several layers as encode names its columns."""
+        layers = self.model.prior.layers
+        layer = int(np.searchsorted(np.cumsum(layers), latent, side="right"))
+        return f"latent {latent}" if len(layers) == 1 else f"z{layer + 1}_{latent - sum(layers[:layer])}"
+
+    def followed(self, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
+        """Codes (M, K) in which the layers below a latent's own follow it, each at its mean."""
+        prior = self.model.prior
+        layer = int(np.searchsorted(np.cumsum(prior.layers), latent, side="right")) + 1
+        return z if layer == 1 else np.asarray(prior.settled(jnp.asarray(z, float), layer), np.float64)
 
     def seed_key(self, seed: int) -> PRNGKeyArray:
         """The noise of a seed that a reader chose."""
@@ -268,19 +288,19 @@ class Session:
         return {name: float(getattr(found, name).value) for name in names}
 
 
-def spread(rows: int, count: int) -> NDArray[np.intp]:
-    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
-    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))
-
-
 def _parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
     return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
 
 
 @eqx.filter_jit
 def _row_kl(model: Model, raw: Array) -> tuple[Array, Array | None]:
-    """KL(q‖p) of rows, exact or NaN, and its terms where there are such."""
-    q, p = model.posterior.distribution(raw), model.prior_distribution()
+    """KL(q‖p) of rows, exact or NaN, and its terms where there are such; of several layers both by draws."""
+    q, p = model.family.distribution(raw), model.prior_distribution()
+    if isinstance(q, Chain):
+        keys, none = jax.random.split(jax.random.key(0), KL_DRAWS), jnp.zeros((len(raw), *q.event_shape))
+        parts = jax.lax.fori_loop(0, KL_DRAWS, lambda k, sums: sums + conditional_kl(q, p, q.sample(keys[k])), none)
+        parts = parts / KL_DRAWS
+        return jnp.sum(parts, axis=-1), parts
     try:
         total = reparam.kl_divergence(q, p)
     except NoClosedFormError:

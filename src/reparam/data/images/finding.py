@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reparam.data.places import Place, Remote, is_uri, place_of
+from reparam.data.places import Place, Remote, place_of
 from reparam.errors import DataError
+from reparam.location import is_uri
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 SHOWN = 4
