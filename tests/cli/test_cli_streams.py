@@ -97,7 +97,7 @@ def assert_alike(one: Path, other: Path) -> None:
         (("encode", "RUN", "DATA", "-o", "x.npz"), "cannot be written part by part"),
         (("score", "RUN", "DATA", "-o", "x.csv", "--explain"), "--explain needs all rows at once"),
         (("impute", "RUN", "DATA", "-o", "x.csv", "--draws", "2"), "--draws needs all rows at once"),
-        (("encode", "RUN", "gone.csv", "-o", "x.csv"), "there is no file or folder"),
+        (("encode", "RUN", "gone.csv", "-o", "x.csv"), "there is no file 'gone.csv'"),
     ],
 )
 def test_what_needs_all_rows_is_refused_in_a_line(run, tmp_path, monkeypatch, arguments, told):

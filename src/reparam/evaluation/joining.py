@@ -56,7 +56,7 @@ def joined(parts: Sequence[Evaluation], drawn: Evaluation) -> Evaluation:
         elbo_standard_error=error("elbo", "elbo_standard_error"),
         reconstruction=mean("reconstruction"),
         kl=kl,
-        kl_per_dimension=None if None in terms else tuple(np.average(terms, axis=0, weights=rows).tolist()),
+        kl_per_dimension=None if None in terms else tuple(np.average(np.asarray(terms), axis=0, weights=rows).tolist()),
         bound=mean("bound"),
         standard_error=error("bound", "standard_error"),
         bound_by_samples=tuple(
