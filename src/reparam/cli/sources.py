@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import MaxLen
 
 from reparam.data import NAMES, Column, Dataset, Judgement, Reading, Schema, Survey, conform, load, stream
-from reparam.data.streaming import STREAMED
+from reparam.data.images import pictured_bytes
+from reparam.data.places import place_of
+from reparam.data.streaming.opening import is_folder_of_tables, is_streamed
 from reparam.documents import STRICT, Text, checked
 from reparam.errors import DataError, ParameterError, RunError
 from reparam.estimator import Configuration
@@ -19,6 +21,7 @@ from reparam.estimator.fitting import check_support
 from reparam.estimator.memory import free_memory
 from reparam.estimator.seeing import Data, judgement_of, rows_in, sha256, split_rows, survey
 from reparam.estimator.use import FittedUse
+from reparam.location import is_uri
 
 READING = (
     *("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop"),
@@ -129,7 +132,8 @@ class Source:
 
     def to_json(self, data: Data) -> dict[str, Any]:
         """What ``data.json`` says: enough to read the same rows again, and what was made of its columns."""
-        place = self.data if self.data in NAMES else os.path.abspath(os.path.expanduser(self.data))
+        as_it_is = self.data in NAMES or is_uri(self.data)
+        place = self.data if as_it_is else os.path.abspath(os.path.expanduser(self.data))
         said = {"labels": None, **self.reading.to_json(), **({"streamed": True} if self.streamed else {})}
         return {"data": place, **said, "rows": rows_in(data), **_judged(judgement_of(data))}
 
@@ -146,14 +150,15 @@ class Source:
         return cls(document["data"], Reading.from_json(document), _judgement(document.get("judgement")), streamed)
 
 
-def is_large(data: str) -> bool:
+def is_large(data: str, reading: Reading | None = None) -> bool:
     """Whether DATA are better read part by part: a folder of tables, or more than a share of free memory."""
-    path, free = Path(data).expanduser(), free_memory()
-    if path.is_dir():
-        files = [file for file in path.iterdir() if not file.name.startswith((".", "_"))]
-        return bool(files) and all(file.suffix.lower() in STREAMED for file in files)
-    streamed = path.is_file() and path.suffix.lower() in STREAMED
-    return streamed and free is not None and path.stat().st_size > free * LARGE_SHARE
+    if data in NAMES:
+        return False
+    place, free = place_of(data), free_memory()
+    most = math.inf if free is None else free * LARGE_SHARE
+    if is_streamed(place) and place.is_file():
+        return place.stat().st_size > most
+    return is_folder_of_tables(place) or pictured_bytes(data, reading or Reading()) > most
 
 
 def _judged(judgement: Judgement | None) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import numpy as np
 
 from reparam.data import counts, files, images, tables
 from reparam.data.arrays import Raw, channels_last, from_array, select_columns
+from reparam.data.places import Place, file_of
 from reparam.data.reading import OF_COLUMNS, OF_FILES, Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.tables import conformed, from_sheet, pictured
 from reparam.errors import DataError, ReparamWarning, UnknownNameError
-from reparam.location import SHIPPED, locate
+from reparam.location import SHIPPED, is_uri
 
 Source = str | os.PathLike[str]
 
@@ -33,7 +34,7 @@ def digits() -> Raw:
 
 NAMES: dict[str, Callable[[], Raw]] = dict(zip(SHIPPED, (digits,), strict=True))
 
-ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
+ARRAYS: dict[str, Callable[[Place, str | None, str | None], Raw]] = {
     ".npy": files.read_npy,
     ".npz": files.read_npz,
     "-ubyte": files.read_idx,
@@ -45,7 +46,7 @@ ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
     ".mtx.gz": counts.read_mtx,
 }
 
-TABLES: dict[str, Callable[[Path, Reading], Sheet]] = {
+TABLES: dict[str, Callable[[Place, Reading], Sheet]] = {
     ".csv": tables.read_csv,
     ".csv.gz": tables.read_csv,
     ".tsv": tables.read_csv,
@@ -199,7 +200,8 @@ def _warn_of_units(rows: np.ndarray, schema: Schema, name: str) -> None:
 
 def _name(source: Source) -> str:
     """What the schema calls the source: `digits`, or the file's name, with the array's."""
-    return Path(os.fspath(source)).name or os.fspath(source)
+    text = os.fspath(source)
+    return (text.partition("?")[0].rstrip("/").rpartition("/")[2] if is_uri(text) else Path(text).name) or text
 
 
 def read_sheet(source: Source, reading: Reading) -> Sheet | None:
@@ -223,11 +225,11 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
     pictures = images.pictures_at(os.fspath(source))
     if pictures is not None:
         reading.refuse(OF_COLUMNS, f"{pictures.source} is no table of named columns")
-        files.refuse_labels(Path(pictures.source), reading.labels)
+        files.refuse_labels(pictures.source, reading.labels)
         return _read_pictures(pictures, reading, schema)
     found = _read_file(os.fspath(source), reading)
     if isinstance(found, Sheet) and images.picture_column(found.table.schema) is not None:
-        return _read_pictures(images.in_table(found.table, reading, Path(found.source)), reading, schema)
+        return _read_pictures(images.in_table(found.table, reading, file_of(os.fspath(source))[0]), reading, schema)
     if schema is None:
         reading.refuse(OF_FILES, f"{os.fspath(source)} holds no files of pictures")
     if isinstance(found, Raw) and reading.channels_first:
@@ -248,7 +250,7 @@ def _read_file(text: str, reading: Reading) -> Raw | Sheet:
         reading.refuse(("labels",), f"{text} brings its own labels")
         reading.refuse(OF_COLUMNS, f"{text} is no table of named columns")
         return NAMES[text]()
-    path, array = locate(text)
+    path, array = file_of(text)
     ending = _ending(path)
     if array is not None and ending not in (".npz", ".h5ad"):
         raise DataError(f"{text} asks for the array {array!r}, but only .npz and .h5ad files hold named ones.")
@@ -260,7 +262,7 @@ def _read_file(text: str, reading: Reading) -> Raw | Sheet:
     return ARRAYS[ending](path, array, reading.labels)
 
 
-def _ending(path: Path) -> str:
+def _ending(path: Place) -> str:
     """The longest known ending of the file's name."""
     name = path.name.lower()
     known = sorted([*ARRAYS, *TABLES], key=len, reverse=True)

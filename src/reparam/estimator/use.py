@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
 from reparam.data.sparse import SparseRows, is_sparse
+from reparam.data.streaming.drawing import Drawn
 from reparam.devices.mesh import devices
 from reparam.devices.use import using
 from reparam.errors import DataError, ParameterError, ReparamWarning
@@ -25,12 +26,15 @@ from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
 from reparam.evaluation.imputation import drawn_cells, expected_cells
+from reparam.evaluation.joining import joined
 from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import Progress
 from reparam.inference import Found
 from reparam.specification import positive_int, real_number
 
+DRAWN_ROWS = 20_000
+"""Of rows that come part by part, so many are looked at together."""
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -87,7 +91,7 @@ class FittedUse(Facts):
         """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data.
 
         Of a level of a table it is the most probable one. A conditional model is ``given`` its columns' values. Here
-        and below rows come as a DataFrame where ``fit`` was given one.
+        and below rows come as a DataFrame where ``fit`` was given one, and as (N, H, W) or (N, H, W, C) likewise.
         """
         from sklearn.utils.validation import check_array
 
@@ -105,11 +109,11 @@ class FittedUse(Facts):
     ) -> Any:
         """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it.
 
-        Of a DataFrame the same kind of frame, with its index.
+        Of a DataFrame the same kind of frame, with its index; of images in an array of their shape.
         """
         codes = np.asarray(self.transform(X, draw=draw, random_state=random_state, report=report), np.float32)
         rows = self._decoded(codes, self._given(X) if len(self.fitted_.configuration.condition) else None)
-        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None)
+        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None, shape_of(X))
 
     def sample(
         self,
@@ -210,6 +214,7 @@ class FittedUse(Facts):
         if draws is not None and std:
             raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
         given, kept, schema = self._given(X), *self._stored(X)
+        shape = shape_of(X) or given.shape[1:]
         key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
@@ -217,13 +222,15 @@ class FittedUse(Facts):
             check_room("completed tables", *kept.shape, draws)
             drawn = drawn_cells(*of, draws=draws, raw=raw, report=report)
             tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
-            return tables if is_frame(X) else np.stack(tables)
+            return tables if is_frame(X) else np.stack(tables).reshape(draws, -1, *shape)
         found = expected_cells(*of, raw=raw, report=report)
         whole = self._filled(X, given, found.centre)
+        whole = whole if is_frame(X) else whole.reshape(-1, *shape)
         if not std:
             return whole
         scale = np.asarray(self.fitted_.schema.scale, np.float64)
-        return whole, np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
+        deviation = np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
+        return whole, deviation.reshape(-1, *shape)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
@@ -252,6 +259,34 @@ class FittedUse(Facts):
             not_converged=int(np.sum(~found.converged)),
             report=report,
         )
+
+    def evaluate_parts(
+        self,
+        parts: Iterable[Dataset],
+        *,
+        samples: int | None = None,
+        random_state: int | None = None,
+    ) -> tuple[Evaluation, Dataset]:
+        """The same of rows that come part by part, of which one is in memory, and some rows drawn from all of them.
+
+        Rows that are not more than are drawn are evaluated as ever; of more :func:`reparam.evaluation.joined` tells.
+
+        Raises:
+            DataError: there are no rows.
+        """
+        drawn, found, waiting = Drawn(DRAWN_ROWS), list[Evaluation](), list[Dataset]()
+        how: dict[str, Any] = {"samples": samples, "random_state": random_state}
+        for part in parts:
+            drawn.add(part.rows)
+            waiting.append(part)
+            if drawn.seen > DRAWN_ROWS:
+                found += [self.evaluate(each, **how) for each in waiting]
+                waiting = []
+        if not drawn.seen:
+            raise DataError("there are no rows: at least 1 is required.")
+        some = Dataset(drawn.rows, self.fitted_.schema)
+        of_some = self.evaluate(some, **how)
+        return (joined(found, of_some) if found else of_some), some
 
     @shared
     def anneal(
@@ -355,13 +390,19 @@ class FittedUse(Facts):
         if is_sparse(X):
             valid = validate_data(self, X, accept_sparse="csr", reset=False, ensure_all_finite="allow-nan")
             return SparseRows.of(valid)  # type: ignore[return-value]  # an array where it is looked at
-        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
+        shape, schema = shape_of(X), self.fitted_.schema
+        if shape is not None and shape != schema.event_shape and len(schema.event_shape) > 1:
+            raise DataError(f"a datum of X has shape {shape}, but the model was made for shape {schema.event_shape}.")
+        rows: NDArray[Any] = validate_data(self, flat(X), dtype="numeric", reset=False, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True).rows
 
-    def _framed(self, rows: NDArray[Any], like: Any = None) -> Any:
-        """Rows in the like of a frame, by default the one that was fitted; where there was none, as they are."""
+    def _framed(self, rows: NDArray[Any], like: Any = None, shape: tuple[int, ...] | None = None) -> Any:
+        """Rows in the like of a frame, or of that shape; by default as they were fitted."""
         like = self.frame_ if like is None else like
-        return rows if like is None else to_frame(rows, self.fitted_.schema, like)
+        if like is not None:
+            return to_frame(rows, self.fitted_.schema, like)
+        shape = self.shape_ if shape is None else shape
+        return rows if shape is None else rows.reshape(len(rows), *shape)
 
     def _found(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""
@@ -421,3 +462,17 @@ def _check_decoded(rows: NDArray[Any], codes: NDArray[Any]) -> None:
             f"code {first} decodes to values beyond the numbers there are, for its largest entry is {largest:.3g} in "
             f"size ({beyond.sum():,} of {len(codes):,} codes do). Codes of data lie where the prior has its mass."
         )
+
+
+def shape_of(X: Any) -> tuple[int, ...] | None:
+    """The shape of one datum of an array whose rows are not flat, such as (28, 28); None of any other X.
+
+    >>> shape_of(np.zeros((5, 28, 28))), shape_of(np.zeros((5, 784)))
+    ((28, 28), None)
+    """
+    return tuple(X.shape[1:]) if isinstance(X, np.ndarray | jax.Array) and X.ndim > 2 else None
+
+
+def flat(X: Any) -> Any:
+    """The same rows as (N, P); what is flat, or no array, as it is."""
+    return X if shape_of(X) is None else X.reshape(len(X), -1)

@@ -135,7 +135,10 @@ def evaluate(
         observation_noise=observation_noise(model, rows, schema, noise_key, raw, beta=beta),
         not_converged=not_converged,
         units=schema.units,
-        warnings=tuple(_warnings(found, samples, not_converged, information.left_out)),
+        warnings=(
+            *told_counts(len(found.bound), _few(found), samples, not_converged, information.left_out),
+            *not_finite(elbo=found.elbo, bound=found.bound),
+        ),
     )
 
 
@@ -210,8 +213,8 @@ def _of_bits(
     return {"bits_per_dimension": bits, "bits_per_dimension_convention": convention}
 
 
-def _warnings(found: RowBounds, samples: int, not_converged: int, singular: int) -> Iterator[str]:
-    rows, few = len(found.bound), _few(found)
+def told_counts(rows: int, few: int, samples: int, not_converged: int, singular: int) -> Iterator[str]:
+    """Warnings of rows whose bound rests on few draws, whose q still moved, or has no density."""
     if few and samples > 1:
         yield (
             f"the {samples}-sample bound of {few} of {rows} rows rests on fewer than {FEW_EFFECTIVE_SAMPLES} effective "
@@ -221,4 +224,3 @@ def _warnings(found: RowBounds, samples: int, not_converged: int, singular: int)
         yield f"q of {not_converged} of {rows} rows had not converged: their bounds are valid, but not tight."
     if singular:
         yield f"q of {singular} of {rows} rows has no density: they are left out of the mutual information."
-    yield from not_finite(elbo=found.elbo, bound=found.bound)
