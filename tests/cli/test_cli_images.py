@@ -319,7 +319,7 @@ def test_tables_have_ways_and_traversals_too(trained: Path, table: Path, tmp_pat
         (("--resize", "x"), "--resize must be whole numbers"),
         (("--resize", ""), "--resize must be whole numbers"),
         (("--resize", "-3"), "--resize must be whole numbers"),
-        (("--resize", "1,2,3"), "'resize' must be height and width"),
+        (("--resize", "1,2,3"), "The '--resize' option must be height and width"),
         (("--resize", "999999999"), "from 1 to 16,384"),
         (("--crop",), "say both"),
         (("--shape", "12,8,3"), "pictures, which have a shape"),
