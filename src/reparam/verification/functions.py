@@ -160,7 +160,9 @@ class Function:
     def settled(self, layouts: list[Layout]) -> bool:
         """Whether it works at one of these sizes, which it then keeps; one where the data do not mix goes first."""
         first: tuple[Call, tuple[Framework, str] | None] | None = None
-        ways = self._ways()
+        ways, owner = self._ways(), getattr(self.call.target, "__self__", None)
+        bases = getattr(owner, "__dict__", {}).get("_owner", type(owner)).__mro__
+        of_one = any(base.__module__.startswith("equinox") for base in bases)  # its modules are of single data
         for layout in layouts:
             if first is not None and len(layout.shape) < 3:  # it may be images whose axes were taken for one another
                 continue
@@ -168,16 +170,17 @@ class Function:
                 self.call, self.kind = replace(self.call, layout=layout, **way), None
                 if not self._works():
                     continue
-                if not way["between"] or not self._mixes():
+                if not (way["between"] or of_one) or not self._mixes():
                     self._settle_batch()
                     return True
-                first, ways = first or (self.call, self.kind), [way]
-                break
+                first = first or (self.call, self.kind)
+                if not of_one:
+                    ways = [way]
+                    break
         if first is not None:
             self.call, self.kind = first
             self._settle_batch()
             return True
-        owner = getattr(self.call.target, "__self__", None)
         if getattr(owner, "training", False) is True:  # where it takes a list of outputs, in evaluation it takes one
             own: Any = copy.copy(owner)
             own.training = False

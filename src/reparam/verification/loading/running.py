@@ -242,7 +242,8 @@ def _devices_that_exist(module: ModuleType) -> None:
 def _choose_keras_backend(tree: ast.Module) -> None:
     """Keras runs on what is there: its own choice, TensorFlow, is not always."""
     imported = {name for node in ast.walk(tree) for name in _imported(node)}
-    if "keras" in imported and find_spec("tensorflow") is None:
+    tensorflow = find_spec("tensorflow")  # without a file: a folder of that name
+    if "keras" in imported and (tensorflow is None or tensorflow.origin is None):
         os.environ.setdefault("KERAS_BACKEND", next((n for n in ("torch", "jax") if n in imported), "jax"))
 
 
