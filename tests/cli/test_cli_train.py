@@ -109,7 +109,6 @@ def test_early_stopping_is_told_with_the_epoch_that_is_kept(table, tmp_path):
 def test_every_parameter_of_the_estimator_is_an_option_with_its_default_told():
     defaults = {name: p.default for name, p in inspect.signature(reparam.VAE).parameters.items()}
     defaults["seed"] = defaults.pop("random_state")
-    defaults["hidden"] = ",".join(map(str, defaults["hidden"]))
     for name in ("early_stopping", "encoder", "decoder", "warm_start", "verbose", *SHARING):
         defaults.pop(name, None)  # validation_fraction says the first, --resume warm_start; networks are for Python
     defaults["beta"], defaults["condition"] = "1, of beta-tcvae 6", "none"

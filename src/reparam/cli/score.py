@@ -63,7 +63,7 @@ def score(
     vae = opened(run)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("scored")}
     reads: dict[str, Any] = {"supported": True, "index": index, "unknown": unknown}
-    told: dict[str, Any] = {"samples": samples or vae.bound_samples, "units": vae.schema_.units}
+    told: dict[str, Any] = {"samples": samples or vae.fitted_.configuration.bound_samples, "units": vae.schema_.units}
     if flows(data, stream, explain=explain):
         chosen["report"] = None
         rows, sums = write_arrays(vae, data, out, lambda part: {"score": vae.score_samples(part, **chosen)}, **reads)

@@ -122,8 +122,8 @@ def layers(latents: str | int | list[int]) -> int | str | tuple[int, ...]:
         raise ParameterError(requirement("latent_dim", "VAE", required, latents)) from None
 
 
-def widths(hidden: str | list[int]) -> tuple[int, ...]:
-    """The widths of hidden layers: ``400``, ``200,200``, and ``none`` or nothing for a linear model.
+def widths(hidden: str | list[int]) -> tuple[int, ...] | str:
+    """The widths of hidden layers: ``400``, ``200,200``, ``none`` or nothing for a linear model, ``auto``.
 
     Raises:
         ParameterError: these are no whole numbers.
@@ -135,11 +135,13 @@ def widths(hidden: str | list[int]) -> tuple[int, ...]:
         return tuple(hidden)
     if hidden.strip().lower() in ("", "none"):
         return ()
+    if hidden == AUTO:
+        return hidden
     try:
         return tuple(int(width) for width in hidden.split(","))
     except ValueError:
         raise ParameterError(
-            "The 'hidden' parameter of VAE must be widths such as 400 or 200,200, or none for a linear model. "
+            "The 'hidden' parameter of VAE must be widths such as 400 or 200,200, auto, or none for a linear model. "
             f"Got {hidden!r} instead."
         ) from None
 

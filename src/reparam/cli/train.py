@@ -125,7 +125,10 @@ def train(
         str | None, setting("mlp; for images conv, conv:32, resnet; auto looks at the data and says.", "auto")
     ] = None,
     hidden: Annotated[
-        str | None, setting("Widths of an MLP's encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
+        str | None,
+        setting(
+            "Widths of an MLP's encoder, reversed in the decoder: 400, 200,200 or none; auto goes by the rows.", "auto"
+        ),
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
     condition: Annotated[

@@ -164,7 +164,7 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     configuration, architecture = fitted.configuration, fitted.configuration.architecture()
     if architecture is not None and len(schema.event_shape) > 1:  # of rows without height and width it is no judgement
-        layers = architecture.told(schema.event_shape, tuple(configuration.hidden))
+        layers = architecture.told(schema.event_shape, configuration.widths)
         tell(f"network: {configuration.network} of {layers} ({fitted.network_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")

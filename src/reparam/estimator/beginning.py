@@ -51,17 +51,16 @@ def first_state(
     data = with_inputs(_statistics(configuration, schema, seen), configuration, schema, part)
     key, recipe = configuration.key("training"), configuration.recipe(seen.total)
     name, start_of = _linear_answer(configuration, schema, part, rows)
+    keys = (configuration.key("model"), key)
+    parts, inference = configuration.parts(part), configuration.inference_part()
+    how: dict[str, Any] = {"parts": parts, "inference": inference, "recipe": recipe}
     if folds is None or seen.shares is None:
-        start = None if start_of is None else start_of(thinned(rows, schema))
-        model = configuration.model(data, configuration.key("model"), part, start)
-        return name, initial_state(model, key, recipe, rows=seen.total, held_out_rows=seen.held_out)
+        start = None if start_of is None else jax.device_put(start_of(thinned(rows, schema)))
+        return name, _first_state(data, keys, start, (seen.total, seen.held_out), **how)
     starts = None
     if start_of is not None:
         starts = stacked([start_of(thinned(rows[each], schema)) for each in seen.shares])
-    how = {"parts": configuration.parts(part), "inference": configuration.inference_part(), "recipe": recipe}
-    return name, _first_copies(
-        data, (configuration.key("model"), key), starts, folds.copies, folds.held_out.shape, **how
-    )
+    return name, _first_copies(data, keys, starts, (folds.copies, folds.held_out.shape), **how)
 
 
 def state_like(
@@ -98,26 +97,45 @@ def state_like(
         parts = judged[0]
         return copied_state(_repeated(model, parts + 1 if parts > 1 else 1), key, recipe, judged)
 
-    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0), wide, narrow, short)
+    shapes: TrainState = eqx.filter_eval_shape(state, configuration.key("model"), wide, narrow, short)
     return shapes
 
 
+Keys = tuple[PRNGKeyArray, PRNGKeyArray]
+"""Of a model's weights, and of its training."""
+
+
 @eqx.filter_jit
-def _first_copies(
+def _first_state(
     data: Statistics,
-    keys: tuple[PRNGKeyArray, PRNGKeyArray],
-    starts: Start | None,
-    count: int,
-    held_out: tuple[int, int],
+    keys: Keys,
+    start: Start | None,
+    rows: tuple[int, int],
     *,
     parts: dict[str, Any],
     inference: Inference,
     recipe: Recipe,
 ) -> TrainState:
-    """The state of copies before the first epoch; compiled into one call, for it is thousands of small steps."""
-    of_model, of_training = keys
-    copies = _copies(data, of_model, starts, count, parts=parts, inference=inference)
-    return copied_state(copies, of_training, recipe, held_out)
+    """The state of a fresh model before the first epoch; compiled into one call, for it is thousands of small steps."""
+    model = assemble(data, keys[0], **parts)
+    begun = inference.prepare(model if start is None else begin_at(model, start))
+    return initial_state(begun, keys[1], recipe, rows=rows[0], held_out_rows=rows[1])
+
+
+@eqx.filter_jit
+def _first_copies(
+    data: Statistics,
+    keys: Keys,
+    starts: Start | None,
+    copies: tuple[int, tuple[int, ...]],
+    *,
+    parts: dict[str, Any],
+    inference: Inference,
+    recipe: Recipe,
+) -> TrainState:
+    """The same of copies, of their number and the shape of what folds hold out."""
+    several = _copies(data, keys[0], starts, copies[0], parts=parts, inference=inference)
+    return copied_state(several, keys[1], recipe, copies[1])
 
 
 def _copies(
@@ -206,4 +224,5 @@ def _statistics(configuration: Configuration, schema: Schema, seen: Seen) -> Sta
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
     spread = np.where(varies(mean, std), std / scale, 1.0)
-    return Statistics(*map(jax.device_put, (centre, spread, chosen)), shape=schema.event_shape)
+    mean, std, some = jax.device_put((centre, spread, chosen))
+    return Statistics(mean, std, some, shape=schema.event_shape)

@@ -17,7 +17,7 @@ from reparam.errors import ParameterError, UnknownNameError
 from reparam.hierarchy import build_posterior, checked_layers
 from reparam.inference import INFERENCE, Inference, MeanField
 from reparam.model import Model, Network, Statistics, assemble
-from reparam.networks import HIDDEN, NETWORKS, Architecture, Perceptron
+from reparam.networks import NETWORKS, Architecture, Perceptron
 from reparam.objectives import Objective, build_objective
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import Flow, Posterior
@@ -75,7 +75,7 @@ class Configuration:
     warmup: str = "none"
     inference: str | Inference = "amortized"
     network: str | Architecture = AUTO
-    hidden: Sequence[int] = HIDDEN
+    hidden: Sequence[int] | str = AUTO
     activation: str = "gelu"
     encoder: Network | None = None
     decoder: Network | None = None
@@ -150,7 +150,8 @@ class Configuration:
 
     def key(self, purpose: str, seed: int | None = None) -> jax.Array:
         """The key of one of ``PURPOSES``."""
-        return _key(_words(self.seed if seed is None else seed), np.uint32(PURPOSES.index(purpose)))
+        key: jax.Array = _key(_words(self.seed if seed is None else seed), np.uint32(PURPOSES.index(purpose)))
+        return key
 
     def objective_part(self) -> Objective:
         """What is maximised."""
@@ -184,6 +185,11 @@ class Configuration:
     def latents(self) -> int:
         """K, of all layers."""
         return sum(self.layers)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of an MLP's hidden layers; where the data are to choose them, none until they have."""
+        return () if isinstance(self.hidden, str) else tuple(self.hidden)
 
     @property
     def most_epochs(self) -> int:
@@ -243,7 +249,7 @@ class Configuration:
         """The arguments of :func:`reparam.model.assemble` that are no data."""
         names = ("posterior", "scale", "prior", "network", "activation", "encoder", "decoder")
         chosen = {name: getattr(self, name) for name in names}
-        return {**chosen, "latent_dim": self.layers, "hidden": tuple(self.hidden), "likelihood": likelihood}
+        return {**chosen, "latent_dim": self.layers, "hidden": self.widths, "likelihood": likelihood}
 
     def to_json(self) -> dict[str, Any]:
         """Every setting as a plain value; what is an object, and so has no name, as None."""
@@ -271,7 +277,8 @@ def root_key(seed: int) -> jax.Array:
     >>> bool(root_key(7) == jax.random.key(7))
     True
     """
-    return _key(_words(seed))
+    key: jax.Array = _key(_words(seed))
+    return key
 
 
 def check_seed(seed: int) -> None:
@@ -299,8 +306,10 @@ def _key(words: tuple[Any, ...], *further: Any) -> jax.Array:
 
 
 def _check_widths(hidden: Any) -> None:
-    if not isinstance(hidden, Sequence | np.ndarray) or isinstance(hidden, str):
-        raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf)", hidden))
+    if isinstance(hidden, str) and hidden == AUTO:
+        return
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence | np.ndarray):
+        raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf), or auto", hidden))
     if len(hidden) > MOST["hidden"]:
         raise ParameterError(requirement("hidden", "VAE", f"at most {MOST['hidden']} widths", hidden))
     for width in hidden:

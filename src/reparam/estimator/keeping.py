@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from reparam import runs
 from reparam.data import Schema
@@ -103,7 +102,7 @@ def load(path: str | Path, **parts: Any) -> VAE:
 
     found = opened(path, **parts)
     settings = vars(found.fitted_.configuration)
-    vae = VAE(**{**settings, "hidden": tuple(settings["hidden"])}).adopt(found.fitted_)
+    vae = VAE(**{**settings, "hidden": found.fitted_.configuration.widths}).adopt(found.fitted_)
     vae.source_ = found.source_
     return vae
 
@@ -175,7 +174,7 @@ def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path
     if int(state.stale_epochs) < 0 or not float(state.best_bound) < math.inf:
         raise RunError(f"{path}/{runs.STATE}: the best bound, or the epochs since, cannot be. The run is damaged.")
     bounds = lambda s: (s.best_bound, s.judged)  # noqa: E731 - they may be −∞
-    there = eqx.tree_at(bounds, state, (jnp.zeros(()), None), is_leaf=lambda leaf: leaf is None)
+    there = eqx.tree_at(bounds, state, (0.0, None), is_leaf=lambda leaf: leaf is None)
     _check_finite(there, f"{path}/{runs.STATE}")
 
 

@@ -64,9 +64,9 @@ def choose_latents(
     """
     if configuration.latent_dim != AUTO:
         return configuration, ()
+    asked, configuration = configuration, fitting.with_network(configuration, data)[0]
     if isinstance(data, Survey):
         data = data.dataset(data.some)
-    asked, configuration = configuration, fitting.with_network(configuration, data.schema)[0]
     train, _ = split_rows(configuration, len(data.rows))
     folds = configuration.folds(len(train))
     if folds is None:

@@ -58,7 +58,7 @@ def _at_most(configuration: Configuration, size: int, draws: int, copies: int) -
     if not (simple and isinstance(configuration.architecture(), Perceptron)):
         return LARGE
     latents = configuration.latents
-    widths = MOST_RAW * size + 2 * sum(map(int, configuration.hidden)) + (latents + 1) ** 2 + MOST_RAW * latents
+    widths = MOST_RAW * size + 2 * sum(map(int, configuration.widths)) + (latents + 1) ** 2 + MOST_RAW * latents
     return (
         4
         * jax.dtypes.canonicalize_dtype(float).itemsize

@@ -52,7 +52,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         network: how encoder and decoder are built: ``mlp``; ``conv``, residual stages of convolutions for images, or
             ``conv:32`` for another number of channels; ``resnet``, the same and deeper; or ``auto``, ``conv`` for
             images of sides from 16 and ``mlp`` for other rows, which ``network_`` and ``network_reason_`` tell.
-        hidden: widths of the hidden layers of an MLP's encoder, reversed in the decoder; ``()`` is a linear model.
+        hidden: widths of the hidden layers of an MLP's encoder, reversed in the decoder; ``()`` is a linear model, and
+            ``auto`` is ``(64, 64)`` for at most 1,000 rows and ``(128, 128)`` for more.
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
@@ -114,7 +115,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         warmup: str = Configuration.warmup,
         inference: str | Inference = Configuration.inference,
         network: str | Architecture = Configuration.network,
-        hidden: Sequence[int] = Configuration.hidden,
+        hidden: Sequence[int] | str = Configuration.hidden,
         activation: str = Configuration.activation,
         encoder: Network | None = Configuration.encoder,
         decoder: Network | None = Configuration.decoder,

@@ -61,6 +61,12 @@ def draw_prior(
 
     A mixture keeps its weights: a component is drawn, then its noise is scaled.
     """
+    draws: Array = _prior_draws(model, key, count, jax.device_put(np.float64(temperature)), given)
+    return draws
+
+
+@eqx.filter_jit
+def _prior_draws(model: Model, key: PRNGKeyArray, count: int, temperature: Array, given: Batch | None) -> Array:
     if model.shift is not None:
         p = model.prior_distribution(given)
         return jnp.asarray(reparameterize(p, temperature * draw_noise(p, key)))

@@ -15,7 +15,6 @@ from itertools import chain, pairwise
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array, PRNGKeyArray
@@ -106,7 +105,8 @@ def filled_size(count: int, most: int) -> int:
 
 def _filled(part: NDArray[Any], size: int) -> Array:
     padding = ((0, size - len(part)), *((0, 0) for _ in part.shape[1:]))
-    return jnp.asarray(np.pad(part, padding, mode="edge") if len(part) < size else part)
+    filled: Array = jax.device_put(np.pad(part, padding, mode="edge") if len(part) < size else part)
+    return filled
 
 
 def rows_at_once(widest: int) -> int:

@@ -71,7 +71,7 @@ def versions() -> dict[str, str]:
 
 
 def _written(name: str, value: Any) -> str:
-    if name == "hidden":
+    if name == "hidden" and not isinstance(value, str):
         return ",".join(map(str, value)) or "none"
     return str(value)
 

@@ -1,6 +1,15 @@
 """Networks: array → array, over any leading dimensions."""
 
-from reparam.networks.choice import HIDDEN, NETWORKS, Architecture, Convolutional, Ends, Perceptron, choose_network
+from reparam.networks.choice import (
+    HIDDEN,
+    NARROW,
+    NETWORKS,
+    Architecture,
+    Convolutional,
+    Ends,
+    Perceptron,
+    choose_network,
+)
 from reparam.networks.images import ImageDecoder, ImageEncoder
 from reparam.networks.inputs import Inputs
 from reparam.networks.layers import ACTIVATIONS, MLP, Linear, LogCounts, NamedNetwork, Residual
@@ -10,6 +19,7 @@ __all__ = [
     "ACTIVATIONS",
     "HIDDEN",
     "MLP",
+    "NARROW",
     "NETWORKS",
     "Architecture",
     "Convolutional",

@@ -75,7 +75,7 @@ class Objective(eqx.Module):
     def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """What a call gives, once every argument stands."""
 
-    def at(self, step: Array, steps_per_epoch: int | Array) -> Objective:
+    def at(self, step: int | Array, steps_per_epoch: int | Array) -> Objective:
         """The objective as it stands at a step of training, counted from 0: only a warm-up changes with it."""
         return self
 

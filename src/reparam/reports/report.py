@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data import inspect
+from reparam.data import inspect, spread
 from reparam.evaluation import Evaluation
 from reparam.evaluation.results import Estimate
 from reparam.insight import Session
@@ -17,7 +17,6 @@ from reparam.insight.comparison import count_parameters
 from reparam.insight.outliers import ranked
 from reparam.insight.places import colouring, plane
 from reparam.insight.provenance import command, fingerprint, settings_apart, versions
-from reparam.insight.session import spread
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
 from reparam.markup.picture import image

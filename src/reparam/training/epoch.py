@@ -114,16 +114,18 @@ def train_epoch(
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
     along = batches, weights, numbers, keys
 
-    def epoch(start: Position, shares: Array | None) -> tuple[Position, Sums, Array]:
-        end, (sums, taken) = jax.lax.scan(partial(step, shares=shares), start, along)
-        return end, sums, taken if careful else is_finite((sums.bound, end.trained, end.moments))
+    def finite(bounds: Array, end: Position) -> Array:
+        return is_finite((bounds, end.trained, end.moments))
 
     if shares is None:
-        end, sums, taken = epoch(start, None)
-    else:
+        end, (sums, taken) = jax.lax.scan(partial(step, shares=None), start, along)
+        taken = taken if careful else finite(sums.bound, end)
+    else:  # copies within the scan: the other way round a step would be traced twice
         start = start._replace(stopped=jnp.zeros(len(shares), bool))
-        end, sums, taken = jax.vmap(epoch)(start, shares)
-        sums = jax.tree.map(lambda copies: copies[-1], sums)
+        of_copies = jax.vmap(step, in_axes=(0, None, 0))
+        end, (every, taken) = jax.lax.scan(lambda at, this: of_copies(at, this, shares), start, along)
+        taken = taken.T if careful else jax.vmap(finite, in_axes=(1, 0))(every.bound, end)
+        sums = jax.tree.map(lambda copies: copies[:, -1], every)
     sums, taken = devices.whole((sums, taken))
     moved, end_local = devices.weights((end.trained, end.moments, end.average)), devices.rows(end.local)
     end = Position(*moved, end_local, end.stopped)
@@ -187,23 +189,23 @@ def judge_copies(
     batches, filled = recipe.devices.rows(numbers, axis=1)
     keys = jax.random.split(key, len(batches))
 
-    def judged(trained: Any, numbers: Array) -> tuple[Array, Sums]:
+    def judged(trained: Any, numbers: Array, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
+        places, weight, key = this
+        indices = numbers[places]
+        weight = weight * (indices < count)
+        draw_key, key = jax.random.split(key)
+        batch = seen_rows(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
+        q = model.family.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
+        terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
+        return terms.bound, batch_sums(terms, q, weight)
 
-        def step(_: None, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[None, tuple[Array, Sums]]:
-            places, weight, key = this
-            indices = numbers[places]
-            weight = weight * (indices < count)
-            draw_key, key = jax.random.split(key)
-            batch = seen_rows(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
-            q = model.family.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
-            terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
-            return None, (terms.bound, batch_sums(terms, q, weight))
-
-        _, (bounds, sums) = jax.lax.scan(step, None, (batches, filled, keys))
-        return bounds.reshape(-1)[:longest], sums
-
-    bounds, sums = jax.vmap(judged)(jax.tree.map(lambda leaf: leaf[:parts], trained), held_out)
+    of_copies = jax.vmap(judged, in_axes=(0, 0, None))
+    judges = jax.tree.map(lambda leaf: leaf[:parts], trained)
+    _, (bounds, sums) = jax.lax.scan(
+        lambda _, this: (None, of_copies(judges, held_out, this)), None, (batches, filled, keys)
+    )
+    bounds = jnp.swapaxes(bounds, 0, 1).reshape(parts, -1)[:, :longest]
     return recipe.devices.whole((bounds, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), sums)))
 
 

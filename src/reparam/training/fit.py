@@ -167,8 +167,7 @@ def _train(state: TrainState, task: Task, rows: Rows, key: Array) -> tuple[Train
     shares = None if (weights := task.shares(rows)) is None else jax.device_put(weights)
     how: Any = {"objective": task.objective, "schema": rows.schema, "recipe": task.recipe, "shares": shares}
     after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=task.recipe.skip)
-    taken = np.asarray(taken)
-    if not (task.recipe.skip or taken.all()):  # the same epoch again, to see which step it was
+    if not (task.recipe.skip or np.asarray(taken).all()):  # the same epoch again, to see which step it was
         after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=True)
     missed = np.argwhere(~np.atleast_2d(taken).T)  # steps, and by which copies
     skipped = len(np.unique(missed[:, 0]))

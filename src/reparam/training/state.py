@@ -140,12 +140,14 @@ def shapes_of(state: TrainState) -> TrainState:
 
 def counted(number: int) -> Array:
     """A count of epochs as the state holds it; nothing is compiled for it."""
-    return jax.device_put(np.asarray(number, np.int32))
+    count: Array = jax.device_put(np.asarray(number, np.int32))
+    return count
 
 
 def epoch_keys(state: TrainState) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Keys of the epoch that comes next: of training, and of calibrating the noise of the data."""
-    return two_keys(state.key, state.epoch)
+    train, calibration = two_keys(state.key, state.epoch)
+    return train, calibration
 
 
 def order_seed(state: TrainState) -> int:
@@ -155,7 +157,8 @@ def order_seed(state: TrainState) -> int:
 
 def validation_key(state: TrainState) -> PRNGKeyArray:
     """The same at every epoch, so that two epochs are compared on the same noise."""
-    return _fold_in(state.key, np.uint32(2**32 - 1))
+    key: PRNGKeyArray = _fold_in(state.key, np.uint32(2**32 - 1))
+    return key
 
 
 _fold_in = jax.jit(jax.random.fold_in)
