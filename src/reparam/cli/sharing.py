@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import wraps
@@ -105,6 +106,8 @@ def sharing(
 
 def is_shared() -> bool:
     """Whether this is one of several processes."""
+    if "jax" not in sys.modules:
+        return False
     from reparam.devices.processes import share
 
     return share().count > 1
