@@ -61,7 +61,8 @@ def one_of_several(batch: int, steps: int, rounds: int, where: Sequence[str]) ->
     import numpy as np
 
     from reparam.data import Schema
-    from reparam.devices import devices, join
+    from reparam.devices.mesh import devices
+    from reparam.devices.processes import join
     from reparam.model import build_model
     from reparam.objectives import ELBO
     from reparam.training import Recipe, Settings, initial_state

@@ -65,6 +65,8 @@ def locate(text: str) -> tuple[Path, str | None]:
 
 
 def _check_file(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{text} is no file: it is a {'folder' if path.is_dir() else 'device or a pipe'}. Give a file.")
     if not path.is_file():
         raise DataError(f"there is no file {text!r}.{_nearest(path)}")
     if path.stat().st_size == 0:

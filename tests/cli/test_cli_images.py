@@ -129,7 +129,8 @@ def test_large_flat_rows_are_pictures_too(tmp_path: Path) -> None:
     must("train", *flat, "--out", tmp_path / "run", "--hidden", 8, "--epochs", 1)
     assert reparam.load(tmp_path / "run").schema_.event_shape == (4, 3)
     told = refused("train", tmp_path / "flat.npy", "--stream", "--resize", 4, "--out", tmp_path / "other")
-    assert "flat.npy holds no files of pictures: resize cannot be said of it" in told
+    assert "flat.npy is read part by part, and not as pictures are (--in-memory reads it whole)" in told
+    assert "leave out the '--resize' option." in told
 
 
 def test_pictures_are_streamed_with_the_same_settings(

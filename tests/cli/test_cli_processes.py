@@ -116,3 +116,14 @@ def test_codes_are_written_by_all_in_the_order_of_the_rows(place, alone):
     one, two = parquet.read_table(place / "one.parquet"), parquet.read_table(place / "two.parquet")
     for name in one.column_names:
         np.testing.assert_allclose(two[name].to_numpy(), one[name].to_numpy(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_rows_that_a_run_held_out_are_measured_by_all_as_by_one(place, alone):
+    asked = ("evaluate", alone, "--samples", 4, "--json")
+    one = must(*asked).document
+    told = ended(start(2, *asked))
+    assert [code for code, _, _ in told] == [0, 0], told
+    assert told[1][1:] == ("", "")  # one speaks for all
+    two = json.loads(told[0][1])
+    for name in ("rows", "elbo", "kl", "bound", "standard_error", "effective_samples", "active_units"):
+        assert two[name] == pytest.approx(one[name], rel=TOLERANCE), name

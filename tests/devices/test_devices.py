@@ -14,7 +14,9 @@ import pytest
 
 from reparam import VAE
 from reparam.cli.ray import check_engine
-from reparam.devices import Devices, Share, devices, losing
+from reparam.devices import losing
+from reparam.devices.mesh import Devices, devices
+from reparam.devices.processes import Share
 from reparam.errors import ParameterError
 
 TOLERANCE = 1e-5

@@ -51,7 +51,7 @@ def encode(
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
-    from reparam.devices import share
+    from reparam.devices.processes import share
     from reparam.estimator.keeping import opened
 
     names = ["z"] if draw else ["mean", "std"]

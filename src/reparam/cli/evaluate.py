@@ -52,7 +52,7 @@ def evaluate(
     from reparam.cli.flow import flows, rows_of
     from reparam.cli.pictures import save_beside, thinned
     from reparam.cli.sources import rows_for
-    from reparam.devices import share
+    from reparam.devices.processes import share
     from reparam.estimator.keeping import opened
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples
@@ -112,7 +112,8 @@ def _told(found: Evaluation, latent_dim: int) -> Iterator[tuple[str, str, str]]:
         )
     yield "active units", str(found.active_units), f"of {latent_dim}"
     for number, layer in enumerate(found.layers or (), 1):
-        yield f"KL of layer {number}", _number(layer.kl), f"{layer.active_units} of {layer.latents} latents active"
+        kl = "" if layer.kl is None else _number(layer.kl)
+        yield f"KL of layer {number}", kl, f"{layer.active_units} of {layer.latents} latents active"
     noise = found.observation_noise
     if noise is not None:
         remark = f"σ√β; the errors' own is {noise.residual_scale:.4g}, an effective β of {noise.effective_beta:.3g}"

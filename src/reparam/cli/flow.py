@@ -23,8 +23,8 @@ from reparam.data.completion import completed
 from reparam.data.sheets import Sheet
 from reparam.data.streaming import Stream
 from reparam.data.streaming.drawing import Drawn
-from reparam.devices import Share, apart
-from reparam.devices.processes import every, first
+from reparam.devices.processes import Share, every, first
+from reparam.devices.use import apart
 from reparam.errors import ParameterError
 from reparam.estimator.fitting import check_support
 from reparam.estimator.use import FittedUse

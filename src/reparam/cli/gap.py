@@ -53,7 +53,7 @@ def gap(
     """
     from reparam.cli.pictures import save_beside
     from reparam.data import spread
-    from reparam.devices import share
+    from reparam.devices.processes import share
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import inference_gaps

@@ -34,7 +34,10 @@ def impute(
     draws: Annotated[
         int | None,
         typer.Option(
-            metavar="M", min=1, help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected."
+            metavar="M",
+            min=1,
+            max=10_000,
+            help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected.",
         ),
     ] = None,
     std: Annotated[
@@ -63,7 +66,7 @@ def impute(
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
-    from reparam.devices import share
+    from reparam.devices.processes import share
     from reparam.estimator.keeping import opened
 
     if check_engine(engine, draws=draws, std=std):

@@ -7,6 +7,7 @@ Ray Data reads, divides and writes; each worker opens the run once and keeps wha
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -17,6 +18,7 @@ from typing import Any
 from reparam.errors import DataError, ParameterError
 
 ROWS_AT_ONCE = 16_384
+OWN_ERROR = re.compile(r"^reparam\.errors\.\w+: (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _written(ray: Any, context: Any, order: Order, data: str, place: str) -> dic
             fn_constructor_args=(order,),
             batch_format="pyarrow",
             batch_size=ROWS_AT_ONCE,
-            concurrency=(1, workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         )
         made.write_parquet(place)
         written = ray.data.read_parquet(place)
@@ -140,8 +142,11 @@ def check_engine(engine: str | None, **refused: Any) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """What a worker says, and not where in Ray it said so."""
-    cause: BaseException = error
-    while (inner := getattr(cause, "cause", None) or cause.__cause__) is not None:
-        cause = inner
-    return str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
+    r"""What a worker said of its rows, if it did, and not where in Ray it said so.
+
+    >>> _reason(RuntimeError("Traceback\n  …\nreparam.errors.DataError: row 3 holds 'x'.\n\nUDF failed."))
+    "row 3 holds 'x'."
+    """
+    own = OWN_ERROR.findall(str(error))
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return own[-1] if own else lines[-1]

@@ -52,7 +52,7 @@ def score(
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.data.arrays import column_name
-    from reparam.devices import share
+    from reparam.devices.processes import share
     from reparam.estimator.keeping import opened
 
     if check_engine(engine, explain=explain):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import wraps
@@ -78,9 +77,10 @@ def sharing(
     if not _asked(devices, coordinator, processes, process_id, shard_model):
         yield
         return
-    from reparam.devices import devices as found
-    from reparam.devices import join, losing, using
-    from reparam.devices.processes import is_of_messages
+    from reparam.devices import losing
+    from reparam.devices.mesh import devices as found
+    from reparam.devices.processes import is_of_messages, join
+    from reparam.devices.use import using
 
     this = join(coordinator, _number(processes), process_id)
     with ExitStack() as stack:
@@ -105,11 +105,9 @@ def sharing(
 
 def is_shared() -> bool:
     """Whether this is one of several processes."""
-    if "jax" not in sys.modules:
-        return False
-    import jax
+    from reparam.devices.processes import share
 
-    return bool(jax.distributed.is_initialized())
+    return share().count > 1
 
 
 def _asked(*options: Any) -> bool:

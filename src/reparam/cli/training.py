@@ -16,8 +16,7 @@ from reparam.cli.options import answer, parts_done, tell
 from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, is_large, reading_of
 from reparam.data import Dataset
-from reparam.devices import share
-from reparam.devices.processes import any_of, first, is_of_messages
+from reparam.devices.processes import any_of, first, is_of_messages, share
 from reparam.ending import ending_in_order
 from reparam.errors import DataError, ParameterError, TrainingError
 from reparam.estimator import Configuration, Fitted, fitting, keeping
@@ -67,7 +66,7 @@ def begin(
     """Check everything and hold the place, then read the data and build an untrained model; nothing is written."""
     configuration = Configuration(**{"early_stopping": True, **parameters})
     with held(path, overwrite=overwrite) as place:
-        said = reading_of(reading)
+        said = replace(reading_of(reading), given=tuple(configuration.condition))
         streamed = first(is_large(data, said) if streamed is None else streamed)
         source = Source(data, said, streamed=streamed)
         found = source.survey(configuration, report=parts_done("surveyed")) if source.streamed else source.load()
@@ -134,6 +133,7 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
         if not keeper.newest.history:
             raise KeyboardInterrupt
         keeper.save()
+        any_of(False)  # nobody leaves before the first has written
     document = _summary(keeper, counts, time.monotonic() - begun, stopped)
     if not quiet:
         tell(_outcome(document, of.epochs))

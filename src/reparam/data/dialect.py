@@ -121,7 +121,7 @@ def _records(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]
 
 def _delimiter(path: Place, lines: Sequence[str], quote: str) -> str:
     """What splits the lines into equally many cells that hold no other separator; the decimal comma is none."""
-    present = [mark for mark in SEPARATORS if mark in lines[0]]
+    present = [mark for mark in SEPARATORS if mark in lines[0] and len(_records(lines, mark, quote)[0]) > 1]
     if "\t" in present and path.name.lower().endswith((".tsv", ".tsv.gz")):
         return "\t"
     return max(present, key=lambda mark: _likeness(_records(lines, mark, quote), mark), default=",")

@@ -146,5 +146,6 @@ def refuse_labels(path: Place | str, labels: str | None) -> None:
     """Raise the ParameterError that a file has no labels to name."""
     if labels is not None:
         raise ParameterError(
-            f"labels={labels!r} names a column of a table or an array of a .npz, but {path} has neither."
+            f"The 'labels' parameter of Reading names a column of a table or an array of a .npz. Got {labels!r}, but "
+            f"{path} has neither."
         )

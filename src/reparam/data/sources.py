@@ -14,11 +14,11 @@ import numpy as np
 from reparam.data import counts, files, images, tables
 from reparam.data.arrays import Raw, channels_last, from_array, select_columns
 from reparam.data.places import Place, file_of
-from reparam.data.reading import OF_FILES, Reading
+from reparam.data.reading import OF_COLUMNS, OF_FILES, Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.tables import conformed, from_sheet, pictured
-from reparam.errors import DataError, ParameterError, ReparamWarning, UnknownNameError
+from reparam.errors import DataError, ReparamWarning, UnknownNameError
 from reparam.location import SHIPPED, is_uri
 
 Source = str | os.PathLike[str]
@@ -224,17 +224,14 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
     """
     pictures = images.pictures_at(os.fspath(source))
     if pictures is not None:
-        _refuse_columns(pictures.source, reading)
+        reading.refuse(OF_COLUMNS, f"{pictures.source} is no table of named columns")
         files.refuse_labels(pictures.source, reading.labels)
         return _read_pictures(pictures, reading, schema)
     found = _read_file(os.fspath(source), reading)
     if isinstance(found, Sheet) and images.picture_column(found.table.schema) is not None:
         return _read_pictures(images.in_table(found.table, reading, file_of(os.fspath(source))[0]), reading, schema)
-    said = [name for name in OF_FILES if getattr(reading, name)]
-    if said and schema is None:
-        raise ParameterError(
-            f"{os.fspath(source)} holds no files of pictures: {', '.join(said)} cannot be said of it. Leave it out."
-        )
+    if schema is None:
+        reading.refuse(OF_FILES, f"{os.fspath(source)} holds no files of pictures")
     if isinstance(found, Raw) and reading.channels_first:
         shape = reading.shape if schema is None else _as_written(schema)
         return replace(found, array=channels_last(found.array, shape, _name(source)))
@@ -242,19 +239,16 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
 
 
 def _read_pictures(found: images.Found, reading: Reading, schema: Schema | None) -> Raw:
-    if schema is None and (reading.shape is not None or reading.channels_first):
-        raise ParameterError(
-            f"{found.source} holds pictures, which have a shape: 'shape' and 'channels_first' are for arrays and "
-            "tables. Say resize to have another size."
-        )
+    if schema is None:
+        why = "holds pictures, which have a shape, and are given another size by --resize"
+        reading.refuse(("shape", "channels_first"), f"{found.source} {why}")
     return images.read(found, reading, schema)
 
 
 def _read_file(text: str, reading: Reading) -> Raw | Sheet:
     if text in NAMES:
-        if reading.labels is not None:
-            raise ParameterError(f"{text} brings its own labels, so labels={reading.labels!r} cannot be chosen.")
-        _refuse_columns(text, reading)
+        reading.refuse(("labels",), f"{text} brings its own labels")
+        reading.refuse(OF_COLUMNS, f"{text} is no table of named columns")
         return NAMES[text]()
     path, array = file_of(text)
     ending = _ending(path)
@@ -262,19 +256,10 @@ def _read_file(text: str, reading: Reading) -> Raw | Sheet:
         raise DataError(f"{text} asks for the array {array!r}, but only .npz and .h5ad files hold named ones.")
     if ending in TABLES:
         return TABLES[ending](path, reading)
-    _refuse_columns(text, reading)
+    reading.refuse(OF_COLUMNS, f"{text} is no table of named columns")
     if ending == ".h5ad" and reading.given:
         return counts.read_beside(path, array, reading)
     return ARRAYS[ending](path, array, reading.labels)
-
-
-def _refuse_columns(text: str, reading: Reading) -> None:
-    """What is said of a table's columns cannot be said of an array."""
-    said = [name for name in ("index", "columns", "drop") if getattr(reading, name)]
-    if said:
-        raise ParameterError(
-            f"{text} is no table of named columns: {', '.join(said)} cannot be said of it. Leave it out."
-        )
 
 
 def _ending(path: Place) -> str:

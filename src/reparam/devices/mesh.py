@@ -129,6 +129,9 @@ class Devices:
         return PartitionSpec(*(None,) * max(sides)[1], MODEL)
 
 
+ONE_DEVICE = Devices()
+
+
 def devices(asked: int | str | None = None, model: int = 1) -> Devices:
     """Devices as a user asks for them: ``all``, a number, or None: one, and of several processes all.
 

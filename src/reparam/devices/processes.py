@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,8 +61,10 @@ ALONE = Share()
 
 def share() -> Share:
     """Which process this is."""
-    if not jax.distributed.is_initialized():
+    if not _met():
         return ALONE
+    import jax
+
     return Share(jax.process_index(), jax.process_count())
 
 
@@ -93,6 +94,8 @@ def join(coordinator: str | None = None, processes: int | str | None = None, pro
         )
     else:
         known = _checked(coordinator or "", processes or 0, process or 0)
+    import jax
+
     try:
         jax.distributed.initialize(
             **known,
@@ -110,6 +113,15 @@ def join(coordinator: str | None = None, processes: int | str | None = None, pro
     return share()
 
 
+def _met() -> bool:
+    """Whether there are several processes; where JAX was not imported, which takes a while, there are none."""
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    return bool(jax.distributed.is_initialized())
+
+
 def _meet() -> None:
     """Let the processes connect; what the library below says of that on standard output is no answer of a command."""
     sys.stdout.flush()
@@ -125,7 +137,7 @@ def _meet() -> None:
 
 def told(payload: bytes) -> list[bytes]:
     """What every process says, in their order."""
-    if not jax.distributed.is_initialized():
+    if not _met():
         return [payload]
     from jax.experimental.multihost_utils import process_allgather
 

@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from reparam.devices.mesh import Devices, devices
+from reparam.devices.mesh import ONE_DEVICE, Devices, devices
 from reparam.devices.processes import ALONE, Share, share
-
-ONE_DEVICE = Devices()
 
 
 class Work(NamedTuple):

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Judgement, Schema, Stream, Summary, Survey, inspect, moments, split
 from reparam.data import survey as survey_stream
 from reparam.data.streaming.surveying import MOST_HELD_OUT
-from reparam.devices import share
-from reparam.devices.processes import first
+from reparam.devices.processes import first, share
 from reparam.errors import DataError
 from reparam.estimator.configuration import Configuration
 from reparam.training.folds import Folds, one_held_out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
 from reparam.data.sparse import SparseRows, is_sparse
 from reparam.data.streaming.drawing import Drawn
-from reparam.devices import devices, using
+from reparam.devices.mesh import devices
+from reparam.devices.use import using
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.facts import Facts
+from reparam.estimator.memory import check_room
 from reparam.estimator.seeing import split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
@@ -134,6 +136,7 @@ class FittedUse(Facts):
         """
         self._fitted()
         count = positive_int("n_samples", n_samples, "VAE.sample")
+        check_room("samples", count, self.fitted_.schema.size)
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
         told = told_rows(self.fitted_, given, count)
@@ -142,6 +145,7 @@ class FittedUse(Facts):
         if not (self.fitted_.schema.table is not None if draw is None else draw):
             return self._framed(self._decoded(np.asarray(z), told))
         drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
+        _check_decoded(drawn, np.asarray(z))
         return self._framed(as_told(self.fitted_, drawn, told))
 
     @shared
@@ -214,7 +218,9 @@ class FittedUse(Facts):
         key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
-            drawn = drawn_cells(*of, draws=positive_int("draws", draws, "VAE.impute"), raw=raw, report=report)
+            draws = positive_int("draws", draws, "VAE.impute")
+            check_room("completed tables", *kept.shape, draws)
+            drawn = drawn_cells(*of, draws=draws, raw=raw, report=report)
             tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
             return tables if is_frame(X) else np.stack(tables).reshape(draws, -1, *shape)
         found = expected_cells(*of, raw=raw, report=report)
@@ -402,7 +408,9 @@ class FittedUse(Facts):
         """q of each row by the method that the model was trained with."""
         configuration = self.fitted_.configuration
         key, method = configuration.key("inference"), configuration.inference_part()
-        return find_rows(method, self.fitted_.model, rows, schema, key, report=report)
+        found = find_rows(method, self.fitted_.model, rows, schema, key, report=report)
+        _check_found(found, rows, self.fitted_.schema.columns)
+        return found
 
     def _raw(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> NDArray[Any]:
         """The raw vectors of q of each row, with a warning of those that did not converge."""
@@ -419,7 +427,41 @@ class FittedUse(Facts):
     def _decoded(self, codes: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
         """What codes stand for in stored units; of a conditional model with rows (N, P) that tell its columns."""
         rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, told_batch(self.fitted_, told)))
+        _check_decoded(rows, codes)
         return as_told(self.fitted_, rows, told)
+
+
+def _check_found(found: Found, rows: NDArray[Any], names: Sequence[str] | None) -> None:
+    """Refuse rows for which an encoder gives no numbers, as it does where their own leave single precision.
+
+    Raises:
+        DataError: there is such a row.
+    """
+    lost = ~np.isfinite(np.asarray(found.raw)).all(axis=1)
+    if lost.any():
+        first = int(np.argmax(lost))
+        column = int(np.nanargmax(np.abs(rows[first].astype(np.float64).ravel())))
+        called = column if names is None else repr(names[column])
+        raise DataError(
+            f"row {first} has no q(z|x): its column {called} lies beyond what the model can be shown "
+            f"({lost.sum():,} of {len(lost):,} rows). Mend or drop such rows."
+        )
+
+
+def _check_decoded(rows: NDArray[Any], codes: NDArray[Any]) -> None:
+    """Refuse what codes stand for where it leaves the finite numbers.
+
+    Raises:
+        DataError: a row has such a value.
+    """
+    beyond = ~np.isfinite(rows).all(axis=1)
+    if beyond.any():
+        first = int(np.argmax(beyond))
+        largest = float(np.abs(codes[first]).max())
+        raise DataError(
+            f"code {first} decodes to values beyond the numbers there are, for its largest entry is {largest:.3g} in "
+            f"size ({beyond.sum():,} of {len(codes):,} codes do). Codes of data lie where the prior has its mass."
+        )
 
 
 def shape_of(X: Any) -> tuple[int, ...] | None:

@@ -37,10 +37,13 @@ DEQUANTIZED_SAMPLES = 100
 
 
 class Layer(NamedTuple):
-    """What one layer of latents carries: how many there are, its part of the mean KL in nats, and how many are used."""
+    """What one layer of latents carries: how many there are, its part of the mean KL in nats, and how many are used.
+
+    The part is None where q is no chain of layers.
+    """
 
     latents: int
-    kl: float
+    kl: float | None
     active_units: int
 
 
@@ -176,7 +179,8 @@ def _of_latents(model: Model, found: RowBounds, means: NDArray[Any]) -> dict[str
     active = np.var(means, axis=0, dtype=np.float64) > ACTIVE_VARIANCE
     ends = np.cumsum(model.prior.layers)
     shares = [slice(end - size, end) for size, end in zip(model.prior.layers, ends, strict=True)]
-    layers = tuple(Layer(len(active[at]), float(kl[at].sum()), int(active[at].sum())) for at in shares)
+    parts = [float(kl[at].sum()) if len(kl) else None for at in shares]
+    layers = tuple(Layer(len(active[at]), part, int(active[at].sum())) for at, part in zip(shares, parts, strict=True))
     return {
         "kl_per_dimension": tuple(kl.tolist()) or None,
         "active_units": int(active.sum()),

@@ -21,8 +21,9 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from reparam.data.sparse import SparseRows
-from reparam.devices import Devices, in_use
+from reparam.devices.mesh import Devices
 from reparam.devices.processes import joined
+from reparam.devices.use import in_use
 from reparam.errors import DataError
 from reparam.model import Model
 

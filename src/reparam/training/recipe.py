@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reparam.devices import ONE_DEVICE, Devices
+from reparam.devices.mesh import ONE_DEVICE, Devices
 from reparam.inference import AMORTIZED, Inference
 from reparam.training.pace import Averaging, Decay, NoAverage, Optimizer, Schedule
 from reparam.training.visits import Visit, visit_by

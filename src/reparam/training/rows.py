@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from reparam.data import Passes, Schema
-from reparam.devices import Devices
+from reparam.devices.mesh import Devices
 
 
 class Rows(NamedTuple):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from reparam.devices import Devices
+from reparam.devices.mesh import Devices
 from reparam.model import Model
 from reparam.training.pace import NoAverage
 from reparam.training.recipe import Recipe

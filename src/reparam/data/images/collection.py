@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import Raw
+from reparam.data.images import quiet
 from reparam.data.images.decoding import Form, Header, decode, header
 from reparam.data.images.finding import Found, Picture, pictures_at
 from reparam.data.reading import Reading
@@ -62,7 +63,7 @@ def read(found: Found, reading: Reading, schema: Schema | None = None) -> Raw:
     Raises:
         DataError: a picture cannot be read, or sizes differ.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet.silence:
         warnings.simplefilter("ignore")  # of damaged metadata, and of large pictures, which are refused
         heads, faults = _headers(found.pictures, skip=reading.skip_broken)
         kept = [number for number, head in enumerate(heads) if head is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 from collections import Counter
@@ -43,11 +44,25 @@ class Picture:
                 raise DataError(f"{self.name} is no file that holds a picture.")
             if size == 0:
                 raise DataError(f"{self.name} is empty (0 bytes).")
-            return self.content.open("rb")
+            if isinstance(self.content, Remote):
+                return self.content.open("rb")
+            return _Bounded(self.content.open("rb", buffering=0), size)
         if self.content is None or self.content.size == 0:
             raise DataError(f"{self.name} holds no picture: its cell is empty.")
         stream: BinaryIO = pa.BufferReader(self.content)
         return stream
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked for than there is: its bytes may say that gigabytes follow."""
+
+    def __init__(self, raw: io.FileIO, size: int):
+        super().__init__(raw)
+        self.size = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(self.size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 @dataclass(frozen=True)

@@ -185,13 +185,8 @@ def _refuse_pictures(name: str, reading: Reading, *, known: bool) -> None:
     Raises:
         ParameterError: so it is.
     """
-    said = [option for option in (() if known else OF_FILES) if getattr(reading, option)]
-    if said:
-        raise ParameterError(
-            f"{name} holds no files of pictures: {', '.join(said)} cannot be said of it. Leave it out."
-        )
-    if reading.channels_first:
-        raise ParameterError(f"channels_first: {name} would be read part by part, without that. Say --in-memory.")
+    useless = ("channels_first",) if known else ("channels_first", *OF_FILES)
+    reading.refuse(useless, f"{name} is read part by part, and not as pictures are (--in-memory reads it whole)")
 
 
 def is_streamed(path: Place) -> bool:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.streaming.surveying import Survey
-from reparam.devices import ALONE, Share
-from reparam.devices.processes import joined
+from reparam.devices.processes import ALONE, Share, joined
 
 Item = TypeVar("Item")
 CHUNK_BYTES = 1 << 26

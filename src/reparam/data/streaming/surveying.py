@@ -19,8 +19,7 @@ from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.streaming.opening import Stream
 from reparam.data.tables import matched
-from reparam.devices import ALONE, Share
-from reparam.devices.processes import every
+from reparam.devices.processes import ALONE, Share, every
 from reparam.errors import DataError
 
 MOST_HELD_OUT = 2_000
