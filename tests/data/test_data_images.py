@@ -366,7 +366,7 @@ def test_options_of_pictures_are_not_for_arrays_nor_those_of_arrays_for_pictures
     for reading in (Reading(shape=(9, 7)), Reading(channels_first=True)):
         with pytest.raises(ParameterError, match="holds pictures, which have a shape"):
             load(photos, reading=reading)
-    with pytest.raises(ParameterError, match="no table of named columns: drop"):
+    with pytest.raises(ParameterError, match="no table of named columns: leave out the .drop"):
         load(photos, reading=Reading(drop=("a",)))
     with pytest.raises(ParameterError, match="has neither"):
         load(photos, labels="cat")
