@@ -160,7 +160,7 @@ def read_all(found: Any) -> None:
     [
         (Reading(shape=(6, 5)), "photos", "which have a shape"),
         (Reading(channels_first=True), "photos", "'channels_first' is for arrays"),
-        (Reading(resize=(6, 5)), "x.npy", "holds no files of pictures"),
+        (Reading(resize=(6, 5)), "x.npy", "read part by part, and not as pictures are"),
         (Reading(drop=("note",)), "tables", "only labels and index are read"),
     ],
 )

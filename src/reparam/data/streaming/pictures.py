@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import Raw
-from reparam.data.images import Found
+from reparam.data.images import Found, quiet
 from reparam.data.images.collection import WHITE, Heads, Size, decoded, form_of, size_of, warn_of
 from reparam.data.images.decoding import Form, Header, header
 from reparam.data.images.finding import Picture
@@ -101,7 +101,7 @@ class Decoder:
             DataError: one cannot be read and is not to be left out, or has another size.
         """
         numbers = range(len(found.pictures))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet.silence:
             warnings.simplefilter("ignore")  # of damaged metadata, and of large pictures, which are refused
             array, faults = decoded(found.pictures, numbers, self.form, self.size, skip=self.skip)
         self.broken.update({found.pictures[fault.number].name: str(fault.error) for fault in faults})
@@ -125,7 +125,7 @@ def decoder_of(files: Sequence[Parts], reading: Reading, schema: Schema | None) 
         form = form_of(Heads(), reading, schema)
         return Decoder(form, Size(schema.event_shape[: 3 if form.channels == 3 else 2], None), skip)
     heads, told = Heads(), tuple[str, ...]()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet.silence:
         warnings.simplefilter("ignore")
         for found in _all(files):
             heads, told = heads.seen(*_headers(found.pictures, skip=skip)), found.remarks
