@@ -79,7 +79,7 @@ def test_the_grid_of_a_report_holds_what_the_model_decodes(runs, text):
     vae = reparam.load(runs / "a")
     first, second = walk["axes"]
     decoded = vae.inverse_transform(np.array([[first[3], second[7]]]))[0]
-    shown = np.array(walk["values"][7 * len(first) + 3])
+    shown = np.array([float(text.replace("−", "-")) for text in walk["values"][7 * len(first) + 3]])
     np.testing.assert_allclose(np.sort(shown), np.sort(decoded), rtol=2e-3)
 
 

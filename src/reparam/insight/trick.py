@@ -20,6 +20,7 @@ from reparam.errors import NoClosedFormError, ParameterError
 from reparam.insight.session import Session
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
+from reparam.probability.divergences import has_closed_form
 
 DRAWS = 1000
 GRADIENTS = 200
@@ -110,7 +111,7 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
         reconstructions=passage.reconstructions - volume,
         log_weights=passage.log_weights - volume,
     )
-    closed = has_closed_kl(session)
+    closed = has_closed_kl(session, row)
     if not closed:
         ratios = np.asarray(passage.reconstructions - passage.log_weights, np.float64)[:draws]
         passage = passage._replace(kl=jnp.asarray(ratios.mean()))
@@ -120,7 +121,7 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
         eps=eps,
         passage=passage,
         factor=factor_of(session.q(raw), np.asarray(passage.covariance, np.float64)),
-        reconstruction=session.decode(np.asarray(passage.z)[None])[0],
+        reconstruction=session.decode(np.asarray(passage.z)[None], row)[0],
         draws=draws,
         closed_kl=closed,
     )
@@ -132,13 +133,9 @@ def coordinates(std: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     return {name: np.asarray(reparam.SCALES[name].raw(values), np.float64) for name in COORDINATES}
 
 
-def has_closed_kl(session: Session) -> bool:
-    """Whether KL(q‖p) has a closed form."""
-    try:
-        reparam.kl_divergence(session.q(session.raw(0)), session.model.prior_distribution())
-    except NoClosedFormError:
-        return False
-    return True
+def has_closed_kl(session: Session, row: int) -> bool:
+    """Whether KL(q‖p) of a row has a closed form."""
+    return has_closed_form(session.q(session.raw(row)), session.model.prior_distribution(session.datum(row)))
 
 
 def factor_of(q: Distribution, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
