@@ -47,9 +47,11 @@ def test_every_number_of_the_trick_is_what_its_code_computes(page, session):
     names = ("coordinates", "likelihood", "prior", "posterior", "kl", "elbo", "bound")
     code = dict(zip(names, code_blocks(html), strict=False))
     setting = next(block for block in code_blocks(html) if block.startswith("import"))
+    opened = {"rows": session.data.rows}
+    exec(setting, opened)  # ours, from our own page
     for name, lines in code.items():
-        scope = {"rows": session.data.rows}
-        exec(setting + "\n" + lines, scope)  # ours, from our own page
+        scope = dict(opened)
+        exec(lines, scope)
         if name == "coordinates":
             cells = re.search(r"<tr><th scope=\"row\">0</th>(.*?)</tr>", html)[1]
             shown = re.findall(r"<output>([^<]*)</output>", cells)

@@ -27,6 +27,7 @@ from reparam.evaluation.latents import decoded, draw_data, draw_prior
 from reparam.evaluation.weights import RowBounds, row_bounds
 from reparam.insight.computed import Codes, Scores, log_levels, parts, row_kl, spread
 from reparam.model import Model
+from reparam.probability.divergences import has_closed_form
 
 SCORED_AT_MOST = 5_000
 PRIOR_DRAWS = 20_000
@@ -114,9 +115,19 @@ class Session:
         return None if self.data.labels is None else np.asarray(self.data.labels)
 
     @cached_property
+    def any_q(self) -> Distribution:
+        """Q of the first row, which knows what is the same for all: the family, how much noise it takes."""
+        return self.q(self.raw(0))
+
+    @cached_property
     def noise_size(self) -> int:
         """How many numbers ε has: K, or more where the family takes more."""
-        return int(reparam.draw_noise(self.q(self.raw(0)), jax.random.key(0)).shape[-1])
+        return int(reparam.draw_noise(self.any_q, jax.random.key(0)).shape[-1])
+
+    @cached_property
+    def closed_kl(self) -> bool:
+        """Whether KL(q‖p) has a closed form."""
+        return has_closed_form(self.any_q, self.model.prior_distribution(self.datum(0)))
 
     # ---- one datum
 
