@@ -134,7 +134,7 @@ def _difference(session: Session, column: int, given: NDArray[Any], found: NDArr
 def _chosen(session: Session, values: NDArray[Any]) -> list[int]:
     """Which columns stand in the table: the largest counts, or the first columns."""
     if session.kind == "counts":
-        return [int(j) for j in np.argsort(-np.nan_to_num(values), kind="stable")[:COUNT_ROWS]]
+        return [int(j) for j in np.argsort(-np.nan_to_num(values).astype(np.float64), kind="stable")[:COUNT_ROWS]]
     return list(range(min(session.schema.size, TABLE_ROWS)))
 
 
