@@ -87,6 +87,8 @@ def test_a_notebook_shows_settings_bound_and_curve():
     x = np.random.default_rng(0).normal(size=(60, 3))
     vae = VAE(2, hidden=(), epochs=3, bound_samples=10, early_stopping=True).fit(x)
     shown = display_vae(vae.get_params(deep=False), VAE().get_params(deep=False), vae.history_)
+    assert vae._repr_mimebundle_(include=None) == {"text/plain": repr(vae), "text/html": vae._repr_html_()}
+    assert "Bound on ln p(x)" in vae._repr_html_()
     assert number(vae.history_[-1]["bound"]) in shown
     assert number(vae.history_[-1]["validation"]["bound"]) in shown
     assert "<b>early stopping</b>" in shown

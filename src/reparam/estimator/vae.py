@@ -251,6 +251,10 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         told = f"{self.likelihood_}: {self.likelihood_reason_}" if history else ""
         return display_vae(self.get_params(deep=False), defaults, history, told)
 
+    def _repr_mimebundle_(self, **wanted: Any) -> dict[str, str]:
+        """The same beside the text: scikit-learn's own diagram of an estimator would go before it."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
     def _fitted(self) -> Fitted:
         try:
             return vars(self)["fitted_"]  # type: ignore[no-any-return]
