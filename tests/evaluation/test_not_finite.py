@@ -19,7 +19,7 @@ from reparam.evaluation.annealing import Annealing, anneal
 from reparam.evaluation.gap import measure_gap
 from reparam.evaluation.information import mutual_information
 from reparam.inference import Search
-from reparam.insight.session import spread
+from reparam.insight.computed import spread
 from reparam.model import build_model
 from reparam.plots import bound_by_samples, inference_gaps
 from reparam.probability.posteriors import POSTERIORS

@@ -13,8 +13,8 @@ from small_table import table_session
 from reparam.errors import DataError, ParameterError
 from reparam.insight import latents, outliers, places, selection
 from reparam.insight.comparison import compare
+from reparam.insight.computed import spread
 from reparam.insight.provenance import command
-from reparam.insight.session import spread
 
 RNG = np.random.default_rng(0)
 

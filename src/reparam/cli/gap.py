@@ -42,7 +42,7 @@ def gap(
     from reparam.cli.pictures import save_beside
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
-    from reparam.insight.session import spread
+    from reparam.insight.computed import spread
     from reparam.plots import inference_gaps
 
     place = picture_path(out, run, "gap")

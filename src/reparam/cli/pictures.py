@@ -19,7 +19,7 @@ from reparam.data.arrays import column_name
 from reparam.errors import DataError, ReparamWarning
 from reparam.estimator import VAE
 from reparam.evaluation import draw_prior
-from reparam.insight.session import spread
+from reparam.insight.computed import spread
 from reparam.storage import whole_file
 
 LATENT_ROWS = 5000

@@ -50,7 +50,7 @@ def effects(session: Session, z: NDArray[np.float64], latent: int, like: int = 0
     """
     ends = moved(z, latent, np.quantile(session.prior_draws[:, latent], [0.1, 0.9]))
     low, high = session.decode(ends, like).astype(np.float64)
-    found = high - low
+    found = np.asarray(high - low)
     for column, (before, after) in session.level_probabilities(ends, like).items():
         found[column] = 0.5 * np.abs(after - before).sum()
     return found

@@ -168,7 +168,7 @@ def _of_latent(session: Session, raw: Array, latent: int) -> tuple[list[int], ND
 
 @eqx.filter_jit
 def _slope(scale: Scale, raw: Array) -> Array:
-    return jax.grad(scale.std)(raw)
+    return jnp.asarray(jax.grad(scale.std)(raw))
 
 
 @eqx.filter_jit

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, grey_limits
 from reparam.data.pictures import enlarged, grid, levels
-from reparam.insight.session import spread
+from reparam.insight.computed import spread
 from reparam.markup import Html, tag
 from reparam.markup.html import join
 from reparam.markup.picture import data_uri, shrunk

@@ -12,10 +12,10 @@ from reparam.evaluation.results import Estimate
 from reparam.insight import Session
 from reparam.insight import latents as moves
 from reparam.insight.comparison import count_parameters
+from reparam.insight.computed import spread
 from reparam.insight.outliers import contributions, ranked
 from reparam.insight.places import colouring, plane
 from reparam.insight.provenance import command, fingerprint, settings_apart, versions
-from reparam.insight.session import spread
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
 from reparam.reports import figures

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reparam.insight import Session
-from reparam.insight.session import spread
+from reparam.insight.computed import spread
 from reparam.markup import Html, tag
 from reparam.markup.html import table
 from reparam.markup.picture import image, shrunk
@@ -37,9 +37,9 @@ def samples(session: Session) -> Html:
         sides = ((rows, "data"), (drawn, "samples: means of p(x|z) at draws of the prior"))
         return tag("div", (captioned(_mosaic(session, values, name), name) for values, name in sides), class_="pair")
     both = [v.astype(np.float64) for v in (session.data.rows[:20_000], session.sample(2000, draw=True))]
-    coded = {j for j, column in enumerate(session.schema.table or ()) if column.is_coded}
-    plain = [j for j in range(session.schema.size) if j not in coded]
-    return tag("div", _quantiles(session, plain[:TABLE_COLUMNS], both), _shares(session, sorted(coded), both))
+    levels = {j: len(column.levels or ()) for j, column in enumerate(session.schema.table or ()) if column.is_coded}
+    plain = [j for j in range(session.schema.size) if j not in levels]
+    return tag("div", _quantiles(session, plain[:TABLE_COLUMNS], both), _shares(session, levels, both))
 
 
 def _quantiles(session: Session, columns: Sequence[int], both: Sequence[NDArray[np.float64]]) -> Html | None:
@@ -56,15 +56,15 @@ def _quantiles(session: Session, columns: Sequence[int], both: Sequence[NDArray[
     return table(header, rows, caption="Quantiles of the data and of 2,000 draws from the model")
 
 
-def _shares(session: Session, columns: Sequence[int], both: Sequence[NDArray[np.float64]]) -> Html | None:
+def _shares(session: Session, levels: Mapping[int, int], both: Sequence[NDArray[np.float64]]) -> Html | None:
     """How often the commonest levels stand in data and samples."""
     rows = []
-    for j in columns[:TABLE_COLUMNS]:
+    for j, count in list(levels.items())[:TABLE_COLUMNS]:
         seen = [values[:, j][~np.isnan(values[:, j])].astype(np.intp) for values in both]
-        counts = [np.bincount(codes, minlength=len(session.schema.table[j].levels or ())) for codes in seen]
+        counts = [np.bincount(codes, minlength=count) for codes in seen]
         for code in np.argsort(-counts[0], kind="stable")[:LEVELS]:
             if counts[0][code]:
-                shares = (f"{count[code] / max(1, count.sum()):.1%}" for count in counts)
+                shares = (f"{found[code] / max(1, found.sum()):.1%}" for found in counts)
                 rows.append((session.columns[j], cell(session, j, float(code)), *shares))
     caption = f"The {LEVELS} commonest levels of a column: their share of the data and of 2,000 draws"
     return table(("column", "level", "data", "samples"), rows, caption=caption) if rows else None
