@@ -161,6 +161,15 @@ def test_the_map_holds_the_codes_of_all_rows(page, session):
     np.testing.assert_array_equal(found[:, 2], session.labels)
 
 
+def test_marks_reach_beyond_the_window(page):
+    """By a quarter of it on every side, so that it can be moved; only rows of the window itself are counted."""
+    head, found = marks(page, "x=0&y=1&box=" + quote("0 1 -1 1"))
+    assert head["region"] == [-0.25, 1.25, -1.5, 1.5]
+    x, y = found[:, 0], found[:, 1]
+    assert ((x >= -0.25) & (x < 1.25) & (y >= -1.5) & (y < 1.5)).all()
+    assert head["inside"] == np.sum((x >= 0) & (x < 1) & (y >= -1) & (y < 1)) < len(found)
+
+
 def test_chosen_rows_are_saved_with_their_values(page, session):
     square = "-100 -100 100 -100 100 100 -100 100"
     status, text, headers = ask(page, "/map/rows.csv?lasso=" + quote(square))
