@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -135,3 +138,11 @@ def test_a_report_tells_levels_and_what_is_explained_least(mixed):
     j = int(np.argmin(parts))
     shown = f"{mixed.columns[j]} {cell(mixed, j, mixed.data.rows[worst, j])} ({number(float(parts[j]), 3)})"
     assert shown in text
+
+
+def test_the_largest_counts_are_shown_whatever_type_they_are_stored_in():
+    """Of an unsigned type −5 is 65,531."""
+    counts = np.array([0, 5, 0, 9, 1], np.uint16)
+    genes = SimpleNamespace(kind="counts", columns=tuple("abcde"), schema=SimpleNamespace(size=5, table=None))
+    shown = given_and_found(genes, counts, counts.astype(np.float32), ("x", "x̂"))
+    assert re.findall(r'<th scope="row">(\w)</th>', shown) == ["d", "b", "e", "a", "c"]
