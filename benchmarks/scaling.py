@@ -63,7 +63,8 @@ from pathlib import Path
 import numpy as np
 from reparam.cli.flow import write_arrays
 from reparam.data import from_array, stream
-from reparam.estimator import VAE, fitting
+from reparam.estimator import fitting
+from reparam.estimator.vae import VAE
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.seeing import survey
 place, width, in_memory = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "memory"

@@ -120,7 +120,7 @@ def test_an_affine_change_of_the_data_changes_nothing(scale, shift):
 
 def test_seeds_rates_and_patience_compile_nothing_anew():
     def compiled() -> list[int]:
-        return [program._cached._cache_size() for program in (train_epoch, judge_copies, beginning._copies)]
+        return [program._cached._cache_size() for program in (train_epoch, judge_copies, beginning._first_copies)]
 
     rows = linear_rows()
     epochs(rows, quick(), 1)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from reparam.version import __version__
 
 if TYPE_CHECKING:
-    from reparam.estimator import VAE, load
+    from reparam.estimator.keeping import load
+    from reparam.estimator.vae import VAE
     from reparam.gradients import estimate_gradient
     from reparam.model import Model, build_model
     from reparam.objectives import OBJECTIVES
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     )
 
 HOMES = {
-    "VAE": "estimator",
-    "load": "estimator",
+    "VAE": "estimator.vae",
+    "load": "estimator.keeping",
     "estimate_gradient": "gradients",
     "Model": "model",
     "build_model": "model",

@@ -9,6 +9,7 @@
     │   └── SupportError                    numbers outside the support of the likelihood
     ├── RunError (ValueError)               a run folder that is missing, damaged or occupied
     ├── TrainingError (ArithmeticError)     training left the finite numbers
+    ├── ProcessError (RuntimeError)         a process of several was lost, or never came
     ├── NoClosedFormError (NotImplementedError)   no closed form of a divergence is known
     └── VerificationError (AssertionError)  an audit failed
 
@@ -60,6 +61,10 @@ class RunError(ReparamError, ValueError):
 
 class TrainingError(ReparamError, ArithmeticError):
     """Training left the finite numbers."""
+
+
+class ProcessError(ReparamError, RuntimeError):
+    """A process of several that share the work was lost, or never came."""
 
 
 class NoClosedFormError(ReparamError, NotImplementedError):

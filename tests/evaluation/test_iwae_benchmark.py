@@ -19,7 +19,9 @@ PIXELS = from_array(np.random.default_rng(0).integers(0, 256, (60, 28, 28)).asty
 
 
 def asked(**changes):
-    return argparse.Namespace(**{"k": 3, "estimator": "pathwise", "stages": 2, "seed": 0, "run": None, **changes})
+    return argparse.Namespace(
+        **{"layers": 1, "k": 3, "estimator": "pathwise", "stages": 2, "seed": 0, "run": None, **changes}
+    )
 
 
 def test_the_schedule_is_that_of_the_paper():

@@ -10,10 +10,10 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from small_table import table_session
 
+from reparam.data import spread
 from reparam.errors import DataError, ParameterError
 from reparam.insight import latents, outliers, places, selection
 from reparam.insight.comparison import compare
-from reparam.insight.computed import spread
 from reparam.insight.provenance import command
 
 RNG = np.random.default_rng(0)

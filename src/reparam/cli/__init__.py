@@ -34,6 +34,7 @@ from reparam.cli.reconstruct import reconstruct
 from reparam.cli.report import report
 from reparam.cli.sample import sample
 from reparam.cli.score import score
+from reparam.cli.sharing import is_shared, shared
 from reparam.cli.train import train
 from reparam.cli.traverse import traverse
 from reparam.cli.verify import verify
@@ -70,8 +71,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+SHARED = (evaluate, encode, score, impute, gap)
+"""The commands whose rows devices and processes share; train says so by itself, for its settings may do so too."""
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(shared(command) if command in SHARED else command)
 
 
 @app.callback()
@@ -96,7 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         warnings.simplefilter("always", ReparamWarning)
         warnings.showwarning = _show_warning
         streams.prepare()
-        sys.exit(streams.finish(_run(given)))
+        code = streams.finish(_run(given))
+        if code and is_shared():
+            os._exit(code)  # at exit JAX would wait for the processes that are lost
+        sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -39,12 +39,13 @@ def evaluate(
     """
     from reparam.cli.pictures import save_beside, thinned
     from reparam.cli.sources import rows_for
-    from reparam.estimator import load
+    from reparam.devices import share
+    from reparam.estimator.keeping import opened
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples
 
     place = picture_path(out, run, "bound")
-    vae = load(run)
+    vae = opened(run)
     dataset, shown = rows_for(vae, data, supported=True)
     found = vae.evaluate(dataset, samples=samples, random_state=seed, report=rows_done("evaluated"))
     annealed = None
@@ -57,6 +58,8 @@ def evaluate(
             random_state=seed,
             report=report,
         )
+    if not share().leads:
+        return
     picture = save_beside(bound_by_samples(found, title=f"{run} on {shown}"), place)
     for text in (*found.warnings, *(() if annealed is None else annealed.warnings)):
         warnings.warn(text, ReparamWarning, stacklevel=2)
@@ -91,6 +94,8 @@ def _told(found: Evaluation, latent_dim: int) -> Iterator[tuple[str, str, str]]:
             (found.bits_per_dimension_convention or "").partition(":")[0],
         )
     yield "active units", str(found.active_units), f"of {latent_dim}"
+    for number, layer in enumerate(found.layers or (), 1):
+        yield f"KL of layer {number}", _number(layer.kl), f"{layer.active_units} of {layer.latents} latents active"
     noise = found.observation_noise
     if noise is not None:
         remark = f"σ√β; the errors' own is {noise.residual_scale:.4g}, an effective β of {noise.effective_beta:.3g}"

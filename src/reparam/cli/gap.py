@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reparam.data import Dataset
-    from reparam.estimator import VAE
+    from reparam.estimator.vae import VAE
     from reparam.evaluation.gap import Gap
 
 
@@ -40,9 +40,10 @@ def gap(
     Without DATA, on training rows and on the rows that the run held out: their difference is the encoder's.
     """
     from reparam.cli.pictures import save_beside
+    from reparam.data import spread
+    from reparam.devices import share
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
-    from reparam.insight.computed import spread
     from reparam.plots import inference_gaps
 
     place = picture_path(out, run, "gap")
@@ -63,6 +64,8 @@ def gap(
         )
         for text in found[name].warnings:
             warnings.warn(f"{name}: {text}", ReparamWarning, stacklevel=2)
+    if not share().leads:
+        return
     picture = save_beside(inference_gaps(found, title=f"Inference gap of {run}"), place)
     if as_json:
         answer(

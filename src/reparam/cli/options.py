@@ -14,13 +14,29 @@ from typing import Annotated, Any
 
 import typer
 
+from reparam.location import check_data, check_run
 from reparam.version import __version__
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by 'reparam train'.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A path, file.npz:array, or a name such as digits.")]
+
+def _check_data(text: str | None) -> str | None:
+    """DATA that are there, or none."""
+    return None if text is None else check_data(text)
+
+
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, made by 'reparam train'.", callback=check_run)
+]
+Data = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="A path, file.npz:array, or a name such as digits.", callback=_check_data),
+]
 OwnData = Annotated[
     str | None,
-    typer.Argument(metavar="[DATA]", help="By default the rows that the run held out, or all of its rows if none."),
+    typer.Argument(
+        metavar="[DATA]",
+        help="By default the rows that the run held out, or all of its rows if none.",
+        callback=_check_data,
+    ),
 ]
 Output = Annotated[Path, typer.Option("--out", "-o", help="The file: .npy, .npz, .csv, .parquet, or .png for images.")]
 RowsOrPictures = Annotated[
@@ -80,6 +96,9 @@ Given = Annotated[
 Streamed = Annotated[
     bool | None,
     typer.Option("--stream/--in-memory", help="Read DATA part by part; by default where they are large."),
+]
+Engine = Annotated[
+    str | None, typer.Option(metavar="ray", help="Let a Ray cluster read DATA (Parquet) and write a folder of Parquet.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[

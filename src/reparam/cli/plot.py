@@ -23,11 +23,11 @@ def plot(
     Training curves, reconstructions, samples, the latent space, and what its places decode to.
     """
     from reparam.cli.pictures import draw_run, save
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
     from reparam.runs import PICTURES
 
     folder = run / PICTURES if out is None else out
-    paths = save(draw_run(load(run), data, labels), folder)
+    paths = save(draw_run(opened(run), data, labels), folder)
     if as_json:
         answer({"run": str(run), "plots": [str(path) for path in paths]})
     else:

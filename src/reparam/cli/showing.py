@@ -10,8 +10,9 @@ from reparam import runs as folders
 from reparam.cli.sources import given_data, held_out, own_data, rows_for
 from reparam.data import Dataset
 from reparam.errors import DataError, ParameterError, ReparamWarning
-from reparam.estimator import VAE, load
+from reparam.estimator import load
 from reparam.estimator.fitting import check_support
+from reparam.estimator.vae import VAE
 from reparam.insight import Session
 from reparam.storage import whole_file
 

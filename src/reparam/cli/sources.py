@@ -11,10 +11,11 @@ from typing import Any
 from reparam.data import NAMES, Dataset, Judgement, Reading, Schema, Survey, conform, load, stream
 from reparam.data.streaming import STREAMED
 from reparam.errors import DataError, ParameterError, RunError
-from reparam.estimator import VAE, Configuration
+from reparam.estimator import Configuration
 from reparam.estimator.fitting import check_support
 from reparam.estimator.memory import free_memory
 from reparam.estimator.seeing import Data, judgement_of, rows_in, sha256, split_rows, survey
+from reparam.estimator.use import FittedUse
 
 READING = (
     *("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop"),
@@ -45,6 +46,7 @@ def reading_of(settings: Mapping[str, Any]) -> Reading:
         missing=tuple(settings.get("missing") or ()),
         columns=tuple(_kind(text) for text in settings.get("column") or ()),
         drop=tuple(settings.get("drop") or ()),
+        given=tuple(settings.get("condition") or ()),
         shape=_lengths("shape", settings.get("shape")),
         resize=_both(_lengths("resize", settings.get("resize"))),
         channels_first=bool(settings.get("channels_first")),
@@ -150,7 +152,7 @@ def _judged(judgement: Judgement | None) -> dict[str, Any]:
 
 
 def given_data(
-    vae: VAE, data: str, *, labels: str | None = None, index: str | None = None, unknown: str = "refuse"
+    vae: FittedUse, data: str, *, labels: str | None = None, index: str | None = None, unknown: str = "refuse"
 ) -> Dataset:
     """DATA for a run, read as the run's own were: the same header, delimiter, quotes and words for what is missing.
 
@@ -161,13 +163,13 @@ def given_data(
     return conform(data, vae.schema_, reading=reading, unknown=unknown)
 
 
-def read_as(vae: VAE) -> Reading:
+def read_as(vae: FittedUse) -> Reading:
     """How further data are read: as the run's own were, all columns of them."""
     own = Reading.from_json(vae.source_) if "data" in vae.source_ else Reading()
     return replace(own, labels=None, index=None, columns=(), drop=())
 
 
-def own_data(vae: VAE) -> Dataset:
+def own_data(vae: FittedUse) -> Dataset:
     """The rows that a run was trained and validated on, read again from its source; of a stream the held-out ones.
 
     Raises:
@@ -189,7 +191,7 @@ def own_data(vae: VAE) -> Dataset:
 
 
 def rows_for(
-    vae: VAE, data: str | None, *, supported: bool = False, index: str | None = None, unknown: str = "refuse"
+    vae: FittedUse, data: str | None, *, supported: bool = False, index: str | None = None, unknown: str = "refuse"
 ) -> tuple[Dataset, str]:
     """The rows a command is about, and what they are: DATA, or the rows that the run held out, or all of its own.
 
@@ -211,7 +213,7 @@ def rows_for(
     return dataset, f"{len(dataset.rows):,} rows of {data}"
 
 
-def held_out(vae: VAE, own: Dataset) -> Dataset:
+def held_out(vae: FittedUse, own: Dataset) -> Dataset:
     """Of a run's own rows those that it held out, or all of them where it held none out."""
     if vae.source_.get("streamed"):
         return own

@@ -28,6 +28,7 @@ class Reading:
         quote: what stands around a cell of it.
         columns: names of columns, and the kind or the likelihood that each is to have.
         drop: columns to leave out.
+        given: columns that the model is to be given: of an ``.h5ad`` file columns of obs, read beside the counts.
         shape: of one datum of an array or a table of flat rows that are pictures: height, width, and channels if there
             are 1 or 3.
         channels_first: whether rows of such an array hold channels before height and width; ``shape``, where it is
@@ -55,6 +56,7 @@ class Reading:
     quote: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
     drop: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     shape: tuple[int, ...] | None = None
     channels_first: bool = False
     resize: tuple[int, int] | None = None
@@ -123,7 +125,7 @@ class Reading:
         """
         said = {field.name: document[field.name] for field in fields(cls) if document.get(field.name) is not None}
         try:
-            for name in ("missing", "drop"):
+            for name in ("missing", "drop", "given"):
                 said[name] = tuple(said.get(name, ()))
             said |= {name: tuple(said[name]) for name in ("shape", "resize") if name in said}
             said["columns"] = tuple((str(name), str(kind)) for name, kind in said.get("columns", ()))

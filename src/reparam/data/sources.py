@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.tables import conformed, from_sheet, pictured
 from reparam.errors import DataError, ParameterError, ReparamWarning, UnknownNameError
+from reparam.location import SHIPPED, locate
 
 Source = str | os.PathLike[str]
 
@@ -31,7 +31,7 @@ def digits() -> Raw:
     return Raw(bunch.images.astype(np.uint8), labels=bunch.target, scale=16.0)
 
 
-NAMES: dict[str, Callable[[], Raw]] = {"digits": digits}
+NAMES: dict[str, Callable[[], Raw]] = dict(zip(SHIPPED, (digits,), strict=True))
 
 ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
     ".npy": files.read_npy,
@@ -254,13 +254,15 @@ def _read_file(text: str, reading: Reading) -> Raw | Sheet:
             raise ParameterError(f"{text} brings its own labels, so labels={reading.labels!r} cannot be chosen.")
         _refuse_columns(text, reading)
         return NAMES[text]()
-    path, array = _locate(text)
+    path, array = locate(text)
     ending = _ending(path)
     if array is not None and ending not in (".npz", ".h5ad"):
         raise DataError(f"{text} asks for the array {array!r}, but only .npz and .h5ad files hold named ones.")
     if ending in TABLES:
         return TABLES[ending](path, reading)
     _refuse_columns(text, reading)
+    if ending == ".h5ad" and reading.given:
+        return counts.read_beside(path, array, reading)
     return ARRAYS[ending](path, array, reading.labels)
 
 
@@ -271,36 +273,6 @@ def _refuse_columns(text: str, reading: Reading) -> None:
         raise ParameterError(
             f"{text} is no table of named columns: {', '.join(said)} cannot be said of it. Leave it out."
         )
-
-
-def _locate(text: str) -> tuple[Path, str | None]:
-    """The file, and the array's name behind the last colon; a path that exists is never split."""
-    whole = Path(text).expanduser()
-    head, colon, tail = text.rpartition(":")
-    split = Path(head).expanduser()
-    if not whole.exists() and colon and (split.is_file() or head.lower().endswith(".npz")):
-        _check_file(split, head)
-        return split, tail
-    _check_file(whole, text)
-    return whole, None
-
-
-def _check_file(path: Path, text: str) -> None:
-    if not path.is_file():
-        raise DataError(f"there is no file {text!r}.{_nearest(path)}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{text} is empty (0 bytes); at least one row is required.")
-
-
-def _nearest(path: Path) -> str:
-    """The most similar name in the folder or in `NAMES`, as a question; else what DATA may be."""
-    if not path.parent.is_dir():
-        return f" There is no folder {str(path.parent)!r} either."
-    here = {entry.name: str(path.parent / entry.name) for entry in path.parent.iterdir()}
-    nearest = difflib.get_close_matches(path.name, [*NAMES, *here], n=1)
-    if nearest:
-        return f" Did you mean {here.get(nearest[0], nearest[0])!r}?"
-    return f" Give a path, or one of the names: {', '.join(NAMES)}."
 
 
 def _ending(path: Path) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from reparam.data import Dataset, Reading, from_array, from_frame, is_frame, stream, template
+from reparam.data.sparse import SparseRows, is_sparse
+from reparam.data.streaming.sparse import sparse_stream
 from reparam.errors import ParameterError
 from reparam.estimator import fitting
 from reparam.estimator.configuration import AUTO, FIELDS, Configuration
@@ -20,7 +20,7 @@ from reparam.estimator.fitting import Fitted
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, survey
 from reparam.estimator.telling import telling
-from reparam.estimator.use import FittedUse
+from reparam.estimator.use import FittedUse, shared
 
 
 class Learning(FittedUse):
@@ -35,8 +35,11 @@ class Learning(FittedUse):
         """Train on the rows of X, shape (N, P), NaN where a cell is missing; y is ignored.
 
         Columns of a DataFrame (pandas, polars) may be text, categories, dates or booleans, and miss cells; ``schema_``
-        says what was made of each, and new rows come as a frame like it.
+        says what was made of each, and new rows come as a frame like it. A sparse matrix of scipy stays sparse: a chunk
+        of it at a time is dense.
         """
+        if is_sparse(X):
+            return self._fit_sparse(X)
         self.fit_dataset(self._judged(X))
         self.frame_ = template(X) if is_frame(X) else None
         return self
@@ -63,6 +66,7 @@ class Learning(FittedUse):
         opened = stream(source, reading=reading, event_shape=event_shape, schema=schema)
         return self.fit_dataset(survey(opened, self.configuration(before), known=before is not None))
 
+    @shared
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Visit the rows of X once, and go on from there with the next call; y is ignored.
 
@@ -89,6 +93,7 @@ class Learning(FittedUse):
         self.frame_ = kept
         return self
 
+    @shared
     def fit_dataset(self, data: Data) -> Self:
         """Train on a dataset with a schema, from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
 
@@ -136,15 +141,28 @@ class Learning(FittedUse):
         if before is not None and self.latent_dim == AUTO:
             settings["latent_dim"] = before.configuration.latent_dim
         if not isinstance(self.random_state, Integral):
+            from sklearn.utils import check_random_state
+
             drawn = int(check_random_state(self.random_state).randint(2**31)) if before is None else None
             settings["random_state"] = drawn if before is None else before.configuration.seed
         return Configuration(**settings)
 
+    def _fit_sparse(self, X: Any) -> Self:
+        from sklearn.utils.validation import validate_data
+
+        valid = validate_data(self, X, accept_sparse="csr", ensure_min_samples=2, ensure_all_finite="allow-nan")
+        before: Fitted | None = getattr(self, "fitted_", None) if self.warm_start else None
+        opened = sparse_stream(SparseRows.of(valid))
+        return self.fit_dataset(survey(opened, self.configuration(before), known=before is not None))
+
     def _judged(self, X: Any) -> Dataset:
         """Rows as a dataset, whose columns are what they are found to be."""
+        from sklearn.utils.validation import validate_data
+
         data = from_frame(X) if is_frame(X) else None
         if data is not None and data.schema.table is not None:
             validate_data(self, X, skip_check_array=True)
             return data
+        X = np.asarray(SparseRows.of(X)) if is_sparse(X) else X
         rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True)

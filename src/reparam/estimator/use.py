@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
+from reparam.data.sparse import SparseRows, is_sparse
+from reparam.devices import devices, using
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
-from reparam.estimator.fitting import Fitted
+from reparam.estimator.facts import Facts
 from reparam.estimator.seeing import split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
@@ -28,18 +29,33 @@ from reparam.evaluation.rows import Progress
 from reparam.inference import Found
 from reparam.specification import positive_int, real_number
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-class FittedUse(TransformerMixin):
+
+def shared(method: Method) -> Method:
+    """A method of an estimator that is run by the devices which it names, or by those that are in use."""
+
+    @wraps(method)
+    def run(self: Any, *arguments: Any, **named: Any) -> Any:
+        if self.devices is None and self.shard_model == 1:
+            return method(self, *arguments, **named)
+        with using(devices(self.devices, self.shard_model)):
+            return method(self, *arguments, **named)
+
+    return cast("Method", run)
+
+
+class FittedUse(Facts):
     """The methods of a fitted estimator; they read :attr:`fitted_` and no parameter, which may have changed since.
 
     Densities and bounds are in nats per row, of the data's own units (``schema_.units``). A row that is scored,
     encoded or drawn has noise of its own, made of the seed and the row: no result depends on the row's neighbours.
     """
 
-    fitted_: Fitted
-    frame_: Any = None
-    """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
+    devices: Any = None
+    shard_model: int = 1
 
+    @shared
     def transform(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
     ) -> NDArray[Any]:
@@ -53,12 +69,14 @@ class FittedUse(TransformerMixin):
         key = self.fitted_.configuration.key("draw", random_state)
         return posterior_draws(self.fitted_.model, rows, schema, key, raw=self._raw(rows, schema, report))
 
+    @shared
     def posterior_moments(self, X: Any, *, report: Progress | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and standard deviation of q(z|x), both (N, K)."""
         rows, schema = self._stored(X)
         key = self.fitted_.configuration.key("codes")
         return posterior_moments(self.fitted_.model, rows, schema, key, raw=self._raw(rows, schema, report))
 
+    @shared
     def posterior_raw(self, X: Any, *, report: Progress | None = None) -> NDArray[Any]:
         """The raw vectors of q(z|x) of each row, (N, R), as the way of inference finds them."""
         return self._raw(*self._stored(X), report)
@@ -69,7 +87,9 @@ class FittedUse(TransformerMixin):
         Of a level of a table it is the most probable one. A conditional model is ``given`` its columns' values. Here
         and below rows come as a DataFrame where ``fit`` was given one.
         """
-        check_is_fitted(self, "fitted_")
+        from sklearn.utils.validation import check_array
+
+        self._fitted()
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
             codes = check_array(X, dtype=np.float32)
         latents = self.fitted_.configuration.latents
@@ -77,6 +97,7 @@ class FittedUse(TransformerMixin):
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
         return self._framed(self._decoded(codes, told_rows(self.fitted_, given, len(codes))))
 
+    @shared
     def reconstruct(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
     ) -> Any:
@@ -93,31 +114,33 @@ class FittedUse(TransformerMixin):
         n_samples: int = 1,
         *,
         temperature: float = 1.0,
-        draw: bool = False,
+        draw: bool | None = None,
         given: Mapping[str, Any] | None = None,
         random_state: int | None = None,
     ) -> Any:
-        """New rows from the model: z drawn from the prior, then the mean of p(x|z), shape (n_samples, P).
+        """New rows from the model: z drawn from the prior, then x, shape (n_samples, P).
 
         Args:
             n_samples: how many.
             temperature: what the noise ε of z is multiplied by; below 1 the rows are more typical, above 1 stranger.
-            draw: draw x from p(x|z) too, instead of its mean.
+            draw: draw x from p(x|z) too, instead of its mean; by default where rows are a table of several kinds, for
+                the most probable level in every row is no synthetic table.
             given: of a conditional model the value of each column of its condition.
             random_state: a seed for these draws; by default the one of the estimator.
         """
-        check_is_fitted(self, "fitted_")
+        self._fitted()
         count = positive_int("n_samples", n_samples, "VAE.sample")
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
         told = told_rows(self.fitted_, given, count)
         batch = told_batch(self.fitted_, told)
         z = draw_prior(self.fitted_.model, latent_key, count, temperature, batch)
-        if not draw:
+        if not (self.fitted_.schema.table is not None if draw is None else draw):
             return self._framed(self._decoded(np.asarray(z), told))
         drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
         return self._framed(as_told(self.fitted_, drawn, told))
 
+    @shared
     def score_samples(
         self,
         X: Any,
@@ -132,6 +155,7 @@ class FittedUse(TransformerMixin):
         count = self._samples(samples)
         return importance_bound(self.fitted_.model, rows, schema, key, count, raw=raw, report=report)
 
+    @shared
     def contributions(
         self,
         X: Any,
@@ -150,6 +174,7 @@ class FittedUse(TransformerMixin):
         key, raw = self.fitted_.configuration.key("score", random_state), self._raw(rows, schema, report)
         return row_contributions(self.fitted_.model, rows, schema, key, self._samples(samples), raw=raw, report=report)
 
+    @shared
     def impute(
         self,
         X: Any,
@@ -198,6 +223,7 @@ class FittedUse(TransformerMixin):
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
+    @shared
     def evaluate(
         self,
         X: Any,
@@ -221,6 +247,7 @@ class FittedUse(TransformerMixin):
             report=report,
         )
 
+    @shared
     def anneal(
         self,
         X: Any,
@@ -251,6 +278,7 @@ class FittedUse(TransformerMixin):
             report=report,
         )
 
+    @shared
     def gap(
         self,
         X: Any,
@@ -310,12 +338,17 @@ class FittedUse(TransformerMixin):
 
     def _given(self, X: Any) -> NDArray[Any]:
         """Rows checked against what was fitted, in stored units; a dataset has been conformed to it."""
-        check_is_fitted(self, "fitted_")
+        self._fitted()
         if isinstance(X, Dataset):
             return X.rows
+        from sklearn.utils.validation import validate_data  # which takes a second to import
+
         if is_frame(X) and self.fitted_.schema.table is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return conform_frame(X, self.fitted_.schema).rows
+        if is_sparse(X):
+            valid = validate_data(self, X, accept_sparse="csr", reset=False, ensure_all_finite="allow-nan")
+            return SparseRows.of(valid)  # type: ignore[return-value]  # an array where it is looked at
         rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True).rows
 

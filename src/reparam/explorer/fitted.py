@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, from_array
 from reparam.errors import DataError
-from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support
+from reparam.estimator.vae import VAE
 from reparam.explorer.serving import Explorer, explore
 from reparam.insight import Session
 

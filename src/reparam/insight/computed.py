@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -15,8 +16,11 @@ from reparam.batch import Batch
 from reparam.errors import NoClosedFormError
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
+from reparam.probability.conditional import conditional_kl
+from reparam.probability.distributions.chain import Chain
 
 ROWS_AT_ONCE = 65_536
+KL_DRAWS = 64
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,6 @@ class Scores:
         return values
 
 
-def spread(rows: int, count: int) -> NDArray[np.intp]:
-    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
-    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))
-
-
 def parts(rows: int) -> list[slice]:
     """So many rows in parts that are computed one after the other."""
     return [slice(start, start + ROWS_AT_ONCE) for start in range(0, rows, ROWS_AT_ONCE)]
@@ -62,8 +61,12 @@ def log_levels(model: Model, z: Array, levels: Array, told: Batch | None) -> Arr
 
 @eqx.filter_jit
 def row_kl(model: Model, raw: Array, told: Batch | None) -> tuple[Array, Array | None]:
-    """KL(q‖p) of rows, exact or NaN, and its terms where there are such."""
-    q, p = model.posterior.distribution(raw), model.prior_distribution(told)
+    """KL(q‖p) of rows, exact or NaN, and its terms where there are such; of several layers both by draws."""
+    q, p = model.family.distribution(raw), model.prior_distribution(told)
+    if isinstance(q, Chain):
+        keys, none = jax.random.split(jax.random.key(0), KL_DRAWS), jnp.zeros((len(raw), *q.event_shape))
+        terms = jax.lax.fori_loop(0, KL_DRAWS, lambda k, sums: sums + conditional_kl(q, p, q.sample(keys[k])), none)
+        return jnp.sum(terms, axis=-1) / KL_DRAWS, terms / KL_DRAWS
     try:
         total = reparam.kl_divergence(q, p)
     except NoClosedFormError:

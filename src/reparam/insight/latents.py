@@ -19,7 +19,7 @@ def quantiles(session: Session, levels: tuple[float, ...] = QUANTILES) -> NDArra
 
 def traversal(session: Session, z: NDArray[np.float64], latent: int, like: int = 0) -> NDArray[Any]:
     """What a code decodes to as one latent goes through the prior's quantiles, (levels, P) in stored units."""
-    return session.decode(moved(z, latent, quantiles(session)[latent]), like)
+    return session.decode(session.followed(moved(z, latent, quantiles(session)[latent]), latent), like)
 
 
 def moved(z: NDArray[np.float64], latent: int, places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -49,6 +49,7 @@ def effects(session: Session, z: NDArray[np.float64], latent: int, like: int = 0
     :math:`\frac12 \sum_l |p_{90}(l) - p_{10}(l)|`.
     """
     ends = moved(z, latent, np.quantile(session.prior_draws[:, latent], [0.1, 0.9]))
+    ends = session.followed(ends, latent)
     low, high = session.decode(ends, like).astype(np.float64)
     found = np.asarray(high - low)
     for column, (before, after) in session.level_probabilities(ends, like).items():

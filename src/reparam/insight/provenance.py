@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from reparam.estimator import VAE
+from reparam.estimator.vae import VAE
 from reparam.insight.session import Session
 
 PACKAGES = ("reparam", "jax", "jaxlib", "equinox", "numpyro", "optax", "flowjax", "numpy", "scipy", "scikit-learn")
@@ -77,7 +77,7 @@ def versions() -> dict[str, str]:
 
 
 def _written(name: str, value: Any) -> str:
-    if name == "hidden":
+    if name == "hidden" and not isinstance(value, str):
         return ",".join(map(str, value)) or "none"
     return str(value)
 

@@ -18,14 +18,14 @@ from scipy.spatial import cKDTree
 
 import reparam
 from reparam.batch import Batch
-from reparam.data import Dataset, Schema, grey_limits, is_image
-from reparam.estimator import VAE
+from reparam.data import Dataset, Schema, grey_limits, is_image, spread
 from reparam.estimator.conditions import as_told, told_batch
 from reparam.estimator.configuration import root_key
+from reparam.estimator.vae import VAE
 from reparam.evaluation import importance_bound, posterior_moments
 from reparam.evaluation.latents import decoded, draw_data, draw_prior
 from reparam.evaluation.weights import RowBounds, row_bounds
-from reparam.insight.computed import Codes, Scores, log_levels, parts, row_kl, spread
+from reparam.insight.computed import Codes, Scores, log_levels, parts, row_kl
 from reparam.model import Model
 from reparam.probability.divergences import has_closed_form
 
@@ -76,6 +76,11 @@ class Session:
     def latents(self) -> int:
         """K."""
         return self.vae.fitted_.configuration.latents
+
+    @property
+    def explaining(self) -> int:
+        """How many of them explain x, and have a μ and a σ of the encoder's own: all but those of upper layers."""
+        return self.vae.fitted_.configuration.layers[0]
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -197,7 +202,7 @@ class Session:
 
     def q(self, raw: Array) -> Distribution:
         """Q of a raw vector."""
-        return self.model.posterior.distribution(raw)
+        return self.model.family.distribution(raw)
 
     def decode(self, z: NDArray[Any], like: int = 0) -> NDArray[Any]:
         """The mean of p(x|z) of codes (M, K) in stored units, (M, P); a table's coded cells as their likeliest levels.
@@ -208,6 +213,18 @@ class Session:
         model = self.vae.fitted_.model
         centres = decoded(model, np.asarray(z, np.float32), told_batch(self.vae.fitted_, told))
         return as_told(self.vae.fitted_, self.schema.invert(centres), told)
+
+    def latent_name(self, latent: int) -> str:
+        """What a latent is called: by its number, or where there are several layers as encode names its columns."""
+        layers = self.model.prior.layers
+        layer = int(np.searchsorted(np.cumsum(layers), latent, side="right"))
+        return f"latent {latent}" if len(layers) == 1 else f"z{layer + 1}_{latent - sum(layers[:layer])}"
+
+    def followed(self, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
+        """Codes (M, K) in which the layers below a latent's own follow it, each at its mean."""
+        prior = self.model.prior
+        layer = int(np.searchsorted(np.cumsum(prior.layers), latent, side="right")) + 1
+        return z if layer == 1 else np.asarray(prior.settled(jnp.asarray(z, float), layer), np.float64)
 
     def seed_key(self, seed: int) -> PRNGKeyArray:
         """The noise of a seed that a reader chose."""

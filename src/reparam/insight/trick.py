@@ -19,6 +19,7 @@ from reparam.errors import NoClosedFormError, ParameterError
 from reparam.insight.session import Session
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
+from reparam.probability.conditional import conditional_kl
 from reparam.probability.scales import Scale
 
 DRAWS = 1000
@@ -159,7 +160,7 @@ def gradients(session: Session, row: int, eps: NDArray[np.float64], *, latent: i
 
 def _of_latent(session: Session, raw: Array, latent: int) -> tuple[list[int], NDArray[np.float64]]:
     """Where in raw a latent's μ and σ stand, and dμ/draw and dσ/draw there, by which ∂/∂raw becomes ∂/∂μ and ∂/∂σ."""
-    size = session.latents
+    size = session.explaining
     scale = getattr(session.model.posterior, "scale", None)
     if scale is None:
         return [latent, size + latent * (size + 1)], np.ones(2)
@@ -173,16 +174,17 @@ def _slope(scale: Scale, raw: Array) -> Array:
 
 @eqx.filter_jit
 def _passage(model: Model, raw: Array, datum: Batch, eps: Array, key: PRNGKeyArray) -> Passage:
-    q, p = model.posterior.distribution(raw), model.prior_distribution(datum)
+    q, p = model.family.distribution(raw), model.prior_distribution(datum)
     z = reparam.reparameterize(q, eps)
     many = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
     reconstructions = model.log_likelihood(many, datum)
     log_weights = reconstructions + p.log_prob(many) - q.log_prob(many)
     mean, covariance = _moments(q, many)
+    parts = conditional_kl(q, p, many)
     try:
         kl, terms = reparam.kl_divergence(q, p), kl_per_dimension(q, p)
     except NoClosedFormError:
-        kl, terms = jnp.mean(reconstructions - log_weights), None
+        kl, terms = jnp.mean(reconstructions - log_weights), None if parts is None else jnp.mean(parts, axis=0)
     return Passage(
         mean=mean,
         std=jnp.sqrt(jnp.diagonal(covariance)),
@@ -215,10 +217,10 @@ def _single_gradients(model: Model, raw: Array, datum: Batch, eps: Array) -> tup
         return model.log_likelihood(z, datum)
 
     def at(raw: Array) -> Array:
-        return f(reparam.reparameterize(model.posterior.distribution(raw), eps))
+        return f(reparam.reparameterize(model.family.distribution(raw), eps))
 
-    z = reparam.reparameterize(model.posterior.distribution(raw), eps)
-    score = jax.grad(lambda raw: jnp.sum(model.posterior.distribution(raw).log_prob(z)))(raw)
+    z = reparam.reparameterize(model.family.distribution(raw), eps)
+    score = jax.grad(lambda raw: jnp.sum(model.family.distribution(raw).log_prob(z)))(raw)
     return jax.grad(at)(raw), f(z) * score
 
 
@@ -227,7 +229,7 @@ def _spread(model: Model, raw: Array, datum: Batch, keys: PRNGKeyArray, estimato
     def one(key: PRNGKeyArray) -> Array:
         return reparam.estimate_gradient(
             lambda z: model.log_likelihood(z, datum),
-            model.posterior.distribution,
+            model.family.distribution,
             raw,
             key,
             estimator=estimator,

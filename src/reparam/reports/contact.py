@@ -7,9 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data import Dataset, grey_limits
+from reparam.data import Dataset, grey_limits, spread
 from reparam.data.pictures import enlarged, grid, levels
-from reparam.insight.computed import spread
 from reparam.markup import Html, tag
 from reparam.markup.html import join
 from reparam.markup.picture import data_uri, shrunk

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from reparam.data import inspect
+from reparam.data import inspect, spread
 from reparam.evaluation import Evaluation
 from reparam.evaluation.results import Estimate
 from reparam.insight import Session
 from reparam.insight import latents as moves
 from reparam.insight.comparison import count_parameters
-from reparam.insight.computed import spread
 from reparam.insight.outliers import contributions, ranked
 from reparam.insight.places import colouring, plane
 from reparam.insight.provenance import command, fingerprint, settings_apart, versions

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data import spread
 from reparam.insight import Session
-from reparam.insight.computed import spread
 from reparam.markup import Html, tag
 from reparam.markup.html import table
 from reparam.markup.picture import image, shrunk

@@ -72,7 +72,7 @@ def _gradients(density: str, seed: int) -> str:
         f"f = lambda z: {density}\n"
         f"keys = jax.random.split(jax.random.key({seed}), {GRADIENTS})\n"
         "value = jax.vmap(lambda key: reparam.estimate_gradient(\n"
-        '    f, model.posterior.distribution, model.raw(x), key, estimator="pathwise"))(keys)'
+        '    f, model.family.distribution, model.raw(x), key, estimator="pathwise"))(keys)'
     )
 
 
@@ -81,7 +81,7 @@ def _posterior(session: Session, told: Trick) -> str:
     if session.vae.inference == "amortized":
         return "model.encode(x)"
     raw = ", ".join(f"{float(value)!r}" for value in told.raw)
-    return f"model.posterior.distribution(jnp.array([{raw}]))"
+    return f"model.family.distribution(jnp.array([{raw}]))"
 
 
 def _map(session: Session) -> str:

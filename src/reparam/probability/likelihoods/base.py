@@ -56,6 +56,10 @@ class Likelihood(eqx.Module):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return the law of each feature, batch shape (..., P) and no event, of ``raw``, shape (..., raw_size)."""
 
+    def of_datum(self, x: Array, observed: Array | None) -> Self:
+        """Return the likelihood of data, (..., P), where some of it is given and not explained; here nothing."""
+        return self
+
     @abstractmethod
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the raw vector where training starts, (raw_size,), from column means and deviations, (P,)."""

@@ -14,7 +14,7 @@ from reparam.verification.functions import Function
 from reparam.verification.measurements.sampler import RAW
 from reparam.verification.measurements.terms import CLOSE, close
 from reparam.verification.oracle import FORMULA, MEANING, SCALES, Recognition, gaussian_kl
-from reparam.verification.randomness import CRITICAL, LEVEL, fixed_noise
+from reparam.verification.randomness import CRITICAL, LEVEL, SEED, fixed_noise
 
 MEANS = np.array([0.0, 1.5])
 
@@ -121,6 +121,8 @@ def matches_sampler(context: Context) -> Verdict:
     """The KL is that of the drawn z; without a sampler, that of the declared scale or of any."""
     if context.subject.has("kl") and context.is_random(context.function("kl")):
         return _in_expectation(context)
+    if not context.subject.has("kl") and context.split.capacity is not None:
+        return _above_the_floor(context, context.split.capacity)
     kl = context.kl
     _present(context)
     if not np.isfinite(kl.factor) or abs(kl.factor) < CLOSE * abs(kl.per_latent(2.0, 2.0)[0]):
@@ -136,7 +138,17 @@ def matches_sampler(context: Context) -> Verdict:
         return passed(f"{uses}; effective β {kl.factor:.4g}")
     if np.isfinite(comparison.factor):
         return _weighted(context, comparison.factor)
+    if _differ_in_coordinate(context) and kl.recognition.is_scale and context.sampler.recognition.is_scale:
+        raise CannotTell(
+            f"{uses}: one of them is handed σ itself, and how it is made of the network's output is not seen"
+        )
     return failed(f"{uses}; {_worst(comparison)}", _fix(context, context.sampler.recognition, kl.recognition))
+
+
+def _differ_in_coordinate(context: Context) -> bool:
+    """Whether one of sampler and KL takes a number of any sign, and the other σ or σ²."""
+    kl = context.function("kl" if context.subject.has("kl") else "loss")
+    return (kl.call.coordinate == "raw") != (context.function("sample").call.coordinate == "raw")
 
 
 FORM = "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
@@ -152,6 +164,29 @@ def _values(context: Context, means: Array, raws: Array) -> Array:
     """The KL per latent without its constant; of a joint loss also without its weight: beta-effective tells that."""
     values = context.kl.per_latent(means, raws) - context.kl.constant
     return values if context.subject.has("kl") else values / context.kl.factor
+
+
+def _above_the_floor(context: Context, capacity: str) -> Verdict:
+    """Far from the prior, where a floor or a capacity is passed, the loss is a + b·KL of the drawn z."""
+    rng, shape = np.random.default_rng(SEED), (24, context.latent_dim)
+    mean, raw = rng.uniform(3.0, 6.0, shape), rng.choice(RAW[np.abs(RAW) <= 2.0], shape)
+    log_std = context.declared_log_std
+    if log_std is None and context.subject.has("sample") and not context.sampler.trouble:
+        drawn = context.sampler
+        log_std = lambda a: np.interp(a, RAW, drawn.log_std)  # noqa: E731
+    if log_std is None:
+        raise CannotTell(f"{capacity}, and there is no sampler to compare it with")
+    truth = gaussian_kl(mean, log_std(raw)).sum(axis=1)
+    losses = context.split.function_of(mean, raw)
+    slope, intercept = np.polyfit(truth, losses, 1)
+    off = float(np.abs(slope * truth + intercept - losses).max() / np.ptp(losses))
+    if slope > 0 and off < CLOSE + 10.0 * context.sampler_error:
+        return passed(
+            f"{capacity}; far from the prior the loss is {slope:.4g} times the KL of the drawn z, and a constant"
+        )
+    return failed(
+        f"{capacity}; far from the prior the loss is no multiple of the KL of the drawn z ({off:.2g} off)", FORM
+    )
 
 
 REPEATS, ROWS = 8, 4096

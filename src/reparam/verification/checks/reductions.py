@@ -30,6 +30,8 @@ def reconstruction_sums_over_features(context: Context) -> Verdict:
             return passed(f"the whole loss is 1/P of a bound, P = {measured.features}; {written}")
         if (told := weighed_against(context)) is not None:
             return warned(f"a mean over features{implied}; {told}", SUM_FEATURES)
+        if not context.has("kl"):
+            return warned(f"a mean over features{implied}; what the KL weighs beside it was not found", SUM_FEATURES)
         return failed(
             f"twice the features leave the loss as it is: a mean over features, with P = {measured.features} an "
             f"effective β of {measured.features}{implied}",
@@ -71,8 +73,10 @@ def _implied(measured: ReconstructionMeasurement) -> str:
 
 
 def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bool:
-    """Whether it is P · mean with the P of the declared DATA written as a number: then it is the sum."""
-    if context.subject.declared.data is None or measured.kind is None:
+    """Whether it is P · mean with the P of the declared DATA, or one that the code names: then it is the sum."""
+    loss = context.function("loss" if context.is_split else "reconstruction_loss")
+    known = context.subject.declared.data is not None or measured.features in numbers_of(loss.call)
+    if not known or measured.kind is None:
         return False
     factor = measured.kind.factor / measured.features
     return any(abs(factor - one) < CLOSE for one in ((0.5, 1.0) if measured.kind.likelihood == "gaussian" else (1.0,)))
