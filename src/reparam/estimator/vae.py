@@ -210,6 +210,10 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         told = f"{self.likelihood_}: {self.likelihood_reason_}" if history else ""
         return display_vae(self.get_params(deep=False), defaults, history, told)
 
+    def _repr_mimebundle_(self, **wanted: Any) -> dict[str, str]:
+        """The same beside the text: scikit-learn's own diagram of an estimator would go before it."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
     def __sklearn_is_fitted__(self) -> bool:
         """Fitted once a whole fit is done."""
         return "fitted_" in vars(self)

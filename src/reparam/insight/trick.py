@@ -3,7 +3,6 @@ r"""One datum's way through the model, every number of it: x → raw → q → �
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,6 +20,7 @@ from reparam.insight.session import Session
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
 from reparam.probability.conditional import conditional_kl
+from reparam.probability.scales import Scale
 
 DRAWS = 1000
 GRADIENTS = 200
@@ -84,8 +84,7 @@ class Trick:
 
 def noise(session: Session, seed: int) -> NDArray[np.float64]:
     """The ε of a seed, (noise size,)."""
-    q = session.q(session.raw(0))
-    return np.asarray(reparam.draw_noise(q, session.seed_key(seed)), np.float64)
+    return np.asarray(reparam.draw_noise(session.any_q, session.seed_key(seed)), np.float64)
 
 
 def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, seed: int) -> Trick:
@@ -111,8 +110,7 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
         reconstructions=passage.reconstructions - volume,
         log_weights=passage.log_weights - volume,
     )
-    closed = has_closed_kl(session)
-    if not closed:
+    if not session.closed_kl:
         ratios = np.asarray(passage.reconstructions - passage.log_weights, np.float64)[:draws]
         passage = passage._replace(kl=jnp.asarray(ratios.mean()))
     return Trick(
@@ -121,9 +119,9 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
         eps=eps,
         passage=passage,
         factor=factor_of(session.q(raw), np.asarray(passage.covariance, np.float64)),
-        reconstruction=session.decode(np.asarray(passage.z)[None])[0],
+        reconstruction=session.decode(np.asarray(passage.z)[None], row)[0],
         draws=draws,
-        closed_kl=closed,
+        closed_kl=session.closed_kl,
     )
 
 
@@ -131,15 +129,6 @@ def coordinates(std: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """The same σ as the raw number of every scale, by name, each (K,)."""
     values = jnp.asarray(std)
     return {name: np.asarray(reparam.SCALES[name].raw(values), np.float64) for name in COORDINATES}
-
-
-def has_closed_kl(session: Session) -> bool:
-    """Whether KL(q‖p) has a closed form."""
-    try:
-        reparam.kl_divergence(session.q(session.raw(0)), session.model.prior_distribution())
-    except NoClosedFormError:
-        return False
-    return True
 
 
 def factor_of(q: Distribution, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,18 +154,22 @@ def gradients(session: Session, row: int, eps: NDArray[np.float64], *, latent: i
     single = _single_gradients(session.model, raw, datum, jnp.asarray(eps, jnp.float32))
     keys = jax.random.split(session.seed_key(seed), GRADIENTS)
     many = (_spread(session.model, raw, datum, keys, estimator) for estimator in ("pathwise", "score_function"))
-    project = partial(_of_latent, session, raw, latent)
-    return Gradients(*(project(np.asarray(found, np.float64)) for found in (*single, *many)))
+    places, slopes = _of_latent(session, raw, latent)
+    return Gradients(*(np.asarray(found, np.float64)[..., places] / slopes for found in (*single, *many)))
 
 
-def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The entries of ∂/∂raw that belong to a latent's μ and σ, (..., R) → (..., 2), by the chain rule."""
+def _of_latent(session: Session, raw: Array, latent: int) -> tuple[list[int], NDArray[np.float64]]:
+    """Where in raw a latent's μ and σ stand, and dμ/draw and dσ/draw there, by which ∂/∂raw becomes ∂/∂μ and ∂/∂σ."""
     size = session.explaining
     scale = getattr(session.model.posterior, "scale", None)
     if scale is None:
-        return np.asarray(gradient[..., [latent, size + latent * (size + 1)]])
-    slope = float(jax.grad(scale.std)(raw[size + latent]))
-    return np.stack([gradient[..., latent], gradient[..., size + latent] / slope], axis=-1)
+        return [latent, size + latent * (size + 1)], np.ones(2)
+    return [latent, size + latent], np.array([1.0, float(_slope(scale, raw[size + latent]))])
+
+
+@eqx.filter_jit
+def _slope(scale: Scale, raw: Array) -> Array:
+    return jnp.asarray(jax.grad(scale.std)(raw))
 
 
 @eqx.filter_jit

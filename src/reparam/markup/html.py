@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,12 +43,12 @@ def join(children: Any) -> Html:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for a reader: so many significant digits, a true minus sign, a dash for none.
+    """A number for a reader: so many significant digits, a true minus sign, a dash for none or NaN.
 
     >>> number(-1234.5678), number(0.00012345), number(None), number(2.0)
     ('−1235', '0.0001234', '–', '2')
     """
-    if value is None:
+    if value is None or math.isnan(value):
         return "–"
     size = abs(value)
     if size >= 10**digits and size < 1e7:

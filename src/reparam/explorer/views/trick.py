@@ -133,8 +133,7 @@ def _latents(session: Session, told: Trick, state: Any) -> Html:
 
 
 def _map_of(session: Session) -> str:
-    q = session.q(session.raw(0))
-    if getattr(q, "matrix", None) is not None:
+    if getattr(session.any_q, "matrix", None) is not None:
         return "Here z = μ + S ε; σ is the root of the diagonal of S Sᵀ."
     return "Here z = μ + σ ⊙ ε." if session.noise_size == session.latents else "Here ε has further parts than z."
 
