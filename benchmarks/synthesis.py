@@ -82,7 +82,7 @@ def by_copula(real: pd.DataFrame, epochs: int) -> Callable[[int], pd.DataFrame]:
 
 METHODS: dict[str, Make] = {
     "reparam": by_reparam(),
-    "reparam, 16 latents": by_reparam(latent_dim=16),
+    "reparam, 8 latents": by_reparam(latent_dim=8),
     "GaussianCopula": by_copula,
     "TVAE": by_ctgan("TVAE"),
     "CTGAN": by_ctgan("CTGAN"),

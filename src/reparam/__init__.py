@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reparam.estimator.keeping import load
     from reparam.estimator.vae import VAE
     from reparam.gradients import estimate_gradient
+    from reparam.hierarchy import HIERARCHIES, BottomUp, Hierarchy, Ladder
     from reparam.model import Model, build_model
     from reparam.objectives import OBJECTIVES
     from reparam.probability.divergences import kl_divergence, kl_monte_carlo
@@ -41,6 +42,7 @@ HOMES = {
     "VAE": "estimator.vae",
     "load": "estimator.keeping",
     "estimate_gradient": "gradients",
+    **dict.fromkeys(("HIERARCHIES", "BottomUp", "Hierarchy", "Ladder"), "hierarchy"),
     "Model": "model",
     "build_model": "model",
     "OBJECTIVES": "objectives",
@@ -80,6 +82,7 @@ HOMES = {
 }
 
 __all__ = [
+    "HIERARCHIES",
     "LIKELIHOODS",
     "OBJECTIVES",
     "POSTERIORS",
@@ -88,6 +91,7 @@ __all__ = [
     "VAE",
     "Bernoulli",
     "Beta",
+    "BottomUp",
     "Categorical",
     "Cholesky",
     "ContinuousBernoulli",
@@ -98,6 +102,8 @@ __all__ = [
     "Full",
     "Gaussian",
     "GaussianMixture",
+    "Hierarchy",
+    "Ladder",
     "Laplace",
     "LowRank",
     "Model",

@@ -21,6 +21,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN_NAMES = 40
+
 
 class ReparamError(Exception):
     """The root of what reparam raises; its text says what, where, and how to mend it."""
@@ -44,7 +46,8 @@ class UnknownNameError(ParameterError):
         nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         told = ascii(name) if len(ascii(name)) <= 80 else f"{ascii(name)[:80]}…"
-        super().__init__(f"unknown {kind} {told}.{hint} Known: {', '.join(names)}.")
+        more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+        super().__init__(f"unknown {kind} {told}.{hint} Known: {', '.join(names[:SHOWN_NAMES])}{more}.")
 
 
 class DataError(ReparamError, ValueError):

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import difflib
 import glob
+import re
 from pathlib import Path
 
 from reparam.errors import DataError, RunError
 
 SHIPPED = ("digits",)
 """Data that have a name and need no file."""
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_uri(text: str) -> bool:
+    """Whether a text is a URI, and no path.
+
+    >>> is_uri("s3://bucket/x.csv"), is_uri("C:/x.csv"), is_uri("x.npz:train")
+    (True, False, False)
+    """
+    return SCHEME.match(text) is not None
 
 
 def check_data(text: str) -> str:
     """The text itself, if data are there: a name in ``SHIPPED``, a file, an array of one, a folder or a pattern.
 
+    Of a URI that is not asked here, for who knows its store is heavy.
+
     Raises:
         DataError: there are none; the text says which name was meant.
     """
     path = Path(text).expanduser()
-    if text not in SHIPPED and not path.is_dir() and not glob.has_magic(text):
+    if text not in SHIPPED and not is_uri(text) and not path.is_dir() and not glob.has_magic(text):
         locate(text)
     return text
 
@@ -52,6 +65,8 @@ def locate(text: str) -> tuple[Path, str | None]:
 
 
 def _check_file(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{text} is no file: it is a {'folder' if path.is_dir() else 'device or a pipe'}. Give a file.")
     if not path.is_file():
         raise DataError(f"there is no file {text!r}.{_nearest(path)}")
     if path.stat().st_size == 0:

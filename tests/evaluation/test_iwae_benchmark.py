@@ -47,6 +47,13 @@ def test_a_stop_changes_nothing(tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_two_layers_are_those_of_the_paper():
+    vae, _ = trained(PIXELS, PIXELS, asked(layers=2, stages=1))
+    row = iwae_table.measure(vae, PIXELS.take(slice(8)), 4)
+    assert vae.model_.prior.layers == (100, 50)
+    assert sum(row["active_units_by_layer"]) == row["active_units"]
+
+
 def test_every_visit_draws_its_binarisation_anew_and_the_start_is_the_logit_of_the_mean():
     vae, _ = trained(PIXELS, PIXELS, asked(stages=1))
     assert vae.fitted_.configuration.recipe(60).redraw

@@ -80,6 +80,14 @@ def test_missing_cells_and_conditions_of_a_frame():
     assert np.isfinite(vae.score_samples(frame[:5])).all()
 
 
+def test_a_posterior_of_ones_own_is_of_all_layers_at_once():
+    vae = layered(posterior=reparam.LowRank(5, 1), epochs=1).fit(X)
+    assert vae.history_[-1]["kl_per_layer"] is None
+    found = vae.evaluate(X[:8])
+    assert [layer.kl for layer in found.layers] == [None, None]
+    np.testing.assert_allclose(found.reconstruction - found.kl, found.elbo, rtol=1e-5)
+
+
 @pytest.mark.parametrize("inference", ["mean_field:2", "semi_amortized:2"])
 def test_other_ways_of_inference_find_a_q_of_layers(inference):
     vae = layered(posterior="ladder", inference=inference, epochs=1).fit(X)

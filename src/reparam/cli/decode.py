@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Json, RowsOrPictures, RunPath, check_output, tell_written
+from reparam.cli.options import Given, Json, RowsOrPictures, RunPath, check_output, given_values, tell_written
 from reparam.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Codes = Annotated[
 ]
 
 
-def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, as_json: Json = False) -> None:
+def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, given: Given = None, as_json: Json = False) -> None:
     """Turn latent codes into rows.
 
     Writes the mean of p(x|z) of every code, in the units of the data.
@@ -28,9 +28,9 @@ def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, as_json: Json = F
     from reparam.data import check_pictures, write_rows
     from reparam.estimator.keeping import opened
 
-    vae = opened(run)
+    vae, told = opened(run), given_values(given or []) or None
     check_pictures(out, vae.schema_)
-    rows = vae.inverse_transform(_read(codes, vae.fitted_.configuration.layers))
+    rows = vae.inverse_transform(_read(codes, vae.fitted_.configuration.layers), told)
     write_rows(out, rows, vae.schema_)
     tell_written(out, f"{len(rows):,} decoded rows", {"rows": len(rows)}, as_json=as_json)
 

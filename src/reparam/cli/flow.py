@@ -22,6 +22,7 @@ from reparam.data.arrays import Raw
 from reparam.data.completion import completed
 from reparam.data.sheets import Sheet
 from reparam.data.streaming import Stream
+from reparam.data.streaming.drawing import Drawn
 from reparam.devices.processes import Share, every, first
 from reparam.devices.use import apart
 from reparam.errors import ParameterError
@@ -57,15 +58,7 @@ class Flow:
         Raises:
             DataError: a part cannot be read, or has a cell that is no value of its column.
         """
-        report, before = parts_done("read"), 0
-        for number in range(*self.range):
-            found = self.source.part(number, before=before, whole=True)
-            dataset = self.source.rows(found, unknown=self.unknown, whole=True)
-            if supported:
-                check_support(self.vae.fitted_, dataset.rows)
-            yield found, dataset
-            before += len(dataset.rows)
-            report(number + 1 - self.range[0], self.range[1] - self.range[0])
+        return parts_of(self.vae, self.source, range(*self.range), unknown=self.unknown, supported=supported)
 
     def add_arrays(self, arrays: Mapping[str, NDArray[Any]], dataset: Dataset) -> None:
         """Write arrays of a part's rows."""
@@ -89,11 +82,47 @@ class Flow:
         self.file.add(pa.table(completed(found, rows, self.vae.schema_, beside)))
 
 
+def parts_of(
+    vae: FittedUse, source: Stream, numbers: range, *, unknown: str = "refuse", supported: bool = False
+) -> Iterator[tuple[Sheet | Raw, Dataset]]:
+    """Each of some parts of a stream as it is written, and its rows; ``supported``: which all must have a density.
+
+    Raises:
+        DataError: a part cannot be read, or has a cell that is no value of its column.
+    """
+    report, before = parts_done("read"), 0
+    for done, number in enumerate(numbers, 1):
+        found = source.part(number, before=before, whole=True)
+        dataset = source.rows(found, unknown=unknown, whole=True)
+        if len(dataset.rows):
+            if supported:
+                check_support(vae.fitted_, dataset.rows)
+            yield found, dataset
+        before += len(dataset.rows)
+        report(done, len(numbers))
+    source.tell_broken(before)
+
+
+def rows_of(vae: FittedUse, data: str) -> Iterator[Dataset]:
+    """The rows of DATA part by part, each with a density."""
+    source = stream(data, reading=read_as(vae), schema=vae.schema_, in_order=True)
+    return (dataset for _, dataset in parts_of(vae, source, range(len(source.parts)), supported=True))
+
+
+def drawn_from(vae: FittedUse, data: str, most: int) -> tuple[Dataset, str]:
+    """At most so many rows of DATA, drawn from all of them in one pass, and what they are."""
+    drawn = Drawn(most)
+    for dataset in rows_of(vae, data):
+        drawn.add(dataset.rows)
+    return Dataset(drawn.rows, vae.schema_), f"{len(drawn.rows):,} rows drawn from the {drawn.seen:,} of {data}"
+
+
 @contextmanager
 def flow(vae: FittedUse, data: str, out: Path, *, index: str | None, unknown: str) -> Iterator[Flow]:
     """Open DATA and the file that is written; the file appears when all parts are done."""
     check_appended(out)
-    source, ending = stream(data, reading=replace(read_as(vae), index=index), schema=vae.schema_), out.suffix.lower()
+    reading, ending = replace(read_as(vae), index=index), out.suffix.lower()
+    source = stream(data, reading=reading, schema=vae.schema_, in_order=True)
     with apart() as this:
         own = this.range(len(source.parts))
         place = out if this.count == 1 else _part(out, this)

@@ -34,7 +34,10 @@ def impute(
     draws: Annotated[
         int | None,
         typer.Option(
-            metavar="M", min=1, help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected."
+            metavar="M",
+            min=1,
+            max=10_000,
+            help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected.",
         ),
     ] = None,
     std: Annotated[

@@ -66,8 +66,9 @@ def begin(
     """Check everything and hold the place, then read the data and build an untrained model; nothing is written."""
     configuration = Configuration(**{"early_stopping": True, **parameters})
     with held(path, overwrite=overwrite) as place:
-        streamed = first(is_large(data) if streamed is None else streamed)
-        source = Source(data, reading_of(reading), streamed=streamed)
+        said = replace(reading_of(reading), given=tuple(configuration.condition))
+        streamed = first(is_large(data, said) if streamed is None else streamed)
+        source = Source(data, said, streamed=streamed)
         found = source.survey(configuration, report=parts_done("surveyed")) if source.streamed else source.load()
         configuration, trials = choose_latents(configuration, found, tell)
         path_of_latents = tuple(trial.to_json() for trial in trials)
@@ -159,7 +160,7 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
     for line in judged_lines(judgement_of(job.data), schema, training_rows + validation_rows):
         tell(line)
-    for remark in job.data.remarks if isinstance(job.data, Dataset) else ():
+    for remark in job.data.remarks if isinstance(job.data, Dataset) else job.data.stream.remarks:
         tell(f"  note: {remark}")
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     configuration, architecture = fitted.configuration, fitted.configuration.architecture()

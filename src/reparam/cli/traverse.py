@@ -44,7 +44,7 @@ def traverse(
     vae, conditions = load(run), given_values(given or []) or None
     check_pictures(out, vae.schema_)
     rows, source = rows_for(vae, data, supported=True)
-    session = Session(vae, rows, run.name, source)
+    session = Session(vae, rows, run.name, source, conditions)
     chosen, levels = session.order[:latents], middles(steps)
     places = quantiles(session, levels)[chosen]
     codes = [

@@ -15,7 +15,7 @@ from pyarrow import compute
 from reparam.data.cells import Cells, is_numeric
 from reparam.data.coding import as_numbers, as_text, level_of
 from reparam.data.columns import CODED, KINDS, LEFT_OUT, Column
-from reparam.errors import UnknownNameError
+from reparam.errors import ParameterError, UnknownNameError
 
 LIKELIHOOD_OF = {
     "real": "gaussian",
@@ -70,6 +70,7 @@ def judge_column(name: str, place: int, cells: Cells, asked: str | None = None) 
 
     Raises:
         UnknownNameError: no kind and no likelihood of one column has that name.
+        ParameterError: it is to be binary, and has not two values.
 
     >>> cells = Cells(pa.array(["no", "yes", None, "no"]), "string")
     >>> column = judge_column("smoker", 0, cells)
@@ -127,6 +128,11 @@ def _as_asked(blank: Column, cells: Cells, asked: str) -> Column:
     column = replace(blank, kind=kind, likelihood=likelihood, reason=reason)
     if kind in CODED:
         texts = compute.unique(as_text(cells.values, cells.stored_as)).drop_null().to_pylist()
+        if kind == "binary" and len(texts) != 2:
+            raise ParameterError(
+                f"column {blank.name!r} cannot be {asked}: that takes two values, and its cells hold {len(texts):,}. "
+                "Say categorical, ordinal or a kind of numbers."
+            )
         return replace(column, levels=ordered_levels(texts))
     return column if kind in LEFT_OUT else _ranged(column, as_numbers(cells.values, cells.stored_as)[0])
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from reparam.errors import ParameterError, RunError
+from reparam.specification import requirement
 
 LONGEST = 16_384  # pixels of a side
 FLAGS = ("channels_first", "crop", "gray", "skip_broken")
 OF_FILES = ("resize", "crop", "gray", "skip_broken")
 """What is said of pictures in files, and of no array."""
+OF_COLUMNS = ("index", "columns", "drop")
+"""What is said of a table, and of no array."""
+OF_READING = "parameter of Reading"
+"""What stands behind a name in an error, so that the command line can tell its option instead."""
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 
 
@@ -69,8 +74,11 @@ class Reading:
         self._check_pictures()
         for name in ("delimiter", "quote"):
             value = getattr(self, name)
-            if value is not None and (len(value) != 1 or value in "\r\n"):
-                raise ParameterError(f"The {name!r} of a table must be one character. Got {value!r} instead.")
+            if value is not None and not (len(value) == 1 and value.isascii() and value not in "\0\r\n"):
+                raise ParameterError(requirement(name, "Reading", "one character of ASCII that ends no line", value))
+        if self.delimiter is not None and self.delimiter == (self.quote or '"'):
+            required = "another character than the quote"
+            raise ParameterError(requirement("delimiter", "Reading", required, self.delimiter))
         named = [*(name for name, _ in self.columns), *self.drop]
         named += [name for name in (self.labels, self.index) if name is not None]
         doubled = sorted({name for name in named if named.count(name) > 1})
@@ -83,7 +91,7 @@ class Reading:
             sizes = getattr(self, name)
             if sizes is not None and not (len(sizes) in lengths and all(_is_size(size) for size in sizes)):
                 told = "height and width" + (", and channels if there are any" if name == "shape" else "")
-                raise ParameterError(f"{name!r} must be {told}, each from 1 to {LONGEST:,}. Got {sizes!r} instead.")
+                raise ParameterError(requirement(name, "Reading", f"{told}, each from 1 to {LONGEST:,}", sizes))
         if self.shape is not None and len(self.shape) == 3:
             channels = self.shape[0 if self.channels_first else 2]
             if channels not in (1, 3):
@@ -94,9 +102,22 @@ class Reading:
                     + ("" if self.channels_first else first)
                 )
         if self.crop and self.resize is None:
-            raise ParameterError("'crop' cuts to the aspect that 'resize' has: say both.")
+            raise ParameterError(
+                f"The 'crop' {OF_READING} cuts to the aspect of the 'resize' {OF_READING}: say both, or neither."
+            )
         if any(type(getattr(self, name)) is not bool for name in FLAGS):
             raise ParameterError(f"{', '.join(FLAGS)} must each be True or False.")
+
+    def refuse(self, names: Sequence[str], why: str) -> None:
+        """Refuse what was said and is of no use.
+
+        Raises:
+            ParameterError: one of the names was said; ``why`` not.
+        """
+        said = [name for name in names if getattr(self, name)]
+        if said:
+            told = ", ".join(f"the {name!r} {OF_READING}" for name in said)
+            raise ParameterError(f"{why}: leave out {told}.")
 
     @property
     def event_shape(self) -> tuple[int, ...] | None:

@@ -122,7 +122,7 @@ class Schema:
         if self.is_compact:
             return rows
         if isinstance(rows, SparseRows):
-            return rows.showing(lambda piece: self.stored(piece, dtype), dtype)  # type: ignore[return-value]
+            return rows.showing(lambda piece: self.stored(piece, dtype), dtype)
         values = np.empty(rows.shape, dtype)
         shift, scale = np.asarray(self.shift, np.float64), np.asarray(self.scale, np.float64)
         for block, target in zip(blocks(rows), blocks(values), strict=True):

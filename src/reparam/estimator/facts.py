@@ -20,6 +20,8 @@ class Facts:
     """Of a run that was opened: where its rows came from."""
     frame_: Any = None
     """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
+    shape_: tuple[int, ...] | None = None
+    """The shape of one datum of an array (N, H, W) or (N, H, W, C) that was given to ``fit``: new rows have it."""
 
     @property
     def model_(self) -> Model:

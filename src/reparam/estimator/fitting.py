@@ -29,7 +29,7 @@ from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.inference import MeanField
 from reparam.model import Model
-from reparam.networks import HIDDEN, NARROW, choose_network
+from reparam.networks import HIDDEN, NARROW, Perceptron, choose_network
 from reparam.probability.likelihoods import Likelihood
 from reparam.training import Record, Rows, Streamed, Task, TrainState, fit
 from reparam.training.binarization import above_half, drawn
@@ -121,8 +121,11 @@ def with_network(configuration: Configuration, data: Data) -> tuple[Configuratio
     plain = schema.table is None and not len(configuration.condition)
     network, reason = choose_network(configuration.network, schema.event_shape, hidden=hidden, plain=plain)
     own = configuration.encoder is not None and configuration.decoder is not None
-    widths = (NARROW if rows_in(data) <= FEW else HIDDEN) if isinstance(hidden, str) else hidden
-    return replace(configuration, network="mlp" if own else network, hidden=widths), "given" if own else reason
+    chosen = replace(configuration, network="mlp" if own else network)
+    if isinstance(hidden, str):
+        few = rows_in(data) <= FEW and isinstance(chosen.architecture(), Perceptron)
+        chosen = replace(chosen, hidden=NARROW if few else HIDDEN)
+    return chosen, "given" if own else reason
 
 
 def _check_stream(configuration: Configuration, data: Data) -> None:
@@ -288,7 +291,8 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
 
 def _check_stored(fitted: Fitted, stored: NDArray[Any], schema: Schema, *, first_row: int = 0) -> None:
     """The same of rows as a device keeps them; the number of the first is what an error counts from."""
-    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing)
+    names = fitted.schema.columns
+    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:

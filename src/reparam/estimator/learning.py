@@ -20,7 +20,7 @@ from reparam.estimator.fitting import Fitted
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, survey
 from reparam.estimator.telling import telling
-from reparam.estimator.use import FittedUse, shared
+from reparam.estimator.use import FittedUse, flat, shape_of, shared
 
 
 class Learning(FittedUse):
@@ -32,16 +32,16 @@ class Learning(FittedUse):
     verbose: int
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows of X, shape (N, P), NaN where a cell is missing; y is ignored.
+        """Train on the rows of X, shape (N, P), or on images (N, H, W) or (N, H, W, C); y is ignored.
 
-        Columns of a DataFrame (pandas, polars) may be text, categories, dates or booleans, and miss cells; ``schema_``
-        says what was made of each, and new rows come as a frame like it. A sparse matrix of scipy stays sparse: a chunk
-        of it at a time is dense.
+        NaN is a cell that is missing, and uint8 are pixels. Columns of a DataFrame (pandas, polars) may be text,
+        categories, dates or booleans, and miss cells; ``schema_`` says what was made of each, and new rows come as a
+        frame like it. A sparse matrix of scipy stays sparse: a chunk of it at a time is dense.
         """
         if is_sparse(X):
             return self._fit_sparse(X)
         self.fit_dataset(self._judged(X))
-        self.frame_ = template(X) if is_frame(X) else None
+        self.frame_, self.shape_ = template(X) if is_frame(X) else None, shape_of(X)
         return self
 
     def fit_stream(
@@ -88,9 +88,10 @@ class Learning(FittedUse):
         fitted = fitting.begin(configuration, data) if before is None else replace(before, configuration=configuration)
         for reached, _ in fitting.train(fitted, fitting.task(fitted, data)):
             fitted = reached
-        kept = template(X) if before is None and is_frame(X) else self.frame_
+        first = before is None
+        kept = (template(X) if is_frame(X) else None, shape_of(X)) if first else (self.frame_, self.shape_)
         self.adopt(fitted)
-        self.frame_ = kept
+        self.frame_, self.shape_ = kept
         return self
 
     @shared
@@ -123,7 +124,7 @@ class Learning(FittedUse):
 
     def adopt(self, fitted: Fitted) -> Self:
         """Be the estimator of a model that was fitted elsewhere."""
-        self.fitted_, self.frame_ = fitted, None
+        self.fitted_, self.frame_, self.shape_ = fitted, None, None
         names = fitted.schema.names
         self.n_features_in_ = fitted.schema.size if names is None else len(names)
         if names is not None:
@@ -164,5 +165,5 @@ class Learning(FittedUse):
             validate_data(self, X, skip_check_array=True)
             return data
         X = np.asarray(SparseRows.of(X)) if is_sparse(X) else X
-        rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
-        return from_array(rows, name="X", allow_missing=True)
+        rows = validate_data(self, flat(X), dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
+        return from_array(rows, name="X", allow_missing=True, event_shape=shape_of(X))

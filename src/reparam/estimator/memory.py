@@ -49,6 +49,25 @@ def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, 
         )
 
 
+def check_room(what: str, *shape: int) -> None:
+    """Refuse an answer that cannot be held, before any of it is computed.
+
+    Args:
+        what: it is called in the error.
+        shape: of it, in double precision.
+
+    Raises:
+        ParameterError: it exceeds the memory that is free.
+    """
+    needed, there = 8 * math.prod(shape), free_memory()
+    if there is not None and needed > there:
+        sizes = " × ".join(f"{length:,}" for length in shape)
+        raise ParameterError(
+            f"{what} ({sizes} numbers) need about {needed / GIB:,.1f} GiB; {there / GIB:,.1f} GiB are free. Ask for "
+            "fewer at a time."
+        )
+
+
 def _at_most(configuration: Configuration, size: int, draws: int, copies: int) -> int:
     """More bytes than any model of these widths needs for weights, two moments and a gradient, and for a batch."""
     parts = (configuration.posterior, configuration.prior, configuration.likelihood)

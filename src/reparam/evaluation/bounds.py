@@ -37,10 +37,13 @@ DEQUANTIZED_SAMPLES = 100
 
 
 class Layer(NamedTuple):
-    """What one layer of latents carries: how many there are, its part of the mean KL in nats, and how many are used."""
+    """What one layer of latents carries: how many there are, its part of the mean KL in nats, and how many are used.
+
+    The part is None where q is no chain of layers.
+    """
 
     latents: int
-    kl: float
+    kl: float | None
     active_units: int
 
 
@@ -132,7 +135,10 @@ def evaluate(
         observation_noise=observation_noise(model, rows, schema, noise_key, raw, beta=beta),
         not_converged=not_converged,
         units=schema.units,
-        warnings=tuple(_warnings(found, samples, not_converged, information.left_out)),
+        warnings=(
+            *told_counts(len(found.bound), _few(found), samples, not_converged, information.left_out),
+            *not_finite(elbo=found.elbo, bound=found.bound),
+        ),
     )
 
 
@@ -173,7 +179,8 @@ def _of_latents(model: Model, found: RowBounds, means: NDArray[Any]) -> dict[str
     active = np.var(means, axis=0, dtype=np.float64) > ACTIVE_VARIANCE
     ends = np.cumsum(model.prior.layers)
     shares = [slice(end - size, end) for size, end in zip(model.prior.layers, ends, strict=True)]
-    layers = tuple(Layer(len(active[at]), float(kl[at].sum()), int(active[at].sum())) for at in shares)
+    parts = [float(kl[at].sum()) if len(kl) else None for at in shares]
+    layers = tuple(Layer(len(active[at]), part, int(active[at].sum())) for at, part in zip(shares, parts, strict=True))
     return {
         "kl_per_dimension": tuple(kl.tolist()) or None,
         "active_units": int(active.sum()),
@@ -206,8 +213,8 @@ def _of_bits(
     return {"bits_per_dimension": bits, "bits_per_dimension_convention": convention}
 
 
-def _warnings(found: RowBounds, samples: int, not_converged: int, singular: int) -> Iterator[str]:
-    rows, few = len(found.bound), _few(found)
+def told_counts(rows: int, few: int, samples: int, not_converged: int, singular: int) -> Iterator[str]:
+    """Warnings of rows whose bound rests on few draws, whose q still moved, or has no density."""
     if few and samples > 1:
         yield (
             f"the {samples}-sample bound of {few} of {rows} rows rests on fewer than {FEW_EFFECTIVE_SAMPLES} effective "
@@ -217,4 +224,3 @@ def _warnings(found: RowBounds, samples: int, not_converged: int, singular: int)
         yield f"q of {not_converged} of {rows} rows had not converged: their bounds are valid, but not tight."
     if singular:
         yield f"q of {singular} of {rows} rows has no density: they are left out of the mutual information."
-    yield from not_finite(elbo=found.elbo, bound=found.bound)

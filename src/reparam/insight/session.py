@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ import reparam
 from reparam.batch import Batch
 from reparam.data import Dataset, Schema, grey_limits, is_image, spread
 from reparam.errors import NoClosedFormError
+from reparam.estimator.conditions import told_batch, told_rows
 from reparam.estimator.configuration import root_key
 from reparam.estimator.vae import VAE
 from reparam.evaluation.weights import RowBounds, row_bounds
@@ -71,12 +72,14 @@ class Session:
         data: rows, conformed to it.
         name: what the run is called.
         source: what the rows are.
+        given: of a conditional model the value of each column of its condition, for draws of p(z|c) and decoding.
     """
 
     vae: VAE
     data: Dataset
     name: str = "run"
     source: str = "data"
+    given: Mapping[str, Any] | None = None
     lock: Any = field(default_factory=threading.RLock, repr=False)
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
     keeping: Any = field(default_factory=threading.RLock, repr=False)
@@ -176,7 +179,7 @@ class Session:
 
     def decode(self, z: NDArray[Any]) -> NDArray[np.float32]:
         """The mean of p(x|z) of codes (M, K) in stored units, (M, P)."""
-        return np.asarray(self.vae.inverse_transform(np.asarray(z, np.float32)), np.float32)
+        return np.asarray(self.vae.inverse_transform(np.asarray(z, np.float32), self.given), np.float32)
 
     def latent_name(self, latent: int) -> str:
         """What a latent is called: by its number, or where there are several layers as encode names its columns."""
@@ -225,10 +228,22 @@ class Session:
     def _codes(self) -> Codes:
         mean, std = self.vae.posterior_moments(self.data)
         raw = self.vae.posterior_raw(self.data)
-        parts = [_row_kl(self.model, jnp.asarray(part)) for part in _parts(raw)]
+        parts = [
+            _row_kl(self.model, jnp.asarray(part), batch)
+            for part, batch in zip(_parts(raw), self._conditions(), strict=True)
+        ]
         total = np.concatenate([np.asarray(kl) for kl, _ in parts])
         terms = None if parts[0][1] is None else np.concatenate([np.asarray(terms) for _, terms in parts])
         return Codes(np.asarray(mean, np.float32), np.asarray(std, np.float32), total, terms)
+
+    def _conditions(self) -> Iterator[Batch | None]:
+        """The rows of each part, where the prior hangs on what they hold."""
+        for part in _parts(self.data.rows):
+            if self.model.shift is None:
+                yield None
+            else:
+                rows, schema = self.vae.fitted_.stored(part)
+                yield Batch.of_rows(jnp.asarray(rows), schema)
 
     @property
     def scores(self) -> Scores:
@@ -252,9 +267,11 @@ class Session:
 
     @cached_property
     def prior_draws(self) -> NDArray[np.float64]:
-        """Draws of p(z), shape (M, K), from which its quantiles are read."""
-        drawn = self.model.prior_distribution().sample(jax.random.key(0), (PRIOR_DRAWS,))
-        return np.asarray(drawn, np.float64)
+        """Draws of p(z), or p(z|c) of what is given, shape (M, K), from which its quantiles are read."""
+        told = told_batch(self.vae.fitted_, told_rows(self.vae.fitted_, self.given, 1))
+        p = self.model.prior_distribution(told)
+        drawn = p.sample(jax.random.key(0), (PRIOR_DRAWS,))
+        return np.asarray(drawn, np.float64).reshape(PRIOR_DRAWS, -1)
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
@@ -293,9 +310,9 @@ def _parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 @eqx.filter_jit
-def _row_kl(model: Model, raw: Array) -> tuple[Array, Array | None]:
+def _row_kl(model: Model, raw: Array, batch: Batch | None) -> tuple[Array, Array | None]:
     """KL(q‖p) of rows, exact or NaN, and its terms where there are such; of several layers both by draws."""
-    q, p = model.family.distribution(raw), model.prior_distribution()
+    q, p = model.family.distribution(raw), model.prior_distribution(batch)
     if isinstance(q, Chain):
         keys, none = jax.random.split(jax.random.key(0), KL_DRAWS), jnp.zeros((len(raw), *q.event_shape))
         parts = jax.lax.fori_loop(0, KL_DRAWS, lambda k, sums: sums + conditional_kl(q, p, q.sample(keys[k])), none)

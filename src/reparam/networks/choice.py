@@ -162,7 +162,7 @@ def _why_no_image(shape: tuple[int, ...], hidden: Sequence[int] | str, plain: bo
         return "a datum has no height and width"
     if not all(LEAST_SIDE <= side <= MOST_SIDE for side in shape[:2]):
         return f"images of {_sides(shape)} have a side that is not from {LEAST_SIDE} to {MOST_SIDE}"
-    if not isinstance(hidden, str):
+    if not isinstance(hidden, str) and tuple(hidden) != HIDDEN:
         return "hidden names the widths of an MLP"
     return "" if plain else "what a network takes is not the image alone"
 

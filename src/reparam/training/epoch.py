@@ -205,8 +205,12 @@ def judge_copies(
     _, (bounds, sums) = jax.lax.scan(
         lambda _, this: (None, of_copies(judges, held_out, this)), None, (batches, filled, keys)
     )
+
+    def flattened(leaf: Array) -> Array:
+        return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])  # a leaf of no values says no -1
+
     bounds = jnp.swapaxes(bounds, 0, 1).reshape(parts, -1)[:, :longest]
-    return recipe.devices.whole((bounds, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), sums)))
+    return recipe.devices.whole((bounds, jax.tree.map(flattened, sums)))
 
 
 @eqx.filter_jit

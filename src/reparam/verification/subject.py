@@ -84,10 +84,8 @@ def subject_of(
         raise DataError(_nothing(holder, found))
     source = ast.unparse(tree) if tree is not None else ""
     declared = declarations([holder, module], _text_of(module), flags)
-    spaces = tuple(_namespaces(holder, found, module))
-    for names in spaces:
-        demand(_global_names(found))
-        del names
+    demand(_global_names(found))
+    spaces = tuple({id(names): names for names in _namespaces(holder, found, module)}.values())
     subject = Subject({}, declared, _first_layout(declared), spaces, left_out=list(found.left_out))
     _settle(subject, found, _frameworks(declared, holder, found, spaces), source)
     return subject

@@ -91,6 +91,8 @@ class Passes:
             if skipped_rows and skipped_rows >= there:
                 skipped_rows -= there
                 continue
+            if not there:
+                continue
             rows = self._part(seed, number, skipped_rows) if self.share.has(place) else None
             piece = Piece(place % self.share.count, there - skipped_rows, rows)
             skipped_rows = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ class SparseParts(Parts):
     """
 
     def __init__(self, rows: SparseRows, name: str):
-        self.path, self.reading, self.rows = Path(name), Reading(), rows
+        self.name, self.rows = name, rows
         self._at_once = max(1, PART_BYTES // (rows.shape[1] * rows.dtype.itemsize))
 
     @property

@@ -114,6 +114,7 @@ def survey(
         seen.add(number)
         if report is not None:
             report(number + 1, len(stream.parts))
+    stream.tell_broken(sum(seen.rows))
     return (seen if share.count == 1 else seen.of_all(share)).finished()
 
 
@@ -137,6 +138,9 @@ class _Seen:
     def add(self, number: int) -> None:
         """See a part."""
         found = self.stream.part(number, before=sum(self.rows))
+        if not (found.rows if isinstance(found, Sheet) else len(found.array)):
+            self.rows.append(0)
+            return
         if isinstance(found, Sheet):
             self._learn_levels(found)
         rows = self.stream.rows(found).rows

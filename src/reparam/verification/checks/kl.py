@@ -13,7 +13,7 @@ from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict
 from reparam.verification.functions import Function
 from reparam.verification.measurements.sampler import RAW
 from reparam.verification.measurements.terms import CLOSE, close
-from reparam.verification.oracle import FORMULA, MEANING, SCALES, Recognition, gaussian_kl
+from reparam.verification.oracle import FORMULA, MEANING, SCALES, LogStd, Recognition, gaussian_kl
 from reparam.verification.randomness import CRITICAL, LEVEL, SEED, fixed_noise
 
 MEANS = np.array([0.0, 1.5])
@@ -170,13 +170,7 @@ def _above_the_floor(context: Context, capacity: str) -> Verdict:
     """Far from the prior, where a floor or a capacity is passed, the loss is a + b·KL of the drawn z."""
     rng, shape = np.random.default_rng(SEED), (24, context.latent_dim)
     mean, raw = rng.uniform(3.0, 6.0, shape), rng.choice(RAW[np.abs(RAW) <= 2.0], shape)
-    log_std = context.declared_log_std
-    if log_std is None and context.subject.has("sample") and not context.sampler.trouble:
-        drawn = context.sampler
-        log_std = lambda a: np.interp(a, RAW, drawn.log_std)  # noqa: E731
-    if log_std is None:
-        raise CannotTell(f"{capacity}, and there is no sampler to compare it with")
-    truth = gaussian_kl(mean, log_std(raw)).sum(axis=1)
+    truth = gaussian_kl(mean, _drawn(context, capacity)(raw)).sum(axis=1)
     losses = context.split.function_of(mean, raw)
     slope, intercept = np.polyfit(truth, losses, 1)
     off = float(np.abs(slope * truth + intercept - losses).max() / np.ptp(losses))
@@ -189,18 +183,27 @@ def _above_the_floor(context: Context, capacity: str) -> Verdict:
     )
 
 
+def _drawn(context: Context, because: str) -> LogStd:
+    """Ln σ(·) as it is declared, or of the z that are drawn.
+
+    Raises:
+        CannotTell: there is neither.
+    """
+    if context.declared_log_std is not None:
+        return context.declared_log_std
+    if not context.subject.has("sample") or context.sampler.trouble is not None:
+        raise CannotTell(f"{because}, and there is no sampler to compare it with")
+    log_std = context.sampler.log_std
+    return lambda raw: np.interp(raw, RAW, log_std)
+
+
 REPEATS, ROWS = 8, 4096
 
 
 def _in_expectation(context: Context) -> Verdict:
     """A KL estimated by sampling: its mean over many draws against the closed form, at a few posteriors."""
     function, dim = context.function("kl"), context.latent_dim
-    log_std = context.declared_log_std
-    if log_std is None and context.subject.has("sample") and not context.sampler.trouble:
-        drawn = context.sampler
-        log_std = lambda a: np.interp(a, RAW, drawn.log_std)  # noqa: E731
-    if log_std is None:
-        raise CannotTell("the KL is a Monte Carlo estimate, and there is no sampler to compare it with")
+    log_std = _drawn(context, "the KL is a Monte Carlo estimate")
     found, truth, slack = [], [], []
     for mean, raw in ((0.0, -2.0), (1.5, 0.0), (0.5, 1.0)):
         shape = (ROWS, dim)

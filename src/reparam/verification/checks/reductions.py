@@ -26,7 +26,7 @@ def reconstruction_sums_over_features(context: Context) -> Verdict:
         raise SkipCheck("a softmax over the features: one categorical variable, which cannot be doubled")
     implied = _implied(measured)
     if measured.averages_features and not _written_as_sum(context, measured):
-        if (written := _written_batch(context)) is not None:
+        if (written := written_batch(context)) is not None:
             return passed(f"the whole loss is 1/P of a bound, P = {measured.features}; {written}")
         if (told := weighed_against(context)) is not None:
             return warned(f"a mean over features{implied}; {told}", SUM_FEATURES)
@@ -84,7 +84,7 @@ def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bo
 
 def batch_reduction_consistent(context: Context) -> Verdict:
     """Each term over a batch is the mean of its data's, or each is the sum."""
-    if (written := _written_batch(context)) is not None:
+    if (written := written_batch(context)) is not None:
         return passed(written)
     terms = _terms(context)
     if not terms:
@@ -110,7 +110,7 @@ def batch_reduction_consistent(context: Context) -> Verdict:
     return passed(measured)
 
 
-def _written_batch(context: Context) -> str | None:
+def written_batch(context: Context) -> str | None:
     """Where a KL summed over the batch is divided by the batch size of training, written out: right at that size."""
     if not context.is_split or context.subject.has("kl") or context.kl.absent:
         return None

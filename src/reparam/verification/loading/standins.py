@@ -89,7 +89,12 @@ def _guarded_lines(file: str) -> frozenset[int]:
     """The lines of a file below a ``try`` that says what to do without an import."""
     tree = ast.parse("".join(linecache.getlines(file)))
     guards = [node for node in ast.walk(tree) if isinstance(node, ast.Try) and any(map(_catches, node.handlers))]
-    return frozenset(line for node in guards for part in node.body for line in range(part.lineno, part.end_lineno + 1))
+    return frozenset(
+        line
+        for node in guards
+        for part in node.body
+        for line in range(part.lineno, (part.end_lineno or part.lineno) + 1)
+    )
 
 
 def _catches(handler: ast.ExceptHandler) -> bool:

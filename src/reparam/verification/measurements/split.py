@@ -41,8 +41,8 @@ class Split:
         x, decoded = (np.repeat(array, len(mean), axis=0) for array in self._pair)
         return self.function(x, mean, raw, decoded)
 
-    def _at(self, mean: float, raw: float, latents: int | None = None) -> float:
-        shape = (self.examples.fewest, latents or self.examples.latent_dim)
+    def _at(self, mean: float, raw: float) -> float:
+        shape = (1, self.examples.latent_dim)
         return float(np.mean(self._loss(np.full(shape, mean), np.full(shape, raw))))
 
     @cached_property
