@@ -119,11 +119,11 @@ RENAMED = {"random_state": "seed", "n_samples": "count", "columns": "column"}
 PYTHON_WORDS = {
     "early_stopping=False": "--validation-fraction 0",
     "(clip_norm)": "(--clip-norm)",
-    "on_nonfinite='skip'": "--on-nonfinite skip",
     "Fit anew (warm_start=False)": "Train without --resume",
     "fit anew (warm_start=False)": "train without --resume",
     "(given={'column': value})": "(--given COLUMN=VALUE)",
 }
+ASSIGNED = re.compile(r"\b([a-z]+(?:_[a-z]+)*)='([\w.:,-]+)'")
 PARAMETER = re.compile(r"'(\w+)' parameter of (?:VAE|Reading)\b(?:\.\w+)?")
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -144,11 +144,13 @@ def as_options(text: str) -> str:
 
     >>> as_options("The 'batch_size' parameter of VAE must be an int. Hold out none (early_stopping=False).")
     "The '--batch-size' option must be an int. Hold out none (--validation-fraction 0)."
+    >>> as_options("choose start='random'.")
+    'choose --start random.'
     """
     text = PARAMETER.sub(lambda found: f"'{_option(found[1])}' option", text)
     for python, option in PYTHON_WORDS.items():
         text = text.replace(python, option)
-    return text
+    return ASSIGNED.sub(lambda found: f"{_option(found[1])} {found[2]}", text)
 
 
 def _option(name: str) -> str:
