@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reparam.location import check_data, check_run
+from reparam.location import check_data, check_own, check_run
 from reparam.version import __version__
 
 
@@ -124,7 +124,7 @@ PYTHON_WORDS = {
     "(given={'column': value})": "(--given COLUMN=VALUE)",
 }
 ASSIGNED = re.compile(r"\b([a-z]+(?:_[a-z]+)*)='([\w.:,-]+)'")
-PARAMETER = re.compile(r"'(\w+)' parameter of (?:VAE|Reading)\b(?:\.\w+)?")
+PARAMETER = re.compile(r"'(\w+)' parameter of (?:VAE|Reading|measure_gradient)\b(?:\.\w+)?")
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -284,7 +284,7 @@ def check_writable(place: Path) -> None:
     """
     from reparam.errors import DataError
 
-    folder = place.parent
+    folder = check_own(place).parent
     if not folder.is_dir():
         raise DataError(f"there is no folder {str(folder)!r} to write {place.name!r} in. Make it first.")
     if not os.access(folder, os.W_OK):
@@ -345,7 +345,7 @@ def checked_folder(out: Path) -> Path:
     """
     from reparam.errors import DataError
 
-    place = out.expanduser()
+    place = check_own(out.expanduser())
     there = next(path for path in (place, *place.absolute().parents) if path.exists())
     if not there.is_dir():
         raise DataError(f"{there} is a file; a folder is required. Choose another with -o.")
