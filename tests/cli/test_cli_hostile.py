@@ -218,6 +218,17 @@ def test_a_setting_in_a_file_is_said_once_and_of_its_type(table, tmp_path, text,
     assert told in refused("train", table, "--out", tmp_path / "run", "--config", tmp_path / "c.toml")
 
 
+def test_settings_without_an_end_are_not_read_to_it(table, tmp_path):
+    line = refused("train", table, "--out", tmp_path / "run", "--config", "/dev/zero")
+    assert "more than 1,000,000 characters" in line
+
+
+def test_draws_and_repeats_of_gradients_have_domains(trained):
+    for samples in ("0", "1,999999", HUGE, ""):
+        assert "from 1 to 99,999" in refused("gradients", trained, "--samples", samples)
+    assert "greater than or equal to 4" in refused("gradients", trained, "--repeats", "0")
+
+
 def test_settings_are_written_beside_nothing_but_toml_and_once_training_can_begin(table, tmp_path):
     data, config = tmp_path / "x.npy", tmp_path / "c.toml"
     shutil.copy(table, data)

@@ -47,15 +47,17 @@ def gradients(
     from reparam.cli.sources import rows_for
     from reparam.estimator import load
     from reparam.estimator.configuration import root_key
+    from reparam.estimator.memory import check_room
     from reparam.gradients import compare_gradients
     from reparam.plots import gradient_quality
 
-    place = picture_path(out, run, "gradients")
+    place, counts = picture_path(out, run, "gradients"), _numbers(samples)
     vae = load(run)
     dataset, _ = rows_for(vae, data, supported=True)
     configuration = vae.fitted_.configuration
     key = root_key(configuration.seed if seed is None else seed)
     stored, schema = vae.fitted_.stored(dataset.rows[:rows])
+    check_room("draws and their rows", len(stored), max(counts), configuration.latents + schema.size)
     x = jnp.asarray(schema.apply(stored))
     results = compare_gradients(
         _untrained(vae, dataset) if fresh else vae.model_,
@@ -63,7 +65,7 @@ def gradients(
         key,
         objective=objective,
         estimators=None if estimators is None else [name.strip() for name in estimators.split(",")],
-        samples=_numbers(samples),
+        samples=counts,
         repeats=repeats,
         report=tell,
     )
@@ -114,7 +116,7 @@ def _numbers(text: str) -> tuple[int, ...]:
         ParameterError: one is none, or beyond what there is room for.
     """
     words = [word.strip() for word in text.split(",")]
-    if not all(re.fullmatch(r"[0-9]{1,7}", word) and int(word) for word in words):
-        required = "whole numbers from 1 to 9,999,999, such as 1,5,25"
+    if not all(re.fullmatch(r"[0-9]{1,5}", word) and int(word) for word in words):
+        required = "whole numbers from 1 to 99,999, such as 1,5,25"
         raise ParameterError(f"--samples must be {required}. Got {shown(text)} instead.")
     return tuple(map(int, words))

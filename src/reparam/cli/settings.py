@@ -17,6 +17,7 @@ from reparam.storage import whole_file
 
 WHOLE_OR_WORD = (*MAY_BE_AUTO, "devices", "processes")
 SEQUENCES = ("hidden", "latent_dim")
+MOST_SETTINGS = 1_000_000
 
 
 def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +31,11 @@ def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
         ParameterError: the file is missing or no TOML, a setting is unknown, or of another type.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.expanduser().open(encoding="utf-8") as file:
+            text = file.read(MOST_SETTINGS + 1)
+        if len(text) > MOST_SETTINGS:
+            raise ParameterError(f"{path} is no file of settings: it holds more than {MOST_SETTINGS:,} characters.")
+        document = tomllib.loads(text)
     except OSError as error:
         raise ParameterError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
