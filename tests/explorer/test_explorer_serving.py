@@ -231,6 +231,13 @@ def test_a_taken_port_is_told(page, session):
         Explorer([session], port=page.port)
 
 
+@pytest.mark.parametrize("host", ["", " ", "x" * 300, "\ud800", "\0", "999.1.1.1"])
+def test_a_host_that_is_none_is_told(host):
+    """An empty one is not every address of this machine, as sockets take it."""
+    with pytest.raises(DataError, match="Choose another --"):
+        Explorer([], host=host)
+
+
 def test_a_fitted_estimator_is_shown_on_rows(session):
     rows = session.data.rows[:20]
     with pytest.raises(DataError, match="one label for each of the 20 rows"):
