@@ -6,7 +6,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
 from jaxtyping import Array, ArrayLike
 
 TEMPERED_BEYOND = 14.0
