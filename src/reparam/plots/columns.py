@@ -42,7 +42,8 @@ def marginals(data: NDArray[Any], samples: NDArray[Any], names: Sequence[str], l
 def agreement(inputs: NDArray[Any], outputs: NDArray[Any], names: Sequence[str], levels: Levels = None) -> Figure:
     """Reconstructed against given values, column by column, both (N, P); missing ones are left out.
 
-    On the line numbers agree; of levels the colour tells which share of a given level is reconstructed as each.
+    On the line numbers agree; of levels, from left to right as from top to bottom, the colour tells which share of a
+    given level is reconstructed as each: on the diagonal they agree.
     """
     figure, panels = _panels(names, "Reconstructed values against given values")
     for axes, given, found, named in zip(panels, inputs.T, outputs.T, levels or [None] * len(names), strict=True):
@@ -82,7 +83,7 @@ def _confusion(axes: Axes, given: NDArray[Any], found: NDArray[Any], levels: tup
     np.add.at(counts, (place[found.astype(int)], place[given.astype(int)]), 1)
     axes.imshow(counts / np.maximum(counts.sum(axis=0), 1), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_xticks([])  # in the order of the rows
 
 
 def _shown(codes: NDArray[Any], levels: tuple[str, ...]) -> tuple[list[str], NDArray[np.intp]]:
@@ -106,6 +107,7 @@ def _panels(names: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
         axes.set_title(fitted(name, PANEL - 0.3, 10), fontsize=10, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.ticklabel_format(scilimits=(-3, 5))  # longer ones would run into each other
     for axes in panels[len(names) :]:
         axes.remove()
     return figure, panels[: len(names)]
