@@ -16,10 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +31,7 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks import rivals
 from benchmarks.rivals import BOUND_SAMPLES, Rows
+from benchmarks.startup import measure
 from reparam import VAE
 
 Score = Callable[[Rows, Rows, int, int], float]  # train, test, latents, seed → mean log-density of test, nats
@@ -238,27 +236,6 @@ def discrete_tables(count: int) -> Iterator[Result]:
             yield from compare(name, k, splits, DISCRETE_METHODS[name])
 
 
-PROCESS = "import sys, numpy as np, reparam; reparam.VAE(latent_dim=2).fit(np.load(sys.argv[1]))"
-
-
-def process_seconds() -> dict[str, float]:
-    """Seconds of a whole process that fits iris: with an empty compilation cache, and once it is filled."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = os.path.join(folder, "iris.npy")
-        np.save(file, datasets.load_iris().data)
-        environment = {
-            **os.environ,
-            "JAX_COMPILATION_CACHE_DIR": os.path.join(folder, "cache"),
-            "XDG_CACHE_HOME": folder,
-        }
-        taken = {}
-        for name in ("cold", "warm"):
-            started = time.perf_counter()
-            subprocess.run([sys.executable, "-c", PROCESS, file], check=True, env=environment)
-            taken[name] = round(time.perf_counter() - started, 2)
-    return taken
-
-
 def told(result: Result) -> str:
     ahead = "" if result.against_best_linear is None else f"   {result.against_best_linear:+8.3f}"
     score = f"{result.log_density:10.3f} ± {result.standard_error:5.3f}"
@@ -340,8 +317,9 @@ def main() -> None:
     for result in measured():
         results.append(asdict(result))
         print(told(result), file=sys.stderr if arguments.json else sys.stdout, flush=True)
-    document = {"results": results, "iris_process_seconds": None if arguments.no_seconds else process_seconds()}
-    print(json.dumps(document, indent=2) if arguments.json else document["iris_process_seconds"])
+    seconds = [] if arguments.no_seconds else [asdict(found) for found in measure(["fit", "fit cold"], processes=1)]
+    document = {"results": results, "iris_process": seconds}
+    print(json.dumps(document, indent=2) if arguments.json else seconds)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,13 @@ def located(raw: Floats) -> Rule:
     return product(*(real_line(raw[j], np.exp(raw[-P + j])) for j in range(P)))
 
 
+def located_logarithms(raw: Floats) -> Rule:
+    """The rule of positive numbers whose logarithms are located so."""
+    logarithms, weights = located(raw)
+    points = np.exp(np.clip(logarithms, -80.0, 80.0))  # beyond there is nothing, and a product overflows
+    return points, weights * points.prod(axis=-1)
+
+
 def listed(values: Floats) -> Callable[[Floats], Rule]:
     rule = product(*[summation(values)] * P)
     return lambda raw: rule
@@ -99,6 +106,10 @@ def continuous_bernoulli(x: Floats, logits: Floats) -> Floats:
 
 def normal(x: Floats, loc: Floats, log_std: Floats) -> Floats:
     return scipy.stats.norm.logpdf(x, loc, np.exp(log_std))
+
+
+def log_normal(x: Floats, loc: Floats, log_std: Floats) -> Floats:
+    return scipy.stats.lognorm.logpdf(x, np.exp(log_std), scale=np.exp(loc))
 
 
 def laplace(x: Floats, loc: Floats, log_scale: Floats) -> Floats:
@@ -204,6 +215,14 @@ LIKELIHOOD_EXAMPLES = [
         independent(partial(student_t, 5)),
         located,
         REALS,
+    ),
+    Example(
+        "log_normal",
+        likelihood("log_normal", leaf="log_scale"),
+        raw_blocks((-3, 3), (-3, 0.5)),
+        independent(log_normal),
+        located_logarithms,
+        (1e-4, 1.0, 1e4),
     ),
     Example(
         "categorical:4",

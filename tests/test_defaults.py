@@ -14,10 +14,9 @@ from sklearn.decomposition import PCA, FactorAnalysis
 import reparam
 from reparam.data import from_array
 from reparam.errors import DataError, ParameterError, ReparamWarning
-from reparam.estimator import beginning, compilation, fitting
+from reparam.estimator import compilation, fitting
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.latents import compared
-from reparam.training.epoch import judge_copies, train_epoch
 from reparam.training.folds import folds, is_gain, numbers_seen
 
 ROWS, FEATURES, LATENTS = 60, 4, 2
@@ -116,18 +115,6 @@ def test_an_affine_change_of_the_data_changes_nothing(scale, shift):
         ]
         assert bounds[1] == pytest.approx(bounds[0] - volume, abs=2e-3)
     assert plain.start == moved.start
-
-
-def test_seeds_rates_and_patience_compile_nothing_anew():
-    def compiled() -> list[int]:
-        return [program._cached._cache_size() for program in (train_epoch, judge_copies, beginning._copies)]
-
-    rows = linear_rows()
-    epochs(rows, quick(), 1)
-    before = compiled()
-    for settings in ({"random_state": 7}, {"learning_rate": 1e-3}, {"patience": 2}, {"warmup": "none", "beta": 1.0}):
-        epochs(rows, quick(**settings), 1)
-    assert compiled() == before
 
 
 def test_training_that_is_broken_off_goes_on_to_the_same_bytes(tmp_path):

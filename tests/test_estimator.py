@@ -197,7 +197,7 @@ def test_a_fit_that_fails_or_is_interrupted_leaves_nothing_fitted(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reparam.estimator.learning.told", interrupt)
+    monkeypatch.setattr("reparam.estimator.telling.told", interrupt)
     vae = small(epochs=3, verbose=1)
     with pytest.raises(KeyboardInterrupt):
         vae.fit(X)

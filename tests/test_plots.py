@@ -12,8 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from reparam import VAE, plots
-from reparam.plots.run import CLASSES
-from reparam.plots.style import fitted
+from reparam.plots.style import CLASSES, fitted
 
 
 def history(latents: int, *, validation: bool = True) -> list[dict]:
@@ -133,7 +132,7 @@ def test_nothing_global_is_touched():
     code = """
 import sys, matplotlib, numpy as np
 from reparam import VAE, plots
-from reparam.plots.run import CLASSES
+from reparam.plots.style import CLASSES
 settings = lambda: {name: dict.__getitem__(matplotlib.rcParams, name) for name in matplotlib.rcParams.keys()}
 before = settings()
 plots.image_grid(np.zeros((4, 2, 2)), title="x").savefig("/dev/null", format="png")

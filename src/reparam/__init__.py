@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from reparam.version import __version__
 
 if TYPE_CHECKING:
-    from reparam.estimator import VAE, load
+    from reparam.estimator.keeping import load
+    from reparam.estimator.vae import VAE
     from reparam.gradients import estimate_gradient
+    from reparam.hierarchy import HIERARCHIES, BottomUp, Hierarchy, Ladder
     from reparam.model import Model, build_model
     from reparam.objectives import OBJECTIVES
     from reparam.probability.divergences import kl_divergence, kl_monte_carlo
@@ -37,9 +39,10 @@ if TYPE_CHECKING:
     )
 
 HOMES = {
-    "VAE": "estimator",
-    "load": "estimator",
+    "VAE": "estimator.vae",
+    "load": "estimator.keeping",
     "estimate_gradient": "gradients",
+    **dict.fromkeys(("HIERARCHIES", "BottomUp", "Hierarchy", "Ladder"), "hierarchy"),
     "Model": "model",
     "build_model": "model",
     "OBJECTIVES": "objectives",
@@ -79,6 +82,7 @@ HOMES = {
 }
 
 __all__ = [
+    "HIERARCHIES",
     "LIKELIHOODS",
     "OBJECTIVES",
     "POSTERIORS",
@@ -87,6 +91,7 @@ __all__ = [
     "VAE",
     "Bernoulli",
     "Beta",
+    "BottomUp",
     "Categorical",
     "Cholesky",
     "ContinuousBernoulli",
@@ -97,6 +102,8 @@ __all__ = [
     "Full",
     "Gaussian",
     "GaussianMixture",
+    "Hierarchy",
+    "Ladder",
     "Laplace",
     "LowRank",
     "Model",

@@ -9,6 +9,7 @@
     │   └── SupportError                    numbers outside the support of the likelihood
     ├── RunError (ValueError)               a run folder that is missing, damaged or occupied
     ├── TrainingError (ArithmeticError)     training left the finite numbers
+    ├── ProcessError (RuntimeError)         a process of several was lost, or never came
     ├── NoClosedFormError (NotImplementedError)   no closed form of a divergence is known
     └── VerificationError (AssertionError)  an audit failed
 
@@ -19,6 +20,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+SHOWN_NAMES = 40
 
 
 class ReparamError(Exception):
@@ -43,7 +46,8 @@ class UnknownNameError(ParameterError):
         nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         told = ascii(name) if len(ascii(name)) <= 80 else f"{ascii(name)[:80]}…"
-        super().__init__(f"unknown {kind} {told}.{hint} Known: {', '.join(names)}.")
+        more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+        super().__init__(f"unknown {kind} {told}.{hint} Known: {', '.join(names[:SHOWN_NAMES])}{more}.")
 
 
 class DataError(ReparamError, ValueError):
@@ -60,6 +64,10 @@ class RunError(ReparamError, ValueError):
 
 class TrainingError(ReparamError, ArithmeticError):
     """Training left the finite numbers."""
+
+
+class ProcessError(ReparamError, RuntimeError):
+    """A process of several that share the work was lost, or never came."""
 
 
 class NoClosedFormError(ReparamError, NotImplementedError):

@@ -2,7 +2,7 @@ r"""The model: p(x, z) = p(x|z) p(z), and the encoder's q(z|x)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,12 +15,14 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.errors import ParameterError
-from reparam.networks import HIDDEN, MLP, NETWORKS, Architecture, Ends, Inputs
+from reparam.hierarchy import Hierarchy, build_encoder, build_posterior, build_prior, checked_layers
+from reparam.networks import HIDDEN, MLP, NETWORKS, Architecture, Ends, Inputs, LogCounts
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
+from reparam.probability.likelihoods.counts import Overdispersed
 from reparam.probability.numerics import tempered
-from reparam.probability.posteriors import POSTERIORS, Posterior
-from reparam.probability.priors import PRIORS, Prior, StandardNormal
+from reparam.probability.posteriors import Posterior
+from reparam.probability.priors import Prior, StandardNormal
 from reparam.probability.scales import Scale
 from reparam.specification import build
 
@@ -37,6 +39,8 @@ class Model(eqx.Module):
 
     Where columns are given rather than explained, ``given`` makes c of them: the decoder takes (z, c), ``shift`` maps c
     to the loc and ln σ of p(z|c), and ln p(x|z, c) is that of the other columns (Sohn, Lee & Yan 2015).
+
+    Of several layers z holds all side by side; the first explains x, and c shifts the top one (``reparam.hierarchy``).
     """
 
     encoder: Network
@@ -50,8 +54,13 @@ class Model(eqx.Module):
 
     @property
     def decoder_size(self) -> int:
-        """How many numbers the decoder takes: z, and c where columns are given."""
-        return self.posterior.latent_dim + (0 if self.given is None else self.given.size)
+        """How many numbers the decoder takes: the layer of z that explains x, and c where columns are given."""
+        return self.prior.layers[0] + (0 if self.given is None else self.given.size)
+
+    @property
+    def family(self) -> Posterior:
+        """The family of q, with what it takes of the prior."""
+        return self.posterior.beside(self.prior)
 
     def raw(self, x: Array | Batch) -> Array:
         """The raw vector of q(z|x), (..., R), of data (..., P)."""
@@ -59,7 +68,7 @@ class Model(eqx.Module):
 
     def encode(self, x: Array | Batch) -> Distribution:
         """q(z|x) of data (..., P): batch shape (...), event shape (K,)."""
-        return self.posterior.distribution(self.raw(x))
+        return self.family.distribution(self.raw(x))
 
     def laws(self, z: Array, batch: Batch | None = None) -> Distribution:
         """p(x_j|z) of every feature at latents (..., K): batch shape (..., P), no event.
@@ -67,11 +76,17 @@ class Model(eqx.Module):
         Raises:
             ParameterError: columns are given, and no batch says what they hold.
         """
+        likelihood = self.likelihood if batch is None else self.likelihood.of_datum(batch.x, batch.observed)
+        return likelihood.distribution(self.decoded(z, batch))
+
+    def decoded(self, z: Array, batch: Batch | None = None) -> Array:
+        """The likelihood's raw numbers at latents (..., K), of which the lowest layer explains x: (..., raw_size)."""
+        z = z[..., : self.prior.layers[0]]
         if self.given is None:
-            return self.likelihood.distribution(self.decoder(z))
+            return self.decoder(z)
         told = self._told(batch)
         beside = jnp.broadcast_to(told, (*z.shape[:-1], told.shape[-1]))
-        return self.likelihood.distribution(self.decoder(jnp.concatenate([z, beside], axis=-1)))
+        return self.decoder(jnp.concatenate([z, beside], axis=-1))
 
     def decode(self, z: Array, batch: Batch | None = None) -> Distribution:
         """p(x|z) of latents (..., K): batch shape (...), event shape (P,); cells that ``batch`` misses are left out."""
@@ -104,9 +119,9 @@ class Model(eqx.Module):
             ParameterError: columns are given, and no batch says what they hold.
         """
         if self.shift is None:
-            return self.prior.distribution(lambda entering: self.posterior.distribution(self.encoder(entering)))
+            return self.prior.distribution(lambda entering: self.family.distribution(self.encoder(entering)))
         loc, log_scale = jnp.split(self.shift(self._told(batch)), 2, axis=-1)
-        return LocationScale(loc, log_scale=tempered(log_scale))
+        return self.prior.under(LocationScale(loc, log_scale=tempered(log_scale)))
 
     def prior_of(self) -> Callable[[Batch], Distribution]:
         """p(z|c) as a function of a datum; where nothing is given it is made once."""
@@ -178,7 +193,7 @@ def assemble(
     data: Statistics,
     key: PRNGKeyArray,
     *,
-    latent_dim: int,
+    latent_dim: int | Sequence[int],
     posterior: str | Posterior = "diagonal",
     scale: str | Scale = "log_variance",
     prior: str | Prior = "standard_normal",
@@ -194,8 +209,9 @@ def assemble(
     Args:
         data: what they say of where to begin.
         key: everything random.
-        latent_dim: K.
-        posterior: a name in ``POSTERIORS``, with arguments behind a colon, or one's own.
+        latent_dim: K, or that of each layer, the one next to the data first.
+        posterior: a name in ``POSTERIORS``, with arguments behind a colon, or one's own; of several layers one in
+            ``HIERARCHIES``.
         scale: a name in ``SCALES``; a posterior that comes as an object has its own.
         prior: a name in ``PRIORS``, or one's own.
         likelihood: a name in ``LIKELIHOODS``, or one's own.
@@ -204,28 +220,33 @@ def assemble(
         activation: a name in ``ACTIVATIONS``.
         encoder: an Equinox module (..., F) → (..., raw_size of the posterior), in the place of the named one; F is P
             where the data have no ``inputs``.
-        decoder: an Equinox module (..., K) → (..., raw_size of the likelihood), in the place of the named one.
+        decoder: an Equinox module (..., K) → (..., raw_size of the likelihood), in the place of the named one; it takes
+            the lowest layer alone.
     """
+    layers = checked_layers(latent_dim)
     keys = dict(zip(("encoder", "posterior", "prior", "decoder"), jax.random.split(key, 4), strict=True))
     mean, std = jnp.asarray(data.mean, float), jnp.asarray(data.std, float)
     size = mean.shape[0]
-    q = build("posterior", POSTERIORS, posterior, latent_dim, scale=scale, key=keys["posterior"])
+    between: Any = {"scale": scale, "hidden": hidden, "activation": activation}
+    q = build_posterior(layers, posterior, key=keys["posterior"], **between)
     inputs, entering = data.inputs, data.rows
     if inputs is not None:
         seen = ~jnp.isnan(data.rows)
         entering = inputs(jnp.where(seen, data.rows, 0.0), seen)
-    p_z = build("prior", PRIORS, prior, latent_dim, pseudo_inputs=entering, key=keys["prior"])
+    p_z = build_prior(layers, prior, pseudo_inputs=entering, key=keys["prior"], **between)
     p_x = build("likelihood", LIKELIHOODS, likelihood, size)
-    for part, found, required in (("posterior", q.latent_dim, latent_dim), ("prior", p_z.latent_dim, latent_dim)):
-        _check_size(f"the {part}'s latent_dim", found, required, "latent_dim of the model")
+    for part, found in (("posterior", q.latent_dim), ("prior", p_z.latent_dim)):
+        _check_size(f"the {part}'s latent_dim", found, sum(layers), "latent_dim of the model")
     _check_size("the likelihood's event_size", p_x.event_size, size, "features of the data")
     p_x = p_x.started(std)
-    shift = None if data.given is None else _shift(data.given, p_z, activation, keys["prior"])
-    decoded = latent_dim + (0 if data.given is None else data.given.size)
+    shift = None if data.given is None else _shift(data.given, p_z, hidden, activation, keys["prior"])
+    decoded = layers[0] + (0 if data.given is None else data.given.size)
     architecture, shape = build("network", NETWORKS, network), data.shape or (size,)
     if encoder is None:
         ends = Ends(shape, entering.shape[1], q.raw_size, q.initial_raw(), q.initial_gain())
-        encoder = architecture.encoder(ends, activation, hidden, keys["encoder"])
+        encoder = build_encoder(q, architecture, ends, activation, hidden, keys["encoder"])
+        if inputs is None and isinstance(p_x, Overdispersed) and p_x.library == "observed":
+            encoder = LogCounts(encoder, levelled=True)
     if decoder is None:
         ends = Ends(shape, decoded, p_x.raw_size, p_x.begin_raw(mean, std, data.rows))
         decoder = architecture.decoder(ends, activation, hidden, keys["decoder"])
@@ -234,18 +255,18 @@ def assemble(
     return Model(encoder, q, p_z, decoder, p_x, inputs, data.given, shift)
 
 
-def _shift(given: Inputs, prior: Prior, activation: str, key: PRNGKeyArray) -> Network:
-    """The affine map from c to loc and ln σ of p(z|c), which is N(0, I) at the start.
+def _shift(given: Inputs, prior: Prior, hidden: tuple[int, ...], activation: str, key: PRNGKeyArray) -> Network:
+    """The network from c to loc and ln σ of p(z|c), or of its top layer: N(0, I) at the start, as deep as the encoder.
 
     Raises:
         ParameterError: the prior is another than N(0, I).
     """
-    if not isinstance(prior, StandardNormal):
+    if not isinstance(prior, StandardNormal | Hierarchy):
         raise ParameterError(
             f"given columns need prior='standard_normal', to shift and scale it. Got {type(prior).__name__} instead."
         )
-    size = 2 * prior.latent_dim
-    return MLP((given.size, size), activation, key, output_gain=jnp.zeros(size))
+    size = 2 * prior.layers[-1]
+    return MLP((given.size, *hidden, size), activation, key, output_gain=jnp.zeros(size))
 
 
 def check_network(name: str, network: Network, size: int, required: int, what: str) -> None:

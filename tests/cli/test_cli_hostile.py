@@ -12,16 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SMALL, must, run_cli
+from command_line import SMALL, Result, must, run_cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from fuzzing import CASES, limits, texts
+from fuzzing import CASES, json_values, limits, texts
 from reparam import plots, storage
-from reparam.cli import as_options, streams
+from reparam.cli import as_options, parser, streams
 from reparam.cli.parts import registries
+from reparam.cli.sources import Source
 from reparam.cli.train import NOT_SETTINGS
+from reparam.errors import ParameterError, RunError
+from reparam.estimator.memory import check_room
 
 HUGE = "100000000000000000000"
 
@@ -74,6 +77,41 @@ def test_a_use_has_domains_too(trained, tmp_path, arguments):
     name, *options = arguments
     refused(name, trained, "-o", tmp_path / "x.npy", *options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_without_number_are_not_even_named(trained, table, tmp_path):
+    line = refused("impute", trained, table, "-o", tmp_path / "x.npy", "--draws", HUGE)
+    assert "less than or equal to 10000" in line
+    with pytest.raises(ParameterError, match=r"samples \(1,000,000,000 × 1,000 numbers\) need about 7,450.6 GiB"):
+        check_room("samples", 10**9, 10**3)
+
+
+def test_codes_that_decode_to_no_numbers_are_refused(trained, tmp_path):
+    np.save(tmp_path / "codes.npy", np.array([[0.0, 0.0], [3e38, -3e38]], np.float32))
+    line = refused("decode", trained, tmp_path / "codes.npy", "-o", tmp_path / "x.npy")
+    assert "code 1 decodes to values beyond the numbers there are" in line
+    assert not (tmp_path / "x.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "judged", [[1], "x", {}, {"plain": 1, "remarks": []}, {"plain": "", "remarks": [], "columns": [3]}]
+)
+def test_what_a_run_says_of_its_table_is_not_trusted(judged):
+    with pytest.raises(RunError, match="judgement of data.json|a column"):
+        Source.from_json({"data": "x.csv", "judgement": judged})
+
+
+def test_a_place_for_pictures_and_pages_is_tried_before_any_work(trained, table, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for arguments, told in (
+        (("plot", trained, "-o", tmp_path / "file"), "is a file; a folder is required"),
+        (("plot", trained, "-o", tmp_path / "file" / "in"), "is a file; a folder is required"),
+        (("report", trained, "-o", tmp_path / "x.txt"), "must end in .html"),
+        (("report", trained, "-o", tmp_path / "none" / "x.html"), "there is no folder"),
+        (("inspect", table, "-o", tmp_path / "none" / "x.html"), "there is no folder"),
+    ):
+        assert told in refused(*arguments)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_row_counts_beyond_the_data_are_clipped(trained, tmp_path):
@@ -239,25 +277,44 @@ def test_what_an_encoding_lacks_is_spelt():
 @settings(max_examples=CASES, deadline=None)
 @given(st.data())
 def test_no_value_of_any_option_is_a_fault(tmp_path_factory, data):
-    """Any option of train with any text: it is refused in one line, before data are read, or is as good as another."""
-    import typer
-
-    from reparam.cli import app
-
-    options = {option.name: option for option in typer.main.get_command(app).commands["train"].params}
+    """Any option of any command with any text: it is refused in one line, before data or a run are read."""
+    command = data.draw(st.sampled_from(["train", *USES]))
+    known = {option.name: option for option in parser().commands[command].params}
+    options = {name: option for name, option in known.items() if option.param_type_name == "option"}
     name = data.draw(st.sampled_from([name for name in options if name not in NOT_DRAWN]))
-    flag = options[name].opts[0]
     value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]
     folder: Path = tmp_path_factory.mktemp("fuzz")
+    needed = ["no-such-thing.npy" for argument in known.values() if argument.param_type_name == "argument"]
+    out = ["--out", folder / "run.npy"] if "out" in options and command not in ("plot", "report") else []
     with limits():
-        result = run_cli("train", "no-such-data.npy", "--out", folder / "run", flag, *value)
+        result = run_cli(command, *needed, *out, options[name].opts[0], *value)
+    _refused_in_a_line(result)
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.data())
+def test_no_value_of_any_setting_in_a_file_is_a_fault(tmp_path_factory, data):
+    """Any value of any setting in a file of them, which need not be TOML."""
+    name = data.draw(st.sampled_from(_train_settings()) | texts())
+    value = data.draw(json_values().map(json.dumps) | _values(name))
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    (folder / "c.toml").write_bytes(f"{name} = {value}\n".encode(errors="surrogatepass"))
+    with limits():
+        result = run_cli("train", "no-such-data.npy", "--out", folder / "run", "--config", folder / "c.toml")
+    _refused_in_a_line(result)
+
+
+def _refused_in_a_line(result: Result) -> None:
     assert result.code == 2
     assert "a fault of reparam itself" not in result.err
     assert len(result.err.splitlines()) == 1, result.err
-    json.dumps(result.err)
 
 
-NOT_DRAWN = ("help", "data", "out", "context", "save_config")  # the last would write a file of any name
+USES = (
+    *("evaluate", "encode", "decode", "sample", "reconstruct", "interpolate", "traverse", "score", "impute", "gap"),
+    *("gradients", "plot", "report", "compare"),
+)
+NOT_DRAWN = ("help", "out", "context", "save_config")  # the last would write a file of any name
 
 
 def _values(name: str) -> st.SearchStrategy[str]:

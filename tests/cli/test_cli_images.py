@@ -17,6 +17,7 @@ from scipy import stats
 
 import reparam
 from reparam.data import Reading, load
+from reparam.data.streaming import parts
 from reparam.insight import paths
 
 RNG = np.random.default_rng(0)
@@ -122,17 +123,36 @@ def test_flat_rows_become_pictures(tmp_path: Path) -> None:
     assert "holds 12" in refused("inspect", tmp_path / "flat.npy", "--shape", "5,3")
 
 
-def test_large_flat_rows_are_pictures_too_and_pictures_in_files_are_read_whole(photos: Path, tmp_path: Path) -> None:
+def test_large_flat_rows_are_pictures_too(tmp_path: Path) -> None:
     np.save(tmp_path / "flat.npy", RNG.integers(0, 256, size=(40, 12)).astype(np.uint8))
     flat = (tmp_path / "flat.npy", "--stream", "--shape", "4,3")
     must("train", *flat, "--out", tmp_path / "run", "--hidden", 8, "--epochs", 1)
     assert reparam.load(tmp_path / "run").schema_.event_shape == (4, 3)
     told = refused("train", tmp_path / "flat.npy", "--stream", "--resize", 4, "--out", tmp_path / "other")
-    assert "resize: flat.npy would be read part by part, without that. Say --in-memory." in told
+    assert "flat.npy is read part by part, and not as pictures are (--in-memory reads it whole)" in told
+    assert "leave out the '--resize' option." in told
+
+
+def test_pictures_are_streamed_with_the_same_settings(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts of seven pictures, one of them broken: what is written is what the run writes of them in memory."""
+    monkeypatch.setattr(parts, "PART_BYTES", 7 * 12)
+    result = must("train", photos, "--stream", "--out", tmp_path / "run", *OPTIONS, *SMALL)
+    assert "48 to train on, 11 held out" in result.err
+    assert result.err.count("1 of 60 pictures cannot be read and are left out") == 1
+    assert "note: resized to 4 × 3 (height × width) from 12 × 8" in result.err
+    must("train", "--resume", "--out", tmp_path / "run", "--epochs", 3)
+    for how in ("stream", "in-memory"):
+        told = must("encode", run, photos, f"--{how}", "-o", tmp_path / f"{how}.csv")
+        assert told.err.count("1 of 60 pictures cannot be read") == 1
+    codes = [pd.read_csv(tmp_path / f"{how}.csv") for how in ("stream", "in-memory")]
+    pd.testing.assert_frame_equal(*codes, rtol=1e-4)
+    assert codes[0]["index"][:3].tolist() == ["fox/0.png", "fox/3.png", "fox/6.png"]
     cells = [{"bytes": path.read_bytes(), "path": None} for path in sorted((photos / "fox").iterdir())]
-    parquet.write_table(pa.table({"image": cells}), tmp_path / "x.parquet")
-    told = refused("train", tmp_path / "x.parquet", "--stream", "--out", tmp_path / "other")
-    assert "table of pictures, which is read whole: say --in-memory" in told
+    parquet.write_table(pa.table({"image": cells}), tmp_path / "x.parquet", row_group_size=7)
+    must("score", run, tmp_path / "x.parquet", "--stream", "--samples", 2, "-o", tmp_path / "s.csv")
+    assert len(pd.read_csv(tmp_path / "s.csv")) == 20
     assert "12 × 8 × 3 (colour image)" in must("inspect", tmp_path / "x.parquet").out
 
 
@@ -299,7 +319,7 @@ def test_tables_have_ways_and_traversals_too(trained: Path, table: Path, tmp_pat
         (("--resize", "x"), "--resize must be whole numbers"),
         (("--resize", ""), "--resize must be whole numbers"),
         (("--resize", "-3"), "--resize must be whole numbers"),
-        (("--resize", "1,2,3"), "'resize' must be height and width"),
+        (("--resize", "1,2,3"), "The '--resize' option must be height and width"),
         (("--resize", "999999999"), "from 1 to 16,384"),
         (("--crop",), "say both"),
         (("--shape", "12,8,3"), "pictures, which have a shape"),

@@ -144,6 +144,16 @@ def test_a_frame_is_completed_in_its_own_types(run):
     assert len(vae.impute(frame, draws=2)) == 2
 
 
+def test_rows_beyond_what_the_model_can_be_shown_are_named(run, tmp_path):
+    where, _ = run
+    (tmp_path / "x.csv").write_text("age,city,visits,member\n40,Rome,03,yes\n1e300,Rome,03,yes\n")
+    for command in ("encode", "reconstruct"):
+        result = run_cli(command, where, tmp_path / "x.csv", "-o", tmp_path / "codes.npy")
+        assert result.code == 2
+        assert "row 1 has no q(z|x): its column 'age' lies beyond what the model can be shown (1 of 2" in result.err
+    assert not (tmp_path / "codes.npy").exists()
+
+
 def test_a_conditional_run_samples_what_it_is_given(run, tmp_path):
     _, source = run
     where = tmp_path / "run"
@@ -155,6 +165,20 @@ def test_a_conditional_run_samples_what_it_is_given(run, tmp_path):
     assert {row["city"] for row in rows} == {"Oslo, north"}
     assert {row["member"] for row in rows} == {"no"}
     assert len({row["age"] for row in rows}) > 3  # draws, held within the range of the data
-    refused = run_cli("sample", where, "-n", 7, "-o", tmp_path / "y.csv")
-    assert refused.code == 2
-    assert "is to be given city, member" in refused.err
+    must("traverse", where, source, "-o", tmp_path / "way.csv", "--steps", 2, *given)
+    assert {row["city"] for row in read(tmp_path / "way.csv")} == {"Oslo, north"}
+    for options, told in (
+        ((), "is to be given city, member"),
+        ((*given, "--given", "city=Rome"), "--given says twice what 'city' holds"),
+        (("--given", "city=\udcff", "--given", "member=no"), "an argument is no text"),
+        (("--given", "city=Paris", "--given", "member=no"), "it is categorical: one of Lima"),
+    ):
+        refused = run_cli("sample", where, "-n", 7, "-o", tmp_path / "y.csv", *options)
+        assert refused.code == 2
+        assert told in refused.err
+    np.save(tmp_path / "codes.npy", np.zeros((3, 2)))
+    must("decode", where, tmp_path / "codes.npy", "-o", tmp_path / "decoded.csv", *given)
+    assert {row["city"] for row in read(tmp_path / "decoded.csv")} == {"Oslo, north"}
+    assert "(--given COLUMN=VALUE)" in run_cli("decode", where, tmp_path / "codes.npy", "-o", tmp_path / "no.csv").err
+    for command in ("plot", "report", "explore"):
+        assert "trained with --condition city member" in run_cli(command, where).err

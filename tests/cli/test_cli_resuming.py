@@ -1,20 +1,24 @@
-"""A training that was broken off and resumed ends with the bytes of one that never was."""
+"""A training that was broken off and resumed ends with the bytes of one that never was.
+
+Run as a program with a folder, a seed and ways, or none for all, it kills twenty trainings of each.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import must, run_cli
+from forked import Child, Forge, forge
 
 import reparam
 from reparam.errors import ReparamWarning
@@ -27,8 +31,8 @@ WAYS = {
     "averaged": ("--average", "last:2"),
 }
 SMALL = ("--hidden", "8", "--batch-size", "32", "--latent-dim", "2")
-SAME = ("model.safetensors", "state.safetensors", "metrics.jsonl", "config.json")
-ENVIRONMENT = {"JAX_COMPILATION_CACHE_DIR": "", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+SAME = ("model.safetensors", "state.safetensors", "metrics.jsonl", "config.json", "data.json")
+STREAMED = ("--stream",)
 
 
 def contents(run: Path) -> dict[str, bytes]:
@@ -69,30 +73,56 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", BEGIN, *map(str, arguments)]
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(table, tmp_path):
-    """A real process, whose saves take most of its time, killed and resumed; ``make fuzz`` kills twenty times more."""
-    kill_and_compare(table, tmp_path, kills=3, seed=0)
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    with forge(tmp_path_factory.mktemp("forked")) as found:
+        yield found
 
 
-def kill_and_compare(table: Path, folder: Path, kills: int, seed: int) -> None:
-    draw = random.Random(seed)
-    options = (*SMALL, "--checkpoint-every", "1", "--validation-fraction", "0", "--quiet", "--epochs", 150)
-    must("train", table, "--out", folder / "whole", *options)
+@pytest.mark.parametrize("way", [(), STREAMED], ids=["in memory", "streamed"])
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(begin, rows, tmp_path, way):
+    """A process whose saves take most of its time, killed and resumed; ``make fuzz`` kills twenty of each way."""
+    kill_and_compare(begin, rows, tmp_path, way, kills=3, seed=0)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    return written(tmp_path / "x.csv")
+
+
+def written(path: Path) -> Path:
+    """80 rows of 6 columns as a table of text: four parts of a stream, where a part is small."""
+    rng = np.random.default_rng(0)
+    np.savetxt(path, rng.normal(size=(80, 2)) @ rng.normal(size=(2, 6)), delimiter=",")
+    return path
+
+
+def kill_and_compare(begin: Forge, data: Path, folder: Path, way: tuple[str, ...], *, kills: int, seed: int) -> None:
+    """A kill comes within some epochs and a fiftieth of a second, every other one in the middle of a save."""
+    draw, often = random.Random(seed), ("--checkpoint-every", "1", "--quiet")
+    options = (*SMALL, *way, "--validation-fraction", "0", "--epochs", 10 * kills)
+    assert begin.start("train", data, "--out", folder / "whole", *options, *often).wait() == 0
     run = folder / "run"
-    for _ in range(kills):
-        resumed = ("--out", run, "--resume", *options[6:8])
-        begun = resumed if (run / "config.json").exists() else (table, "--out", run, *options)
-        process = subprocess.Popen(command("train", *begun), stdout=subprocess.DEVNULL)
-        before = _epochs(run)
-        while process.poll() is None and _epochs(run) <= before:
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0.0, 0.3))
-        process.kill()
-        process.wait()
+    for kill in range(kills):
+        fresh = (data, *options) if kill == 0 else ("--resume",)
+        process, before = begin.start("train", *fresh, "--out", run, *often), _epochs(run)
+        wanted = before + draw.randint(1, 5)
+        _wait_for(process, lambda wanted=wanted: _epochs(run) >= wanted)
+        time.sleep(draw.uniform(0.0, 0.02))
+        if kill % 2:
+            _wait_for(process, lambda: any(run.glob(".saving.*")))
+        process.signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
         assert reparam.load(run).n_iter_ >= before
-    must("train", "--out", run, "--resume")
+    assert begin.start("train", "--out", run, "--resume", *often).wait() == 0
     assert contents(run) == contents(folder / "whole")
-    assert {path.name for path in run.iterdir()} == {*SAME, "data.json", "previous"}
+    assert {path.name for path in run.iterdir()} == {*SAME, "previous"}
+
+
+def _wait_for(process: Child, holds: Callable[[], bool]) -> None:
+    """Wait until something holds, or the process has ended."""
+    while not process.ended() and not holds():
+        time.sleep(0.001)
 
 
 def _epochs(run: Path) -> int:
@@ -103,46 +133,35 @@ def _epochs(run: Path) -> int:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_a_signal_keeps_what_is_trained(table, tmp_path, number, code):
+def test_a_signal_keeps_what_is_trained(begin, table, tmp_path, number, code):
     options = (*SMALL, "--epochs", 10**6, "--validation-fraction", 0, "--log-every", 1, "--json")
-    process = subprocess.Popen(
-        command("train", table, "--out", tmp_path / "run", *options),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    next(line for line in process.stderr if line.startswith("epoch"))
-    process.send_signal(number)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == code, err
-    document = json.loads(out.removeprefix("begun\n"))
+    process = begin.start("train", table, "--out", tmp_path / "run", *options)
+    _wait_for(process, lambda: "epoch" in process.err.read_text())
+    process.signal(number)
+    assert process.wait() == code, process.err.read_text()
+    document = json.loads(process.out.read_text())
     assert document["stopped"] == "interrupted"
     assert reparam.load(tmp_path / "run").n_iter_ == document["epochs"] >= 1
 
 
-def test_a_disk_that_fills_keeps_the_last_state_and_is_told_in_one_line(table, tmp_path):
+def test_a_disk_that_fills_keeps_the_last_state_and_is_told_in_one_line(begin, table, tmp_path):
     """The first checkpoint fits; then no file of more than a kilobyte does."""
     resource = pytest.importorskip("resource", reason="this system knows no limit of a file's size")
     if not hasattr(resource, "prlimit"):
         pytest.skip("this system sets no limits of other processes")
     options = (*SMALL, "--epochs", 10**6, "--validation-fraction", 0, "--checkpoint-every", 1, "--quiet")
-    process = subprocess.Popen(
-        command("train", table, "--out", tmp_path / "run", *options),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    while process.poll() is None and not _epochs(tmp_path / "run"):
-        time.sleep(0.01)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    first = next(process.stderr)
-    assert "Training goes on; the run there stands after epoch" in first
-    process.send_signal(signal.SIGTERM)
-    _, rest = process.communicate(timeout=120)
-    assert process.returncode == 2
-    signalled, last = rest.splitlines()
+    process = begin.start("train", table, "--out", tmp_path / "run", *options)
+    _wait_for(process, lambda: _epochs(tmp_path / "run") > 0)
+    resource.prlimit(process.number, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    _wait_for(process, lambda: "\n" in process.err.read_text())
+    assert "Training goes on; the run there stands after epoch" in process.err.read_text().splitlines()[0]
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 2
+    _, signalled, last = process.err.read_text().splitlines()
     assert signalled == "stopping: what is trained is kept"
     assert "cannot write here" in last
     assert "What was kept there is kept" in last
-    assert {path.name for path in (tmp_path / "run").iterdir()} <= {*SAME, "data.json", "previous"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {*SAME, "previous"}
     assert reparam.load(tmp_path / "run").n_iter_ >= 1
 
 
@@ -219,8 +238,10 @@ def test_a_run_that_another_takes_the_place_of_is_kept_beside_it(table, trained,
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    rng = np.random.default_rng(0)
-    os.makedirs(place, exist_ok=True)
-    np.save(place / "x.npy", rng.normal(size=(80, 2)) @ rng.normal(size=(2, 6)))
-    kill_and_compare(place / "x.npy", place, kills=20, seed=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    folder, seed, *ways = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+    with forge(folder) as forked:
+        for way in ways or (*WAYS, "streamed"):
+            (folder / way).mkdir()
+            options = STREAMED if way == "streamed" else WAYS[way]
+            kill_and_compare(forked, written(folder / way / "x.csv"), folder / way, options, kills=20, seed=seed)
+            print(f"{way}: twenty kills, the same bytes", flush=True)

@@ -63,6 +63,26 @@ def test_part_by_part_is_what_is_written_at_once(place, run, tmp_path, command, 
     assert_alike(tmp_path / f"stream.{ending}", tmp_path / f"in-memory.{ending}")
 
 
+def test_what_is_evaluated_part_by_part_is_what_is_evaluated_at_once(place, run, tmp_path, monkeypatch):
+    told = [
+        must("evaluate", run, place / "t.csv", how, "--samples", 3, "--json", "-o", tmp_path / "p.png").document
+        for how in ("--stream", "--in-memory")
+    ]
+    for name in ("rows", "elbo", "kl", "bound", "standard_error", "mutual_information", "active_units"):
+        assert told[0][name] == pytest.approx(told[1][name], rel=1e-5), name
+    monkeypatch.setattr("reparam.estimator.use.DRAWN_ROWS", 100)
+    result = must("evaluate", run, place / "t.csv", "--stream", "--samples", 3, "-o", tmp_path / "p.png")
+    assert "600 rows of" in result.out
+    assert "those of 100 rows, drawn from the 600" in result.err
+
+
+def test_a_gap_is_measured_on_rows_drawn_from_a_stream(place, run, tmp_path):
+    found = must(
+        *("gap", run, place / "t.csv", "--stream", "--rows", 12, "--samples", 5, "--json", "-o", tmp_path / "g.png")
+    ).document
+    assert found["data"]["rows"] == 12
+
+
 def assert_alike(one: Path, other: Path) -> None:
     """Text is equal, and numbers but for the order of sums, which the number of rows at a time may change."""
     if one.suffix == ".npy":
@@ -77,7 +97,7 @@ def assert_alike(one: Path, other: Path) -> None:
         (("encode", "RUN", "DATA", "-o", "x.npz"), "cannot be written part by part"),
         (("score", "RUN", "DATA", "-o", "x.csv", "--explain"), "--explain needs all rows at once"),
         (("impute", "RUN", "DATA", "-o", "x.csv", "--draws", "2"), "--draws needs all rows at once"),
-        (("encode", "RUN", "gone.csv", "-o", "x.csv"), "there is no file or folder"),
+        (("encode", "RUN", "gone.csv", "-o", "x.csv"), "there is no file 'gone.csv'"),
     ],
 )
 def test_what_needs_all_rows_is_refused_in_a_line(run, tmp_path, monkeypatch, arguments, told):

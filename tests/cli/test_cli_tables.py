@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from command_line import SMALL, must, run_cli
 
@@ -196,7 +197,7 @@ def test_a_file_is_read_as_the_run_s_own_was(tmp_path: Path) -> None:
         (("--column", "city=real"), "line 3, column 'city' holds 'Bern', which is not a number"),
         (("--drop", "agee"), "unknown column 'agee'. Did you mean 'age'"),
         (("--drop", "age", "--column", "age=real"), "'age' is named twice"),
-        (("--delimiter", "::"), "'delimiter' of a table must be one character"),
+        (("--delimiter", "::"), "'--delimiter' option must be one character of ASCII"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(
@@ -218,3 +219,25 @@ def test_codes_of_single_cells_are_written_beside_them(trained: Path, tmp_path: 
     with np.load(tmp_path / "z.npz") as codes:
         np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "z.h5ad").obsm["X_reparam"], codes["mean"])
     assert "Known: .npy, .npz, .csv, .parquet, .png," in run_cli("sample", trained, "-o", tmp_path / "s.h5ad").err
+
+
+def test_the_batch_of_cells_may_be_a_condition(tmp_path: Path) -> None:
+    """From the file of cells to codes in a copy of it and to cells of one batch; the run is opened by what it says."""
+    anndata = pytest.importorskip("anndata")
+    rng = np.random.default_rng(0)
+    rows, genes = (
+        pd.Index(np.array([f"{of}{n}" for n in range(many)], object), dtype=object)
+        for of, many in (("c", 60), ("g", 6))
+    )
+    batch = pd.Categorical.from_codes([0, 1] * 30, pd.Index(np.array(["a", "b"], object), dtype=object))
+    obs = pd.DataFrame({"batch": batch}, index=rows)
+    cells = anndata.AnnData(X=rng.poisson(3.0, (60, 6)).astype("f4"), obs=obs, var=pd.DataFrame(index=genes))
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    run = tmp_path / "run"
+    must("train", tmp_path / "x.h5ad", "--out", run, "--condition", "batch", "--epochs", 1, "--hidden", 4)
+    must("encode", run, tmp_path / "x.h5ad", "-o", tmp_path / "z.h5ad")
+    assert anndata.read_h5ad(tmp_path / "z.h5ad").obsm["X_reparam"].shape == (60, 2)
+    must("sample", run, "-n", 5, "--given", "batch=b", "-o", tmp_path / "new.csv")
+    made = pd.read_csv(tmp_path / "new.csv")
+    assert made["batch"].tolist() == ["b"] * 5
+    assert made[[f"g{n}" for n in range(6)]].to_numpy().dtype.kind == "i"

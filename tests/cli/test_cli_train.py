@@ -19,6 +19,7 @@ from command_line import SMALL, must, run_cli
 
 import reparam
 from reparam.cli import app, settings, training
+from reparam.cli.sharing import SHARING
 from reparam.cli.sources import READING
 from reparam.cli.train import NOT_SETTINGS
 from reparam.runs import Place
@@ -108,12 +109,11 @@ def test_early_stopping_is_told_with_the_epoch_that_is_kept(table, tmp_path):
 def test_every_parameter_of_the_estimator_is_an_option_with_its_default_told():
     defaults = {name: p.default for name, p in inspect.signature(reparam.VAE).parameters.items()}
     defaults["seed"] = defaults.pop("random_state")
-    defaults["hidden"] = ",".join(map(str, defaults["hidden"]))
-    for name in ("early_stopping", "encoder", "decoder", "warm_start", "verbose"):
-        del defaults[name]  # validation_fraction says the first, --resume warm_start; networks are for Python
+    for name in ("early_stopping", "encoder", "decoder", "warm_start", "verbose", *SHARING):
+        defaults.pop(name, None)  # validation_fraction says the first, --resume warm_start; networks are for Python
     defaults["beta"], defaults["condition"] = "1, of beta-tcvae 6", "none"
     options = {option.name: option for option in typer.main.get_command(app).commands["train"].params}
-    settable = set(options) - {*NOT_SETTINGS, *READING, "help"}
+    settable = set(options) - {*NOT_SETTINGS, *READING, *SHARING, "help"}
     assert settable == set(defaults)
     for name, default in defaults.items():
         assert f"[default: {default}]" in options[name].help

@@ -12,7 +12,8 @@ import pytest
 from scipy import sparse, stats
 from scipy.io import mmwrite
 
-from reparam.data import conform, load
+from reparam import VAE
+from reparam.data import Reading, conform, load
 from reparam.data.counts import write_codes
 from reparam.errors import DataError, ParameterError
 
@@ -57,6 +58,27 @@ def test_a_layer_may_be_named_and_fractions_stay_what_they_are(tmp_path: Path) -
     ):
         with pytest.raises(DataError, match=told):
             load(source, labels=labels)
+
+
+def test_columns_of_obs_that_a_model_is_given_stand_beside_the_counts(tmp_path: Path) -> None:
+    cells(sparse.csr_matrix(COUNTS)).write_h5ad(tmp_path / "x.h5ad")
+    data = load(tmp_path / "x.h5ad", reading=Reading(given=("kind",)))
+    assert data.schema.table is not None
+    assert [(c.name, c.likelihood) for c in data.schema.table] == [
+        *((gene, "negative_binomial") for gene in GENES),
+        ("kind", "categorical"),
+    ]
+    np.testing.assert_array_equal(data.rows[:, :5], COUNTS)
+    vae = VAE(1, condition=("kind",), hidden=(4,), epochs=1).fit_dataset(data)
+    made = vae.sample(6, given={"kind": "b"})
+    assert made.shape == (6, 6)
+    assert np.all(made[:, 5] == 1)
+    assert np.all((made[:, :5] >= 0) & (made[:, :5] == np.rint(made[:, :5])))
+    cells(COUNTS)[:, GENES[::-1]].write_h5ad(tmp_path / "turned.h5ad")
+    again = conform(tmp_path / "turned.h5ad", data.schema, reading=Reading(given=("kind",)))
+    np.testing.assert_array_equal(again.rows, data.rows)
+    with pytest.raises(DataError, match="unknown column of obs 'batch'"):
+        load(tmp_path / "x.h5ad", reading=Reading(given=("batch",)))
 
 
 def test_genes_are_matched_by_name(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def test_a_header_is_told_from_data(tmp_path: Path, case: str) -> None:
     assert len(data.rows) == len(text.splitlines()) - (names is not None)
 
 
+def test_a_separator_in_a_quoted_name_separates_nothing(tmp_path: Path) -> None:
+    """Found by Hypothesis."""
+    data = load(saved(tmp_path, '";\n0",b\n1,2\n2,4\n3,4\n'))
+    assert data.schema.columns == (";\n0", "b")
+    assert data.rows.tolist() == [[1, 2], [2, 4], [3, 4]]
+
+
 def test_what_cannot_be_seen_may_be_said(tmp_path: Path) -> None:
     path = saved(tmp_path, "name_1,x\n" + "".join(f"'a,{n % 2}',{n % 3 - 9}\n" for n in range(30)))
     data = load(path, reading=Reading(quote="'", missing=("-9",)))
@@ -147,7 +154,7 @@ def test_how_data_are_read_survives_json_and_refuses_what_cannot_be_meant() -> N
     assert Reading.from_json({"data": "x.csv", "labels": None, "rows": 7}) == Reading()
     with pytest.raises(RunError, match="how the data were read"):
         Reading.from_json({"columns": [["a"]]})
-    with pytest.raises(ParameterError, match="'delimiter' of a table must be one character"):
+    with pytest.raises(ParameterError, match="'delimiter' parameter of Reading must be one character of ASCII"):
         Reading(delimiter=", ")
     with pytest.raises(ParameterError, match="'age' is named twice"):
         Reading(columns=(("age", "real"),), drop=("age",))

@@ -101,7 +101,7 @@ def test_labels_that_are_asked_for_must_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x.npy", "t-idx2-ubyte"])
 def test_files_of_one_array_hold_no_labels(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(ParameterError, match="labels='y'"):
+    with pytest.raises(ParameterError, match="'labels' parameter of Reading .* Got 'y'"):
         load(tmp_path / name, labels="y")
 
 

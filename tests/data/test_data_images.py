@@ -359,12 +359,14 @@ def test_what_is_said_comes_back_from_plain_values() -> None:
 
 def test_options_of_pictures_are_not_for_arrays_nor_those_of_arrays_for_pictures(photos: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", GREY)
-    with pytest.raises(ParameterError, match="holds no files of pictures: resize, gray cannot be said of it"):
+    with pytest.raises(
+        ParameterError, match="holds no files of pictures: leave out the 'resize' parameter of Reading, the 'gray'"
+    ):
         load(tmp_path / "x.npy", reading=Reading(resize=(3, 3), gray=True))
     for reading in (Reading(shape=(9, 7)), Reading(channels_first=True)):
         with pytest.raises(ParameterError, match="holds pictures, which have a shape"):
             load(photos, reading=reading)
-    with pytest.raises(ParameterError, match="no table of named columns: drop"):
+    with pytest.raises(ParameterError, match="no table of named columns: leave out the 'drop' parameter"):
         load(photos, reading=Reading(drop=("a",)))
     with pytest.raises(ParameterError, match="has neither"):
         load(photos, labels="cat")

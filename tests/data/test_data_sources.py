@@ -57,7 +57,7 @@ def test_endings_are_known_in_any_case(tmp_path: Path) -> None:
         ("", "folder|no file"),
         (r"C:\data\x.npz", "there is no file"),
         (r"C:\data\x.npz:train_x", "there is no file"),
-        ("https://example.org/x.csv", "there is no file"),
+        ("nowhere://x.csv", "is no URI that can be opened|opened by fsspec"),
         ("{0}/train.npy:x", "only .npz and .h5ad files hold named ones"),
         ("{0}/empty.csv", "is empty"),
         ("{0}/empty.npz:x", "is empty"),

@@ -19,7 +19,9 @@ PIXELS = from_array(np.random.default_rng(0).integers(0, 256, (60, 28, 28)).asty
 
 
 def asked(**changes):
-    return argparse.Namespace(**{"k": 3, "estimator": "pathwise", "stages": 2, "seed": 0, "run": None, **changes})
+    return argparse.Namespace(
+        **{"layers": 1, "k": 3, "estimator": "pathwise", "stages": 2, "seed": 0, "run": None, **changes}
+    )
 
 
 def test_the_schedule_is_that_of_the_paper():
@@ -43,6 +45,13 @@ def test_a_stop_changes_nothing(tmp_path):
     straight.save(tmp_path / "straight")
     one, other = (tmp_path / name / "model.safetensors" for name in ("run", "straight"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_two_layers_are_those_of_the_paper():
+    vae, _ = trained(PIXELS, PIXELS, asked(layers=2, stages=1))
+    row = iwae_table.measure(vae, PIXELS.take(slice(8)), 4)
+    assert vae.model_.prior.layers == (100, 50)
+    assert sum(row["active_units_by_layer"]) == row["active_units"]
 
 
 def test_every_visit_draws_its_binarisation_anew_and_the_start_is_the_logit_of_the_mean():

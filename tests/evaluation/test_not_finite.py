@@ -13,13 +13,12 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from tests.evaluation.linear_gaussian import exact_model, linear_gaussian, plain_schema
 
-from reparam.data import Schema
+from reparam.data import Schema, spread
 from reparam.evaluation import evaluate
 from reparam.evaluation.annealing import Annealing, anneal
 from reparam.evaluation.gap import measure_gap
 from reparam.evaluation.information import mutual_information
 from reparam.inference import Search
-from reparam.insight.session import spread
 from reparam.model import build_model
 from reparam.plots import bound_by_samples, inference_gaps
 from reparam.probability.posteriors import POSTERIORS

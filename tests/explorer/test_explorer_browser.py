@@ -141,6 +141,49 @@ def test_the_map_has_a_way_by_keys_and_fields(reader):
     assert "main direction 1" in reader.text("#map-figure figcaption")
 
 
+REQUESTS = """return performance.getEntriesByType('resource').map((e) => new URL(e.name).pathname).filter((p) => p.startsWith('/map'))"""
+
+
+def test_the_window_is_moved_without_asking_for_the_page_again(reader):
+    reader.open("map?box=-3+3+-3+3")
+    reader.wait(lambda: drawn(reader))
+    reader.press("mode-move")
+    reader.driver.execute_script("performance.clearResourceTimings()")
+    drag(reader, [0.5, 0.5], [0.6, 0.5], [0.75, 0.5])
+    reader.wait(lambda: reader.value("box") == "-4.5 1.5 -3 3")
+    reader.wait(lambda: reader.driver.execute_script(REQUESTS))
+    assert set(reader.driver.execute_script(REQUESTS)) == {"/map/marks"}
+    assert "box=-4.5+1.5+-3+3" in reader.driver.current_url  # the address is the state
+    assert reader.value("place") == ""
+    script = "document.getElementById('map').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowUp', shiftKey: true, bubbles: true}))"
+    reader.driver.execute_script(script)
+    reader.wait(lambda: reader.value("box") == "-4.5 1.5 -2.1 3.9")
+
+
+def test_places_of_one_plane_are_forgotten_on_another(reader):
+    reader.open("map?box=-1+1+-1+1&place=0.5+0.5")
+    reader.set("projection", "linear")
+    assert (reader.value("box"), reader.value("place")) == ("", "")
+    assert "box" not in reader.driver.current_url
+
+
+def test_a_map_without_webgl_is_drawn_all_the_same(reader, monkeypatch):
+    """Once single rows, once their density; pixels of both are not empty."""
+    reader.driver.get("about:blank")
+    refuse = "const get = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext = function (kind, ...rest) { return kind === 'webgl' ? null : get.call(this, kind, ...rest); };"
+    made = reader.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refuse})
+    inked = "const m = document.getElementById('map'); const d = m.getContext('2d').getImageData(0, 0, m.width, m.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n"
+    try:
+        for most in (40_000, 50):
+            monkeypatch.setattr("reparam.insight.places.POINTS_AT_MOST", most)
+            reader.open("map")
+            reader.wait(lambda: drawn(reader) == "canvas")
+            assert reader.driver.execute_script(inked) > 120
+            assert ("too many to show singly" in reader.text("#inside")) == (most == 50)
+    finally:
+        reader.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
+
+
 def test_hover_shows_the_nearest_row(reader, session):
     reader.open("map?box=-9+9+-9+9&x=0&y=1")
     reader.wait(lambda: drawn(reader))

@@ -47,9 +47,11 @@ def test_every_number_of_the_trick_is_what_its_code_computes(page, session):
     names = ("coordinates", "likelihood", "prior", "posterior", "kl", "elbo", "bound")
     code = dict(zip(names, code_blocks(html), strict=False))
     setting = next(block for block in code_blocks(html) if block.startswith("import"))
+    opened = {"rows": session.data.rows}
+    exec(setting, opened)  # ours, from our own page
     for name, lines in code.items():
-        scope = {"rows": session.data.rows}
-        exec(setting + "\n" + lines, scope)  # ours, from our own page
+        scope = dict(opened)
+        exec(lines, scope)
         if name == "coordinates":
             cells = re.search(r"<tr><th scope=\"row\">0</th>(.*?)</tr>", html)[1]
             shown = re.findall(r"<output>([^<]*)</output>", cells)
@@ -157,6 +159,15 @@ def test_the_map_holds_the_codes_of_all_rows(page, session):
     assert (head["inside"], head["rows"], head["classes"]) == (120, 120, 3)
     np.testing.assert_array_equal(found[:, :2], session.vae.transform(session.data)[:, [0, 2]])
     np.testing.assert_array_equal(found[:, 2], session.labels)
+
+
+def test_marks_reach_beyond_the_window(page):
+    """By a quarter of it on every side, so that it can be moved; only rows of the window itself are counted."""
+    head, found = marks(page, "x=0&y=1&box=" + quote("0 1 -1 1"))
+    assert head["region"] == [-0.25, 1.25, -1.5, 1.5]
+    x, y = found[:, 0], found[:, 1]
+    assert ((x >= -0.25) & (x < 1.25) & (y >= -1.5) & (y < 1.5)).all()
+    assert head["inside"] == np.sum((x >= 0) & (x < 1) & (y >= -1) & (y < 1)) < len(found)
 
 
 def test_chosen_rows_are_saved_with_their_values(page, session):

@@ -10,11 +10,11 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from small_table import table_session
 
+from reparam.data import spread
 from reparam.errors import DataError, ParameterError
-from reparam.insight import latents, outliers, places
+from reparam.insight import latents, outliers, places, selection
 from reparam.insight.comparison import compare
 from reparam.insight.provenance import command
-from reparam.insight.session import spread
 
 RNG = np.random.default_rng(0)
 
@@ -24,7 +24,7 @@ def test_the_lasso_is_matplotlibs_path():
     angles, radii = np.linspace(0, 6, 11), np.array([1, 0.4] * 5 + [1])
     star = np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=-1)
     expected = np.flatnonzero(Path(star).contains_points(points))
-    np.testing.assert_array_equal(places.inside_polygon(points, star), expected)
+    np.testing.assert_array_equal(selection.inside_polygon(points, star), expected)
 
 
 def test_dense_cells_are_a_histogram(session, monkeypatch):
@@ -66,14 +66,14 @@ def test_chosen_rows_differ_by_pooled_deviations(session):
     chosen = np.arange(0, 200, 7)
     inside = session.data.rows[chosen]
     rest = np.delete(session.data.rows, chosen, axis=0)
-    found = {one.column: one.effect for one in places.differences(session, chosen)}
+    found = {one.column: one.effect for one in selection.differences(session, chosen)}
     expected = (inside.mean(0) - rest.mean(0)) / np.sqrt((inside.var(0) + rest.var(0)) / 2)
     np.testing.assert_allclose([found[name] for name in "abcd"], expected, rtol=1e-5)
 
 
 def test_label_shares_count(session):
     chosen = np.arange(50)
-    shares = {label: (inside, total) for label, inside, total in places.label_shares(session, chosen)}
+    shares = {label: (inside, total) for label, inside, total in selection.label_shares(session, chosen)}
     for label in range(3):
         assert shares[str(label)] == (np.sum(session.labels[:50] == label), np.sum(session.labels == label))
 
@@ -121,7 +121,7 @@ def test_contributions_are_normal_log_densities_of_each_feature(session, monkeyp
     mean = session.schema.invert(np.asarray(p.mean))
     std = np.sqrt(np.asarray(p.variance)) * np.asarray(session.schema.scale)
     expected = stats.norm.logpdf(session.data.rows[3], mean, std)
-    np.testing.assert_allclose(outliers.contributions(session, 3), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(outliers.contributions(session, [3])[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_gain_has_the_error_of_the_paired_difference(session, other):

@@ -30,6 +30,7 @@ SPECIFICATIONS = {
     "laplace": 3,
     "student_t": 3,
     "student_t:2.5": 3,
+    "log_normal": 3,
     "categorical:10": 30,
     "poisson": 3,
     "negative_binomial": 3,
@@ -84,7 +85,7 @@ def test_learned_noise_is_in_the_default_precision(specification):
 
 
 def test_discrete_likelihoods_are_those_with_probability_mass():
-    densities = {"continuous_bernoulli", "gaussian", "laplace", "student_t", "beta"}
+    densities = {"continuous_bernoulli", "gaussian", "laplace", "student_t", "log_normal", "beta"}
     assert {
         name for name in LIKELIHOODS if not likelihood_of("categorical:3" if name == "categorical" else name).discrete
     } == densities
@@ -126,10 +127,11 @@ COUNT_LIKE = ["poisson", "negative_binomial", "zero_inflated_negative_binomial"]
 @pytest.mark.parametrize(
     ("specifications", "row"),
     [
-        (sorted(set(SPECIFICATIONS) - {"beta"}), [0, 1, 1]),
+        (sorted(set(SPECIFICATIONS) - {"beta", "log_normal"}), [0, 1, 1]),
         (["categorical:10", *COUNT_LIKE], [0, 9, 3]),
         (["discretized_logistic", "continuous_bernoulli"], [0.0, 7 / 255, 1.0]),
         (["beta"], [0.01, 0.5, 0.99]),
+        (["log_normal"], [1e-6, 1.0, 1e6]),
         (["gaussian", "laplace", "student_t"], [-1e6, 0.5, 1e6]),
     ],
 )
@@ -163,6 +165,7 @@ def test_bits_of_any_dtype_pass(dtype):
         ("discretized_logistic", 0.5, "'continuous_bernoulli'"),
         ("discretized_logistic", 128.0, "'poisson'"),
         ("beta", 0.0, "'continuous_bernoulli'"),
+        ("log_normal", 0.0, "'bernoulli'"),
     ],
 )
 def test_data_outside_the_support_are_refused_with_place_and_remedy(specification, value, remedy):
@@ -195,6 +198,16 @@ def test_optimal_noise_is_the_maximum_of_the_likelihood():
     for shift in (-0.1, 0.1):
         other = eqx.tree_at(lambda tree: tree.log_scale, fitted, fitted.log_scale + shift)
         assert other.distribution(loc).log_prob(x).mean() < best
+
+
+def test_log_normal_noise_begins_at_the_spread_of_numbers_of_mean_one():
+    rows = scipy.stats.lognorm(0.7).rvs((20_000, 3), random_state=0)
+    rows = rows / rows.mean(axis=0)
+    likelihood = likelihood_of("log_normal").started(rows.std(axis=0))
+    law = likelihood.distribution(likelihood.initial_raw(rows.mean(axis=0)))
+    np.testing.assert_allclose(law.mean, 1.0, rtol=1e-5)
+    np.testing.assert_allclose(law.variance, rows.var(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(np.exp(likelihood.log_scale), 0.7, atol=0.03)
 
 
 def test_no_gradient_reaches_optimal_noise():

@@ -8,10 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reparam import VAE
-from reparam.markup import display_evaluation, display_vae, number, tag
+from reparam.markup import number, tag
 from reparam.markup.chart import BOTTOM, LEFT, RIGHT, TOP, Line, chart, ticks
-from reparam.markup.picture import data_uri
+from reparam.markup.picture import data_uri, shrunk
 
 
 def test_text_is_escaped_wherever_it_enters():
@@ -83,16 +82,9 @@ def test_a_picture_is_a_png_of_its_pixels():
     np.testing.assert_array_equal(np.asarray(opened), pixels)
 
 
-def test_a_notebook_shows_settings_bound_and_curve():
-    x = np.random.default_rng(0).normal(size=(60, 3))
-    vae = VAE(2, hidden=(), epochs=3, bound_samples=10, early_stopping=True).fit(x)
-    shown = display_vae(vae.get_params(deep=False), VAE().get_params(deep=False), vae.history_)
-    assert number(vae.history_[-1]["bound"]) in shown
-    assert number(vae.history_[-1]["validation"]["bound"]) in shown
-    assert "<b>early stopping</b>" in shown
-    assert "<script" not in shown
-    assert "not fitted" in display_vae(VAE().get_params(deep=False), VAE().get_params(deep=False), [])
-    found = vae.evaluate(x)
-    document = display_evaluation(found.to_json())
-    assert number(found.bound) in document
-    assert number(found.elbo) in document
+def test_large_pictures_shrink_to_means_of_squares():
+    pixels = np.random.default_rng(0).uniform(size=(2, 7, 6, 3))
+    small = shrunk(pixels, 3)
+    assert small.shape == (2, 2, 2, 3)
+    np.testing.assert_allclose(small[1, 1, 0], pixels[1, 3:6, :3].mean(axis=(0, 1)))
+    assert shrunk(pixels, 7) is pixels

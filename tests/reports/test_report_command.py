@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -28,14 +29,12 @@ def run_cli(*arguments, capsys):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs of one table of counts, with two latents and with three, and a table that another program wrote."""
+    """Two runs of one table of counts, which another program wrote, at two learning rates: both are one program."""
     folder = tmp_path_factory.mktemp("runs")
     rng = np.random.default_rng(0)
     np.savez(folder / "x.npz", x=rng.poisson(rng.gamma(2.0, 2.0, size=(90, 1)) * np.ones(5)), y=np.arange(90) % 2)
-    for name, latents, seed in (("a", 2, 0), ("b", 3, 0)):
-        words = (
-            f"train {folder}/x.npz:x --out {folder}/{name} --latent-dim {latents} --hidden 8 --epochs 2 --seed {seed}"
-        )
+    for name, rate in (("a", 0.003), ("b", 0.01)):
+        words = f"train {folder}/x.npz:x --out {folder}/{name} --learning-rate {rate} --hidden 8 --epochs 2"
         with pytest.raises(SystemExit) as end:
             main(words.split())
         assert not end.value.code
@@ -79,7 +78,7 @@ def test_the_grid_of_a_report_holds_what_the_model_decodes(runs, text):
     vae = reparam.load(runs / "a")
     first, second = walk["axes"]
     decoded = vae.inverse_transform(np.array([[first[3], second[7]]]))[0]
-    shown = np.array(walk["values"][7 * len(first) + 3])
+    shown = np.array([float(text.replace("−", "-")) for text in walk["values"][7 * len(first) + 3]])
     np.testing.assert_allclose(np.sort(shown), np.sort(decoded), rtol=2e-3)
 
 
@@ -91,6 +90,32 @@ def test_the_command_of_a_report_makes_the_same_run(runs, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     assert run_cli(*words[1:], capsys=capsys)[0] == 0
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (runs / "b" / "model.safetensors").read_bytes()
+
+
+def test_a_command_says_how_pictures_were_read_and_what_is_given():
+    own = {"data": "pictures", "resize": [32, 48], "crop": True, "gray": True, "streamed": True, "header": False}
+    vae = reparam.VAE(3, condition=("a b", "c"), early_stopping=True)
+    vae.source_ = own
+    words = shlex.split(command(Session(vae, None, "run")))
+    assert words == [
+        *("reparam", "train", "pictures", "--out", "run", "--condition", "a b", "--condition", "c"),
+        *("--latent-dim", "3", "--resize", "32,48", "--crop", "--gray", "--stream", "--no-header"),
+    ]
+
+
+def test_a_notebook_shows_settings_bound_and_curve(runs):
+    vae = reparam.load(runs / "b")
+    shown = vae._repr_html_()
+    assert vae._repr_mimebundle_(include=None) == {"text/plain": repr(vae), "text/html": shown}
+    assert "Bound on ln p(x)" in shown
+    assert number(vae.history_[-1]["bound"]) in shown
+    assert number(vae.history_[-1]["validation"]["bound"]) in shown
+    assert "<b>early stopping</b>" in shown
+    assert "<script" not in shown
+    assert "not fitted" in reparam.VAE()._repr_html_()
+    found = vae.evaluate(np.load(runs / "x.npz")["x"][:9])
+    assert number(found.bound) in found._repr_html_()
+    assert number(found.elbo) in found._repr_html_()
 
 
 def test_a_page_must_end_in_html_and_have_a_folder(runs, capsys):
@@ -110,7 +135,7 @@ def test_compare_pairs_the_rows(runs, capsys):
     )
     assert code == 0, err
     document = json.loads(out)
-    assert document["differing"] == ["latent_dim"]
+    assert document["differing"] == ["learning_rate"]
     assert document["rows"] == 90
     first, second = document["runs"]
     assert first["differences"] is None
@@ -125,7 +150,7 @@ def test_compare_prints_settings_that_differ_first(runs, capsys):
     code, out, _ = run_cli("compare", runs / "a", runs / "b", capsys=capsys)
     assert code == 0
     lines = [line.split() for line in out.splitlines()]
-    assert lines[2] == ["latent_dim", "2", "3"]
+    assert lines[2] == ["learning_rate", "0.003", "0.01"]
     assert lines[3][0] == "bound"
 
 

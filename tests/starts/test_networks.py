@@ -9,11 +9,12 @@ import pytest
 
 from reparam.errors import ParameterError
 from reparam.model import build_model
+from reparam.networks import LogCounts
 from reparam.objectives import ELBO
 from reparam.starts import linear_start
 from reparam.starts.linear import factor_analysis, probabilistic_pca
 from reparam.starts.linked import linked_start
-from reparam.starts.networks import LogCounts, begin_at
+from reparam.starts.networks import begin_at
 
 FEATURES, LATENTS = 5, 2
 

@@ -20,6 +20,12 @@ NEEDS = {
     "nnx_module": "flax",
     "haiku_module": "haiku",
     "tensorflow_step": "tensorflow",
+    "numpy_script": "numpy",
+    "numpy_densities": "numpy",
+    "torch_distributions": "torch",
+    "linen_compact": "flax",
+    "keras_layers": "keras",
+    "keras_backend": "keras",
 }
 LOG_VARIANCE = ("0.5 * logvar", "logvar")
 PLANTED = {
@@ -57,6 +63,18 @@ PLANTED = {
     "nnx_module": [("z = mean + std *", "z = mean + std**2 *", "kl-matches-sampler")],
     "haiku_module": [("var + mean**2", "var**2 + mean**2", "kl-nonnegative-zero-at-prior")],
     "tensorflow_step": [("logvar * 0.5", "logvar", "kl-matches-sampler")],
+    "numpy_script": [
+        ("mean + np.exp(self.half * std) * noise", "mean + 0.5 * std * noise", "sampler-location-scale"),
+        ("args.scale = 0.5", "args.scale = 1.0", "kl-matches-sampler"),
+    ],
+    "numpy_densities": [("np.exp(log_std)) ** 2", "np.exp(0.5 * log_std)) ** 2", "kl-nonnegative-zero-at-prior")],
+    "torch_distributions": [
+        ("log_likelihood - kl)", "log_likelihood + kl)", "kl-nonnegative-zero-at-prior"),
+        ("q_z.rsample()", "q_z.sample()", "gradient-reaches-encoder"),
+    ],
+    "linen_compact": [("minus_kl(mu, logvar))", "0.01 * minus_kl(mu, logvar))", "beta-effective")],
+    "keras_layers": [("0.5 * z_log_var", "z_log_var", "kl-matches-sampler")],
+    "keras_backend": [("kl_loss = -0.5", "kl_loss = 0.5", "kl-nonnegative-zero-at-prior")],
 }
 
 

@@ -12,7 +12,8 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from functools import cache
+from typing import Annotated, Any, NoReturn, TypeGuard
 
 import typer
 
@@ -34,10 +35,11 @@ from reparam.cli.reconstruct import reconstruct
 from reparam.cli.report import report
 from reparam.cli.sample import sample
 from reparam.cli.score import score
+from reparam.cli.sharing import is_shared, shared
 from reparam.cli.train import train
 from reparam.cli.traverse import traverse
 from reparam.cli.verify import verify
-from reparam.errors import ReparamError, ReparamWarning
+from reparam.errors import ParameterError, ReparamError, ReparamWarning
 
 COMMANDS = (
     train,
@@ -61,6 +63,8 @@ COMMANDS = (
     verify,
 )
 DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
+LONGEST_LINE = 1000
+"""Of an error; more is a name or a value beyond reason, of which the middle is left out."""
 
 app = typer.Typer(
     name="reparam",
@@ -70,8 +74,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+SHARED = (evaluate, encode, score, impute, gap)
+"""The commands whose rows devices and processes share; train says so by itself, for its settings may do so too."""
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(shared(command) if command in SHARED else command)
 
 
 @app.callback()
@@ -96,16 +102,27 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         warnings.simplefilter("always", ReparamWarning)
         warnings.showwarning = _show_warning
         streams.prepare()
-        sys.exit(streams.finish(_run(given)))
+        code = streams.finish(_run(given))
+        if code == UNUSABLE and is_shared():
+            os._exit(code)  # at exit JAX would wait for the processes that are lost
+        sys.exit(code)
+
+
+@cache
+def parser() -> Any:
+    """What parses a command line; making it takes longer than using it."""
+    return typer.main.get_command(app)
 
 
 def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     try:
-        code = typer.main.get_command(app).main(arguments or ["--help"], prog_name="reparam", standalone_mode=False)
+        code = parser().main(arguments or ["--help"], prog_name="reparam", standalone_mode=False)
     except SystemExit as end:  # typer's answer to a shell that asks for completion, and to a pipe that nobody reads
         return DONE if not end.code else streams.broken(BrokenPipeError(errno.EPIPE, ""))
     except Exception as error:
+        if _is_of_words(error, arguments):
+            error = ParameterError(f"an argument is no text: {error.object!r} holds bytes that are not UTF-8.")
         if not _is_told(error) and sys.flags.dev_mode:
             raise
         _complain(_text(error), as_json="--json" in arguments)
@@ -119,6 +136,11 @@ def _is_told(error: Exception) -> bool:
     """Whether the error is about input: its own text suffices."""
     told = isinstance(error, ReparamError | OSError | MemoryError)
     return told or _is_usage(error) or _of_device(error) is not None
+
+
+def _is_of_words(error: Exception, arguments: Sequence[str]) -> TypeGuard[UnicodeEncodeError]:
+    """Whether the fault is an argument whose bytes are no text, where not only a name of a file is asked for."""
+    return isinstance(error, UnicodeEncodeError) and any(error.object in argument for argument in arguments)
 
 
 def _is_usage(error: Exception) -> bool:
@@ -137,7 +159,7 @@ def _text(error: Any) -> str:
     if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
         return f"standard output cannot be written: {error.strerror}."
     if isinstance(error, OSError):
-        return str(error)
+        return f"{error.filename}: {error.strerror}." if error.filename is not None else str(error)
     return _of_device(error) or (
         f"a fault of reparam itself: {type(error).__name__}: {error} (PYTHONDEVMODE=1 shows where)."
     )
@@ -165,6 +187,7 @@ def _has_device() -> bool:
 
 def _complain(text: str, *, as_json: bool = False) -> None:
     line = " ".join(text.split())
+    line = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 4 :]}"
     tell(f"reparam: {line}")
     if as_json:
         print(json.dumps({"error": line}))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Json, RowsOrPictures, RunPath, check_output, tell_written
+from reparam.cli.options import Given, Json, RowsOrPictures, RunPath, check_output, given_values, tell_written
 from reparam.errors import DataError
 
 if TYPE_CHECKING:
-    from reparam.data import Dataset
+    from numpy.typing import NDArray
 
 Codes = Annotated[
     str,
@@ -19,40 +19,39 @@ Codes = Annotated[
 ]
 
 
-def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, as_json: Json = False) -> None:
+def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, given: Given = None, as_json: Json = False) -> None:
     """Turn latent codes into rows.
 
     Writes the mean of p(x|z) of every code, in the units of the data.
     """
     check_output(out, codes, pictures=True)
     from reparam.data import check_pictures, write_rows
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
-    vae = load(run)
+    vae, told = opened(run), given_values(given or []) or None
     check_pictures(out, vae.schema_)
-    rows = vae.inverse_transform(_latents(_read(codes), vae.fitted_.configuration.latents))
+    rows = vae.inverse_transform(_read(codes, vae.fitted_.configuration.layers), told)
     write_rows(out, rows, vae.schema_)
     tell_written(out, f"{len(rows):,} decoded rows", {"rows": len(rows)}, as_json=as_json)
 
 
-def _read(codes: str) -> Dataset:
-    """The codes; of an archive with a ``mean`` that one, as encode writes it."""
+def _read(codes: str, layers: tuple[int, ...]) -> NDArray[Any]:
+    """The K columns to decode, shape (N, K): the means by name, as encode writes them, or else what the file holds."""
+    import numpy as np
+
+    from reparam.cli.encode import by_layer
     from reparam.data import load
 
+    means = {name: part.shape[1] for name, part in by_layer({"mean": np.empty((1, sum(layers)))}, layers).items()}
     if codes.lower().endswith(".npz") and Path(codes).is_file():
         try:
-            return load(f"{codes}:mean")
+            return np.concatenate([load(f"{codes}:{name}").rows for name in means], axis=1)
         except DataError:
-            return load(codes)
-    return load(codes)
-
-
-def _latents(codes: Dataset, latent_dim: int) -> Any:
-    """The K columns to decode, shape (N, K): ``mean_0``, … by name, or the first half of means and deviations."""
-    names = codes.schema.columns or ()
-    means = [f"mean_{index}" for index in range(latent_dim)]
-    if set(means) <= set(names):
-        return codes.rows[:, [names.index(name) for name in means]]
-    if not names and codes.schema.size == 2 * latent_dim:
-        return codes.rows[:, :latent_dim]
-    return codes.rows
+            return load(codes).rows
+    found = load(codes)
+    names = found.schema.columns or ()
+    wanted = [f"{name}_{place}" for name, size in means.items() for place in range(size)]
+    if set(wanted) <= set(names):
+        return found.rows[:, [names.index(name) for name in wanted]]
+    halved = not names and found.schema.size == 2 * sum(layers)  # means and deviations
+    return found.rows[:, : sum(layers)] if halved else found.rows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.cli.options import (
     Data,
     Draw,
+    Engine,
     Index,
     Json,
     Output,
@@ -33,25 +34,37 @@ def encode(
     unknown: Unknown = "refuse",
     seed: Seed = None,
     stream: Streamed = None,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Write the latent codes of DATA.
 
     The posterior mean and standard deviation of every row; with --draw one draw z instead.
 
-    Columns mean_0, … and std_0, … (in an .npy the means, then the standard deviations); with --draw z_0, … An .h5ad
-    file has the means, or the draws, as obsm["X_reparam"], beside all that DATA had if it was one.
+    Columns mean_0, … and std_0, … (in an .npy the means, then the standard deviations); with --draw z_0, … Of several
+    layers of latents mean_z1_0, …, mean_z2_0, … and so on. An .h5ad file has the means, or the draws, as
+    obsm["X_reparam"], beside all that DATA had if it was one.
     """
     check_output(out, data, also=(".h5ad",))
     from reparam.cli.flow import flows, write_arrays
+    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
-    from reparam.estimator import load
+    from reparam.devices.processes import share
+    from reparam.estimator.keeping import opened
 
-    vae, streamed = load(run), flows(data, stream)
-    report = None if streamed else rows_done("q found")
     names = ["z"] if draw else ["mean", "std"]
+    if check_engine(engine):
+        how = {"draw": True, "random_state": seed} if draw else {"draw": False}
+        found = by_ray(Order(str(run.resolve()), "encode", how, index, unknown), data, out)
+        tell_written(
+            out, f"{found['rows']:,} codes ({' and '.join(names)})", {**found, "arrays": names}, as_json=as_json
+        )
+        return
+    vae, streamed = opened(run), flows(data, stream)
+    report = None if streamed else rows_done("q found")
+    layers = vae.fitted_.configuration.layers
 
     def codes_of(dataset: Dataset) -> dict[str, Any]:
         if draw:
@@ -62,13 +75,36 @@ def encode(
         document = {"rows": rows, "latent_dim": vae.fitted_.configuration.latents, "arrays": names}
         tell_written(out, f"{rows:,} codes ({' and '.join(names)})", document, as_json=as_json)
 
+    def columns_of(dataset: Dataset) -> dict[str, Any]:
+        return by_layer(codes_of(dataset), layers)
+
     if streamed:
-        tell_codes(write_arrays(vae, data, out, codes_of, index=index, unknown=unknown)[0])
+        tell_codes(write_arrays(vae, data, out, columns_of, index=index, unknown=unknown)[0])
         return
     dataset = given_data(vae, data, index=index, unknown=unknown)
-    codes = codes_of(dataset)
+    codes = columns_of(dataset) if out.suffix.lower() != ".h5ad" else codes_of(dataset)
+    if not share().leads:
+        return
     if out.suffix.lower() == ".h5ad":
         write_codes(out, data, next(iter(codes.values())), dataset.index)
     else:
         write(out, codes, index=dataset.index, index_name=index or "index")
     tell_codes(len(dataset.rows))
+
+
+def by_layer(codes: dict[str, Any], layers: tuple[int, ...]) -> dict[str, Any]:
+    """Codes (N, K) as a file names them: where there are several layers, those of each.
+
+    >>> import numpy as np
+    >>> {name: array.shape for name, array in by_layer({"mean": np.zeros((2, 5))}, (3, 2)).items()}
+    {'mean_z1': (2, 3), 'mean_z2': (2, 2)}
+    """
+    if len(layers) == 1:
+        return codes
+    ends = [sum(layers[: layer + 1]) for layer in range(len(layers))]
+    places = {f"z{layer + 1}": slice(end - layers[layer], end) for layer, end in enumerate(ends)}
+    return {
+        layer if name == "z" else f"{name}_{layer}": array[:, place]
+        for name, array in codes.items()
+        for layer, place in places.items()
+    }

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Samples, Seed, Temperatures, answer, picture_path, rows_done
+from reparam.cli.options import (
+    Json,
+    OwnData,
+    RunPath,
+    Samples,
+    Seed,
+    Streamed,
+    Temperatures,
+    answer,
+    picture_path,
+    rows_done,
+)
 from reparam.errors import ReparamWarning
 
 if TYPE_CHECKING:
@@ -30,6 +41,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", metavar="PNG", help="By default RUN/plots/bound.png.")
     ] = None,
     seed: Seed = None,
+    stream: Streamed = None,
     as_json: Json = False,
 ) -> None:
     """Measure RUN on rows it was not trained on; nats per datum.
@@ -37,16 +49,22 @@ def evaluate(
     The ELBO in its parts, the K-sample bound with its standard error, how far that bound can be trusted, and what the
     latents do. With --annealing a second lower bound on ln p(x), and bounds from both sides on rows that RUN simulates.
     """
+    from reparam.cli.flow import flows, rows_of
     from reparam.cli.pictures import save_beside, thinned
     from reparam.cli.sources import rows_for
-    from reparam.estimator import load
+    from reparam.devices.processes import share
+    from reparam.estimator.keeping import opened
     from reparam.evaluation.annealing import Annealing
     from reparam.plots import bound_by_samples
 
     place = picture_path(out, run, "bound")
-    vae = load(run)
-    dataset, shown = rows_for(vae, data, supported=True)
-    found = vae.evaluate(dataset, samples=samples, random_state=seed, report=rows_done("evaluated"))
+    vae = opened(run)
+    if data is not None and flows(data, stream):
+        found, dataset = vae.evaluate_parts(rows_of(vae, data), samples=samples, random_state=seed)
+        shown = f"{found.rows:,} rows of {data}"
+    else:
+        dataset, shown = rows_for(vae, data, supported=True)
+        found = vae.evaluate(dataset, samples=samples, random_state=seed, report=rows_done("evaluated"))
     annealed = None
     if annealing:
         chosen, report = thinned(dataset, annealed_rows), rows_done("annealed")
@@ -57,6 +75,8 @@ def evaluate(
             random_state=seed,
             report=report,
         )
+    if not share().leads:
+        return
     picture = save_beside(bound_by_samples(found, title=f"{run} on {shown}"), place)
     for text in (*found.warnings, *(() if annealed is None else annealed.warnings)):
         warnings.warn(text, ReparamWarning, stacklevel=2)
@@ -91,6 +111,9 @@ def _told(found: Evaluation, latent_dim: int) -> Iterator[tuple[str, str, str]]:
             (found.bits_per_dimension_convention or "").partition(":")[0],
         )
     yield "active units", str(found.active_units), f"of {latent_dim}"
+    for number, layer in enumerate(found.layers or (), 1):
+        kl = "" if layer.kl is None else _number(layer.kl)
+        yield f"KL of layer {number}", kl, f"{layer.active_units} of {layer.latents} latents active"
     noise = found.observation_noise
     if noise is not None:
         remark = f"σ√β; the errors' own is {noise.residual_scale:.4g}, an effective β of {noise.effective_beta:.3g}"

@@ -1,9 +1,12 @@
-"""Data larger than memory, in and out: each part is read, used and written before the next is read."""
+"""Data larger than memory, in and out: each part is read, used and written before the next is read.
+
+Several processes have each a range of the parts, and write a file each in a folder, in the order of the rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,17 @@ from numpy.typing import NDArray
 from reparam.cli.options import parts_done
 from reparam.cli.sources import is_large, read_as
 from reparam.data import Dataset, stream
-from reparam.data.appending import Appender, appended, check_appended, of_arrays, of_rows
+from reparam.data.appending import appended, check_appended, of_arrays, of_rows
 from reparam.data.arrays import Raw
 from reparam.data.completion import completed
 from reparam.data.sheets import Sheet
 from reparam.data.streaming import Stream
+from reparam.data.streaming.drawing import Drawn
+from reparam.devices.processes import Share, every, first
+from reparam.devices.use import apart
 from reparam.errors import ParameterError
-from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support
+from reparam.estimator.use import FittedUse
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,17 @@ class Flow:
     Args:
         vae: the run.
         source: the parts.
-        file: what grows.
+        file: what grows; None where there are fewer parts than processes, and this has none.
+        range: the first and the end of the parts that are this process's own.
         ending: of the file.
         index_name: what the names of rows are called.
         unknown: what becomes of a level that the model never saw.
     """
 
-    vae: VAE
+    vae: FittedUse
     source: Stream
-    file: Appender
+    file: Any
+    range: tuple[int, int]
     ending: str
     index_name: str
     unknown: str
@@ -50,15 +58,7 @@ class Flow:
         Raises:
             DataError: a part cannot be read, or has a cell that is no value of its column.
         """
-        report, before = parts_done("read"), 0
-        for number in range(len(self.source.parts)):
-            found = self.source.part(number, before=before, whole=True)
-            dataset = self.source.rows(found, unknown=self.unknown, whole=True)
-            if supported:
-                check_support(self.vae.fitted_, dataset.rows)
-            yield found, dataset
-            before += len(dataset.rows)
-            report(number + 1, len(self.source.parts))
+        return parts_of(self.vae, self.source, range(*self.range), unknown=self.unknown, supported=supported)
 
     def add_arrays(self, arrays: Mapping[str, NDArray[Any]], dataset: Dataset) -> None:
         """Write arrays of a part's rows."""
@@ -82,13 +82,68 @@ class Flow:
         self.file.add(pa.table(completed(found, rows, self.vae.schema_, beside)))
 
 
+def parts_of(
+    vae: FittedUse, source: Stream, numbers: range, *, unknown: str = "refuse", supported: bool = False
+) -> Iterator[tuple[Sheet | Raw, Dataset]]:
+    """Each of some parts of a stream as it is written, and its rows; ``supported``: which all must have a density.
+
+    Raises:
+        DataError: a part cannot be read, or has a cell that is no value of its column.
+    """
+    report, before = parts_done("read"), 0
+    for done, number in enumerate(numbers, 1):
+        found = source.part(number, before=before, whole=True)
+        dataset = source.rows(found, unknown=unknown, whole=True)
+        if len(dataset.rows):
+            if supported:
+                check_support(vae.fitted_, dataset.rows)
+            yield found, dataset
+        before += len(dataset.rows)
+        report(done, len(numbers))
+    source.tell_broken(before)
+
+
+def rows_of(vae: FittedUse, data: str) -> Iterator[Dataset]:
+    """The rows of DATA part by part, each with a density."""
+    source = stream(data, reading=read_as(vae), schema=vae.schema_, in_order=True)
+    return (dataset for _, dataset in parts_of(vae, source, range(len(source.parts)), supported=True))
+
+
+def drawn_from(vae: FittedUse, data: str, most: int) -> tuple[Dataset, str]:
+    """At most so many rows of DATA, drawn from all of them in one pass, and what they are."""
+    drawn = Drawn(most)
+    for dataset in rows_of(vae, data):
+        drawn.add(dataset.rows)
+    return Dataset(drawn.rows, vae.schema_), f"{len(drawn.rows):,} rows drawn from the {drawn.seen:,} of {data}"
+
+
 @contextmanager
-def flow(vae: VAE, data: str, out: Path, *, index: str | None, unknown: str) -> Iterator[Flow]:
+def flow(vae: FittedUse, data: str, out: Path, *, index: str | None, unknown: str) -> Iterator[Flow]:
     """Open DATA and the file that is written; the file appears when all parts are done."""
     check_appended(out)
-    source = stream(data, reading=replace(read_as(vae), index=index), schema=vae.schema_)
-    with appended(out) as file:
-        yield Flow(vae, source, file, out.suffix.lower(), index or "index", unknown)
+    reading, ending = replace(read_as(vae), index=index), out.suffix.lower()
+    source = stream(data, reading=reading, schema=vae.schema_, in_order=True)
+    with apart() as this:
+        own = this.range(len(source.parts))
+        place = out if this.count == 1 else _part(out, this)
+        with appended(place) if own[0] < own[1] else nullcontext() as file:
+            yield Flow(vae, source, file, own, ending, index or "index", unknown)
+
+
+def _part(out: Path, this: Share) -> Path:
+    """The file of one of several processes, in a folder that has the name of the whole."""
+    first(None)  # all have seen that nothing stands there
+    out.expanduser().mkdir(exist_ok=True)
+    return out / f"part-{this.index:05d}{out.suffix}"
+
+
+def of_all(sums: Mapping[str, float]) -> dict[str, float]:
+    """Sums by name over all processes, of which some may have none."""
+    total: dict[str, float] = {}
+    for _, document in every({}, dict(sums)):
+        for name, number in document.items():
+            total[name] = total.get(name, 0) + number
+    return total
 
 
 def flows(data: str | None, streamed: bool | None, **excluded: Any) -> bool:
@@ -102,7 +157,7 @@ def flows(data: str | None, streamed: bool | None, **excluded: Any) -> bool:
     Raises:
         ParameterError: the user asked for both.
     """
-    if data is None or not (is_large(data) if streamed is None else streamed):
+    if data is None or not first(is_large(data) if streamed is None else streamed):
         return False
     for name, value in excluded.items():
         if value:
@@ -113,16 +168,17 @@ def flows(data: str | None, streamed: bool | None, **excluded: Any) -> bool:
 Make = Callable[[Dataset], Mapping[str, NDArray[Any]]]
 
 
-def write_arrays(vae: VAE, data: str, out: Path, make: Make, **how: Any) -> tuple[int, dict[str, float]]:
+def write_arrays(vae: FittedUse, data: str, out: Path, make: Make, **how: Any) -> tuple[int, dict[str, float]]:
     """Write what is made of every part, and give the number of rows and the sum of each array of one number a row."""
-    supported, rows = how.pop("supported", False), 0
-    sums: dict[str, float] = {}
+    supported = how.pop("supported", False)
+    sums: dict[str, float] = {"rows": 0}
     with flow(vae, data, out, **how) as through:
         for _, dataset in through.parts(supported=supported):
             arrays = make(dataset)
             through.add_arrays(arrays, dataset)
-            rows += len(dataset.rows)
+            sums["rows"] += len(dataset.rows)
             for name, array in arrays.items():
                 if array.ndim == 1:
                     sums[name] = sums.get(name, 0.0) + float(np.sum(array, dtype=np.float64))
-    return rows, sums
+    sums = of_all(sums)
+    return int(sums.pop("rows")), sums

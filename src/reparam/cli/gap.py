@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, Seed, Temperatures, answer, picture_path, rows_done, tell
+from reparam.cli.options import (
+    Json,
+    OwnData,
+    RunPath,
+    Seed,
+    Streamed,
+    Temperatures,
+    answer,
+    picture_path,
+    rows_done,
+    tell,
+)
 from reparam.errors import ReparamWarning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reparam.data import Dataset
-    from reparam.estimator import VAE
+    from reparam.estimator.vae import VAE
     from reparam.evaluation.gap import Gap
 
 
@@ -33,6 +44,7 @@ def gap(
         Path | None, typer.Option("--out", "-o", metavar="PNG", help="By default RUN/plots/gap.png.")
     ] = None,
     seed: Seed = None,
+    stream: Streamed = None,
     as_json: Json = False,
 ) -> None:
     """Split ln p(x) − ELBO of RUN into what its encoder loses and what its family of q loses.
@@ -40,16 +52,17 @@ def gap(
     Without DATA, on training rows and on the rows that the run held out: their difference is the encoder's.
     """
     from reparam.cli.pictures import save_beside
+    from reparam.data import spread
+    from reparam.devices.processes import share
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
-    from reparam.insight.session import spread
     from reparam.plots import inference_gaps
 
     place = picture_path(out, run, "gap")
     vae = load(run)
     careful = Annealing(temperatures=annealing) if annealing else None
     found: dict[str, Gap] = {}
-    for name, (dataset, raw) in _sets(vae, data).items():
+    for name, (dataset, raw) in _sets(vae, data, rows, stream).items():
         which = spread(len(dataset.rows), rows)
         tell(f"{name}: optimising q of {len(which):,} rows")
         found[name] = vae.gap(
@@ -63,6 +76,8 @@ def gap(
         )
         for text in found[name].warnings:
             warnings.warn(f"{name}: {text}", ReparamWarning, stacklevel=2)
+    if not share().leads:
+        return
     picture = save_beside(inference_gaps(found, title=f"Inference gap of {run}"), place)
     if as_json:
         answer(
@@ -79,11 +94,16 @@ def gap(
         typer.echo(picture)
 
 
-def _sets(vae: VAE, data: str | None) -> dict[str, tuple[Dataset, NDArray[Any] | None]]:
+def _sets(
+    vae: VAE, data: str | None, rows: int, streamed: bool | None
+) -> dict[str, tuple[Dataset, NDArray[Any] | None]]:
     """DATA, or the run's training rows and those that it held out, if any, by name; with their q where it is stored."""
+    from reparam.cli.flow import drawn_from, flows
     from reparam.cli.sources import own_data, rows_for
     from reparam.estimator.seeing import split_rows
 
+    if data is not None and flows(data, streamed):
+        return {"data": (drawn_from(vae, data, rows)[0], None)}
     if data is not None:
         return {"data": (rows_for(vae, data, supported=True)[0], None)}
     own, raw = own_data(vae), vae.row_raw_ if hasattr(vae, "row_raw_") else None

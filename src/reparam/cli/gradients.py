@@ -13,7 +13,7 @@ from reparam.errors import ParameterError, ReparamWarning
 
 if TYPE_CHECKING:
     from reparam.data import Dataset
-    from reparam.estimator import VAE
+    from reparam.estimator.vae import VAE
     from reparam.gradients import PartGradient
     from reparam.model import Model
 

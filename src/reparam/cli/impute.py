@@ -11,6 +11,7 @@ import typer
 
 from reparam.cli.options import (
     Data,
+    Engine,
     Index,
     Json,
     Output,
@@ -33,7 +34,10 @@ def impute(
     draws: Annotated[
         int | None,
         typer.Option(
-            metavar="M", min=1, help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected."
+            metavar="M",
+            min=1,
+            max=10_000,
+            help="Write M completed tables OUT-1 … OUT-M, each with cells drawn, not expected.",
         ),
     ] = None,
     std: Annotated[
@@ -44,6 +48,7 @@ def impute(
     index: Index = None,
     unknown: Unknown = "refuse",
     stream: Streamed = None,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Fill the missing cells of DATA; a cell that is there stays what it is.
@@ -56,13 +61,20 @@ def impute(
         check_output(place, data)
     import numpy as np
 
-    from reparam.cli.flow import flow, flows
+    from reparam.cli.flow import flow, flows, of_all
+    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
-    from reparam.estimator import load
+    from reparam.devices.processes import share
+    from reparam.estimator.keeping import opened
 
-    vae = load(run)
+    if check_engine(engine, draws=draws, std=std):
+        how = {"samples": samples, "random_state": seed}
+        told = by_ray(Order(str(run.resolve()), "impute", how, index, unknown), data, out)
+        tell_written(out, f"{told['rows']:,} rows without gaps", told, as_json=as_json)
+        return
+    vae = opened(run)
     schema, reading = vae.schema_, replace(read_as(vae), index=index)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}
 
@@ -83,10 +95,13 @@ def impute(
                 whole, deviation = found if std else (found, None)
                 through.add_completed(sheet, whole, named(deviation), part)
                 counted += int(np.isnan(part.rows).sum()), len(part.rows)
-        tell_imputed(*counted.tolist())
+        told = of_all({"missing": int(counted[0]), "rows": int(counted[1])})
+        tell_imputed(int(told["missing"]), int(told["rows"]))
         return
     dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     found = vae.impute(dataset, draws=draws, std=std, **chosen)
+    if not share().leads:
+        return
     whole, deviation = found if std else (found, None)
     beside = named(deviation)
     for place, rows in zip(places, [whole] if draws is None else whole, strict=True):

@@ -27,6 +27,7 @@ from reparam.cli.options import (
     Shape,
     SkipBroken,
     answer,
+    checked_page,
 )
 
 if TYPE_CHECKING:
@@ -72,13 +73,13 @@ def inspect(
     said: dict[str, Any] = {"labels": labels, "index": index, "column": column, "drop": drop, "missing": missing}
     said |= {"no_header": no_header, "delimiter": delimiter, "quote": quote, "shape": shape, "resize": resize}
     said |= {"channels_first": channels_first, "crop": crop, "gray": gray, "skip_broken": skip_broken}
-    reading = reading_of(said)
+    reading, place = reading_of(said), None if out is None else checked_page(out)
     dataset = load(data, reading=reading, allow_missing=True)
     summary = summarize(dataset)
     table = dataset.schema.table
     likelihood, reason = choose_likelihood("auto", summary) if table is None else choose_for_table("auto", table)
-    if out is not None:
-        _write_page(dataset, out)
+    if place is not None:
+        _write_page(dataset, place)
     if as_json:
         page = {} if out is None else {"page": str(out)}
         answer({**_document(summary, dataset), "likelihood": likelihood, "likelihood_reason": reason, **page})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reparam.data import Dataset
-    from reparam.estimator import VAE
+    from reparam.estimator.vae import VAE
 
 Between = Annotated[
     list[str] | None,

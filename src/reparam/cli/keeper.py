@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from reparam.cli.options import tell
@@ -56,14 +57,15 @@ class Keeper:
     """The newest of what is trained, and the place where it is kept.
 
     Args:
-        place: where.
+        place: where; None for a process that leaves it to the first.
+        shown: the same as the user named it.
         source: what ``data.json`` says of the rows.
         every: how often.
         begun: what training begins with.
     """
 
-    def __init__(self, place: Place, source: Mapping[str, Any], every: Every, begun: Fitted):
-        self.place, self.source, self.every, self.newest = place, source, every, begun
+    def __init__(self, place: Place | None, shown: Path, source: Mapping[str, Any], every: Every, begun: Fitted):
+        self.place, self.shown, self.source, self.every, self.newest = place, shown, source, every, begun
         self._kept: Fitted | None = None
         self._saved, self._saved_at, self._complained = len(begun.history), time.monotonic(), False
         self._one_at_a_time = threading.Lock()
@@ -90,8 +92,8 @@ class Keeper:
         try:
             self._write()
         except ForeignRunError as error:
-            shown = self.place.shown
-            beside = next(path for n in count(2) if not (path := shown.with_name(f"{shown.name}-{n}")).exists())
+            name = self.shown.name
+            beside = next(path for n in count(2) if not (path := self.shown.with_name(f"{name}-{n}")).exists())
             write_run(beside, keeping.as_run(self.newest, self.source))
             raise RunError(f"{error} What is trained is kept in {beside}.") from error
 
@@ -99,6 +101,6 @@ class Keeper:
         """Write the run as it stands, unless nothing was trained."""
         with self._one_at_a_time:
             fitted = self.newest
-            if fitted.history and fitted is not self._kept:
+            if self.place is not None and fitted.history and fitted is not self._kept:
                 self.place.write(keeping.as_run(fitted, self.source))
                 self._kept, self._saved, self._saved_at = fitted, len(fitted.history), time.monotonic()

@@ -14,13 +14,29 @@ from typing import Annotated, Any
 
 import typer
 
+from reparam.location import check_data, check_run
 from reparam.version import __version__
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by 'reparam train'.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A path, file.npz:array, or a name such as digits.")]
+
+def _check_data(text: str | None) -> str | None:
+    """DATA that are there, or none."""
+    return None if text is None else check_data(text)
+
+
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, made by 'reparam train'.", callback=check_run)
+]
+Data = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="A path, file.npz:array, or a name such as digits.", callback=_check_data),
+]
 OwnData = Annotated[
     str | None,
-    typer.Argument(metavar="[DATA]", help="By default the rows that the run held out, or all of its rows if none."),
+    typer.Argument(
+        metavar="[DATA]",
+        help="By default the rows that the run held out, or all of its rows if none.",
+        callback=_check_data,
+    ),
 ]
 Output = Annotated[Path, typer.Option("--out", "-o", help="The file: .npy, .npz, .csv, .parquet, or .png for images.")]
 RowsOrPictures = Annotated[
@@ -81,6 +97,9 @@ Streamed = Annotated[
     bool | None,
     typer.Option("--stream/--in-memory", help="Read DATA part by part; by default where they are large."),
 ]
+Engine = Annotated[
+    str | None, typer.Option(metavar="ray", help="Let a Ray cluster read DATA (Parquet) and write a folder of Parquet.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[
     int | None,
@@ -88,20 +107,24 @@ Seed = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(max=10**7, help="K, the draws per row of the K-sample bound, by default the run's bound_samples."),
+    typer.Option(
+        min=1, max=10**7, help="K, the draws per row of the K-sample bound, by default the run's bound_samples."
+    ),
 ]
 Temperatures = Annotated[
     int,
     typer.Option(min=0, max=10**6, metavar="TEMPERATURES", help="Annealed importance sampling; 0 leaves it out."),
 ]
-RENAMED = {"random_state": "seed", "n_samples": "count"}
+RENAMED = {"random_state": "seed", "n_samples": "count", "columns": "column"}
 PYTHON_WORDS = {
     "early_stopping=False": "--validation-fraction 0",
     "(clip_norm)": "(--clip-norm)",
     "on_nonfinite='skip'": "--on-nonfinite skip",
     "Fit anew (warm_start=False)": "Train without --resume",
     "fit anew (warm_start=False)": "train without --resume",
+    "(given={'column': value})": "(--given COLUMN=VALUE)",
 }
+PARAMETER = re.compile(r"'(\w+)' parameter of (?:VAE|Reading)\b(?:\.\w+)?")
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -122,7 +145,7 @@ def as_options(text: str) -> str:
     >>> as_options("The 'batch_size' parameter of VAE must be an int. Hold out none (early_stopping=False).")
     "The '--batch-size' option must be an int. Hold out none (--validation-fraction 0)."
     """
-    text = re.sub(r"'(\w+)' parameter of VAE\b(\.\w+)?", lambda found: f"'{_option(found[1])}' option", text)
+    text = PARAMETER.sub(lambda found: f"'{_option(found[1])}' option", text)
     for python, option in PYTHON_WORDS.items():
         text = text.replace(python, option)
     return text
@@ -174,15 +197,19 @@ def given_values(given: Sequence[str]) -> dict[str, str]:
     """Values by column.
 
     Raises:
-        ParameterError: one is not COLUMN=VALUE.
+        ParameterError: one is not COLUMN=VALUE, or a column is given twice.
     """
     from reparam.errors import ParameterError
 
-    parted = {text: text.partition("=") for text in given}
-    for text, (name, equals, _) in parted.items():
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
         if not (name and equals):
             raise ParameterError(f"--given must be COLUMN=VALUE, such as class=3. Got {text!r} instead.")
-    return {name: value for name, _, value in parted.values()}
+        if name in found:
+            raise ParameterError(f"--given says twice what {name!r} holds. Say it once.")
+        found[name] = value
+    return found
 
 
 def check_output(path: Path, *inputs: str, also: Sequence[str] = (), pictures: bool = False) -> None:
@@ -290,6 +317,39 @@ def checked_picture(out: Path) -> Path:
         raise ParameterError(f"-o must end in .png, for it is a picture. Got {str(out)!r}.")
     check_folder(out.expanduser())
     return out.expanduser()
+
+
+def checked_page(out: Path) -> Path:
+    """A place for an HTML document.
+
+    Raises:
+        ParameterError: the ending is not .html.
+        DataError: nothing can be written there.
+    """
+    from reparam.errors import ParameterError
+
+    if out.suffix != ".html":
+        raise ParameterError(f"-o must end in .html, for it is a page. Got {str(out)!r}.")
+    place = out.expanduser()
+    check_folder(place)
+    return place
+
+
+def checked_folder(out: Path) -> Path:
+    """A folder for pictures, which need not be there yet.
+
+    Raises:
+        DataError: a file is there, or nothing may be written where it is to be.
+    """
+    from reparam.errors import DataError
+
+    place = out.expanduser()
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise DataError(f"{there} is a file; a folder is required. Choose another with -o.")
+    if not os.access(there, os.W_OK):
+        raise DataError(f"nothing may be written in {str(there)!r}. Choose another place.")
+    return place
 
 
 def tell_written(path: Path, what: str, document: Mapping[str, Any], *, as_json: bool) -> None:

@@ -59,6 +59,7 @@ def parts(
 def registries() -> dict[str, Mapping[str, Any]]:
     """By the setting that takes its names, every registry."""
     from reparam.estimator.configuration import ON_NONFINITE, STANDARDIZATIONS, STARTS
+    from reparam.hierarchy import HIERARCHIES
     from reparam.inference import INFERENCE
     from reparam.networks import ACTIVATIONS, NETWORKS
     from reparam.objectives import ESTIMATORS, OBJECTIVES
@@ -71,7 +72,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from reparam.training.pace import AVERAGES, OPTIMIZERS, SCHEDULES
 
     return {
-        "posterior": POSTERIORS,
+        "posterior": {**POSTERIORS, **HIERARCHIES},
         "scale": SCALES,
         "prior": PRIORS,
         "likelihood": {"auto": "chosen by the data, and told with the reason", **LIKELIHOODS},

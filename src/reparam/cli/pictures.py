@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from reparam import plots
 from reparam.cli.sources import given_data, held_out, own_data
-from reparam.data import Dataset, grey_limits, is_image
+from reparam.data import Dataset, grey_limits, is_image, spread
 from reparam.data.arrays import column_name
 from reparam.errors import DataError, ReparamWarning
-from reparam.estimator import VAE
+from reparam.estimator.use import FittedUse
 from reparam.evaluation import draw_prior
-from reparam.insight.session import spread
 from reparam.storage import whole_file
 
 LATENT_ROWS = 5000
@@ -31,7 +30,7 @@ TABLE_ROWS = 2000
 PRIOR_DRAWS = 20_000
 
 
-def draw_run(vae: VAE, data: str | None, labels: str | None) -> dict[str, Figure]:
+def draw_run(vae: FittedUse, data: str | None, labels: str | None) -> dict[str, Figure]:
     """Every picture of a run, by name; without the run's own data those that need them are left out, with a warning."""
     figures = {"training": plots.training_curves(vae.history_, title=f"Training on {vae.schema_.name}")}
     if vae.latent_path_:
@@ -76,7 +75,7 @@ def save_beside(figure: Figure, place: Path) -> str | None:
     return str(place)
 
 
-def _rows(vae: VAE, data: str | None, labels: str | None) -> tuple[Dataset, Dataset]:
+def _rows(vae: FittedUse, data: str | None, labels: str | None) -> tuple[Dataset, Dataset]:
     """Rows for the latent space, and rows that the model was not trained on where there are such."""
     if data is not None:
         given = given_data(vae, data, labels=labels)
@@ -85,7 +84,7 @@ def _rows(vae: VAE, data: str | None, labels: str | None) -> tuple[Dataset, Data
     return own, held_out(vae, own)
 
 
-def _from_the_model(vae: VAE) -> dict[str, Figure]:
+def _from_the_model(vae: FittedUse) -> dict[str, Figure]:
     """Samples, and for two latents what each place of their plane decodes to."""
     shape, limits = vae.schema_.event_shape, grey_limits(vae.schema_)
     samples = vae.sample(SAMPLES).reshape(SAMPLES, *shape)
@@ -98,7 +97,7 @@ def _from_the_model(vae: VAE) -> dict[str, Figure]:
     return figures
 
 
-def prior_quantiles(vae: VAE, count: int) -> NDArray[np.float64]:
+def prior_quantiles(vae: FittedUse, count: int) -> NDArray[np.float64]:
     """The quantiles 1/(2G), 3/(2G), … of the prior's draws in each latent, shape (K, G)."""
     draws = np.asarray(draw_prior(vae.model_, jax.random.key(0), PRIOR_DRAWS))
     quantiles: NDArray[np.float64] = np.quantile(draws, (np.arange(count) + 0.5) / count, axis=0).T
@@ -114,7 +113,7 @@ def plane(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return np.stack(np.meshgrid(x, y[::-1]), axis=-1).reshape(-1, 2)
 
 
-def _from_data(vae: VAE, rows: Dataset, unseen: Dataset) -> dict[str, Figure]:
+def _from_data(vae: FittedUse, rows: Dataset, unseen: Dataset) -> dict[str, Figure]:
     """Reconstructions of rows not trained on; of a table also how its columns are distributed."""
     schema = vae.schema_
     if is_image(schema.event_shape):
@@ -135,7 +134,7 @@ def _from_data(vae: VAE, rows: Dataset, unseen: Dataset) -> dict[str, Figure]:
     }
 
 
-def _latents(vae: VAE, dataset: Dataset) -> Figure:
+def _latents(vae: FittedUse, dataset: Dataset) -> Figure:
     """Posterior means of the two latents that vary most."""
     chosen = thinned(dataset, LATENT_ROWS)
     means, _ = vae.posterior_moments(chosen)

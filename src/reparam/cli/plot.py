@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, answer
+from reparam.cli.options import Json, OwnData, RunPath, answer, checked_folder
 
 
 def plot(
@@ -23,11 +23,14 @@ def plot(
     Training curves, reconstructions, samples, the latent space, and what its places decode to.
     """
     from reparam.cli.pictures import draw_run, save
-    from reparam.estimator import load
+    from reparam.cli.showing import check_unconditional
+    from reparam.estimator.keeping import opened
     from reparam.runs import PICTURES
 
-    folder = run / PICTURES if out is None else out
-    paths = save(draw_run(load(run), data, labels), folder)
+    folder = run / PICTURES if out is None else checked_folder(out)
+    vae = opened(run)
+    check_unconditional(run, vae)
+    paths = save(draw_run(vae, data, labels), folder)
     if as_json:
         answer({"run": str(run), "plots": [str(path) for path in paths]})
     else:

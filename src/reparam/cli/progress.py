@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from reparam.cli.options import tell
+from reparam.markup.html import clock
 from reparam.training import Record
 
 Show = Callable[[Record], None]
@@ -70,19 +71,6 @@ def _compiled(record: Record) -> dict[str, str]:
 def _pace(record: Record, epochs: int, rows: int) -> dict[str, str]:
     left = (epochs - record.epoch) * record.seconds
     return {"examples/s": f"{rows / record.seconds:,.0f}", "left": clock(left)}
-
-
-def clock(seconds: float) -> str:
-    """Seconds as a person reads them.
-
-    >>> clock(7.4), clock(3725)
-    ('7 s', '1:02:05')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 @contextmanager

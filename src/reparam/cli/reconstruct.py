@@ -41,9 +41,9 @@ def reconstruct(
     from reparam.cli.flow import flow, flows
     from reparam.cli.sources import given_data
     from reparam.data import check_pictures, cut_note, write_rows
-    from reparam.estimator import load
+    from reparam.estimator.keeping import opened
 
-    vae, count = load(run), 0
+    vae, count = opened(run), 0
     check_pictures(out, vae.schema_)
     chosen: Any = {"draw": draw, "random_state": seed, "report": rows_done("q found")}
     if flows(data, stream):

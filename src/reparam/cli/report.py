@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reparam.cli.options import Json, Labels, OwnData, RunPath, answer
+from reparam.cli.options import Json, Labels, OwnData, RunPath, answer, checked_page
 
 
 def report(
@@ -23,13 +23,15 @@ def report(
     Data, choices, curves, figures with their errors, latents, reconstructions, samples, worst rows, the command and
     versions that make it again.
     """
-    from reparam.cli.showing import open_sessions, write_page
+    from reparam.cli.showing import check_unconditional, open_sessions, write_page
     from reparam.reports.report import report as tell_run
     from reparam.runs import REPORT
 
+    place = run / REPORT if out is None else checked_page(out)
     (measured,) = open_sessions([run], data, labels, own=False)
+    check_unconditional(run, measured.vae)
     (shown,) = open_sessions([run], data, labels) if data is None else (measured,)
-    place = write_page(tell_run(measured, shown=shown), run / REPORT if out is None else out)
+    write_page(tell_run(measured, shown=shown), place)
     if as_json:
         answer({"run": str(run), "data": measured.source, "report": str(place), "bytes": place.stat().st_size})
     else:

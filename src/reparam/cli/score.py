@@ -8,6 +8,7 @@ import typer
 
 from reparam.cli.options import (
     Data,
+    Engine,
     Index,
     Json,
     Output,
@@ -35,6 +36,7 @@ def score(
     index: Index = None,
     unknown: Unknown = "refuse",
     stream: Streamed = None,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Write how likely every row of DATA is.
@@ -46,34 +48,43 @@ def score(
     import numpy as np
 
     from reparam.cli.flow import flows, write_arrays
+    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.data.arrays import column_name
-    from reparam.estimator import load
+    from reparam.devices.processes import share
+    from reparam.estimator.keeping import opened
 
-    vae = load(run)
+    if check_engine(engine, explain=explain):
+        how = {"samples": samples, "random_state": seed}
+        found = by_ray(Order(str(run.resolve()), "score", how, index, unknown), data, out)
+        tell_written(out, f"{found['rows']:,} scores, {found['bound']:.3f} nats on average", found, as_json=as_json)
+        return
+    vae = opened(run)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("scored")}
-    how: dict[str, Any] = {"supported": True, "index": index, "unknown": unknown}
-    told: dict[str, Any] = {"samples": samples or vae.bound_samples, "units": vae.schema_.units}
+    reads: dict[str, Any] = {"supported": True, "index": index, "unknown": unknown}
+    told: dict[str, Any] = {"samples": samples or vae.fitted_.configuration.bound_samples, "units": vae.schema_.units}
     if flows(data, stream, explain=explain):
         chosen["report"] = None
-        rows, sums = write_arrays(vae, data, out, lambda part: {"score": vae.score_samples(part, **chosen)}, **how)
+        rows, sums = write_arrays(vae, data, out, lambda part: {"score": vae.score_samples(part, **chosen)}, **reads)
         mean = sums["score"] / rows
         document = {"rows": rows, "bound": mean, **told}
         tell_written(out, f"{rows:,} scores, {mean:.3f} nats on average", document, as_json=as_json)
         return
-    dataset, _ = rows_for(vae, data, **how)
+    dataset, _ = rows_for(vae, data, **reads)
     scores = vae.score_samples(dataset, **chosen)
+    cells = vae.contributions(dataset, **chosen) if explain else None
+    if not share().leads:
+        return
     written: dict[str, Any] = {"score": scores}
     mean = float(scores.mean(dtype="float64"))
     document = {"rows": len(scores), "bound": mean, **told}
-    if explain:
-        found = vae.contributions(dataset, **chosen)
+    if cells is not None:
         names = [column_name(vae.schema_.columns, place) for place in range(vae.schema_.size)]
         places = {f"{name}_nats" if name in ("score", "kl", "index") else name: n for n, name in enumerate(names)}
-        written |= {"kl": found.kl, **{name: found.cells[:, place] for name, place in places.items()}}
+        written |= {"kl": cells.kl, **{name: cells.cells[:, place] for name, place in places.items()}}
         document["picture"] = str(
-            _draw(out, scores, np.where(np.isnan(dataset.rows), np.nan, found.cells), names, dataset.index)
+            _draw(out, scores, np.where(np.isnan(dataset.rows), np.nan, cells.cells), names, dataset.index)
         )
     write(out, written, index=dataset.index, index_name=index or "index")
     tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)

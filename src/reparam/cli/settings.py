@@ -14,6 +14,9 @@ from reparam.estimator.configuration import AUTO, MAY_BE_AUTO
 from reparam.specification import requirement
 from reparam.storage import whole_file
 
+WHOLE_OR_WORD = (*MAY_BE_AUTO, "devices", "processes")
+SEQUENCES = ("hidden", "latent_dim")
+
 
 def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a TOML file; names may be written with hyphens or underscores.
@@ -57,7 +60,7 @@ def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
     kinds = [get_origin(kind) or kind for kind in kinds]
     allowed = (*kinds, int) if float in kinds else tuple(kinds)
-    if (name == "hidden" and isinstance(value, list)) or (name in MAY_BE_AUTO and type(value) is int):
+    if (name in SEQUENCES and isinstance(value, list)) or (name in WHOLE_OR_WORD and type(value) is int):
         return
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         required = "int or 'auto'" if name in MAY_BE_AUTO else " or ".join(kind.__name__ for kind in kinds)
@@ -69,9 +72,10 @@ def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: _canonical(value) if isinstance(value, str) else value for name, value in settings.items()}
     if "hidden" in given:
         given["hidden"] = widths(settings["hidden"])
-    for name in MAY_BE_AUTO:
-        if isinstance(given.get(name), str):
-            given[name] = whole_or_auto(name, given[name])
+    if "latent_dim" in given:
+        given["latent_dim"] = layers(settings["latent_dim"])
+    if isinstance(given.get("epochs"), str):
+        given["epochs"] = whole_or_auto("epochs", given["epochs"])
     if "seed" in given:
         given["random_state"] = given.pop("seed")
     if "validation_fraction" in given:
@@ -98,8 +102,28 @@ def whole_or_auto(name: str, value: str) -> int | str:
         raise ParameterError(requirement(name, "VAE", "an int in [1, inf), or auto", value)) from None
 
 
-def widths(hidden: str | list[int]) -> tuple[int, ...]:
-    """The widths of hidden layers: ``400``, ``200,200``, and ``none`` or nothing for a linear model.
+def layers(latents: str | int | list[int]) -> int | str | tuple[int, ...]:
+    """The latents: a number, ``auto``, or one number for each layer, ``32,16``.
+
+    Raises:
+        ParameterError: it is none of these.
+
+    >>> layers("8"), layers("auto"), layers("32,16")
+    (8, 'auto', (32, 16))
+    """
+    if isinstance(latents, int | list):
+        return latents if isinstance(latents, int) else tuple(latents)
+    if "," not in latents:
+        return whole_or_auto("latent_dim", latents)
+    try:
+        return tuple(int(size) for size in latents.split(","))
+    except ValueError:
+        required = "an int in [1, inf), one for each layer such as 32,16, or auto"
+        raise ParameterError(requirement("latent_dim", "VAE", required, latents)) from None
+
+
+def widths(hidden: str | list[int]) -> tuple[int, ...] | str:
+    """The widths of hidden layers: ``400``, ``200,200``, ``none`` or nothing for a linear model, ``auto``.
 
     Raises:
         ParameterError: these are no whole numbers.
@@ -111,11 +135,13 @@ def widths(hidden: str | list[int]) -> tuple[int, ...]:
         return tuple(hidden)
     if hidden.strip().lower() in ("", "none"):
         return ()
+    if hidden == AUTO:
+        return hidden
     try:
         return tuple(int(width) for width in hidden.split(","))
     except ValueError:
         raise ParameterError(
-            "The 'hidden' parameter of VAE must be widths such as 400 or 200,200, or none for a linear model. "
+            "The 'hidden' parameter of VAE must be widths such as 400 or 200,200, auto, or none for a linear model. "
             f"Got {hidden!r} instead."
         ) from None
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from reparam import runs as folders
 from reparam.cli.sources import given_data, held_out, own_data, rows_for
 from reparam.data import Dataset
-from reparam.errors import DataError, ParameterError, ReparamWarning
-from reparam.estimator import VAE, load
+from reparam.errors import DataError, ReparamWarning, RunError
+from reparam.estimator import load
 from reparam.estimator.fitting import check_support
+from reparam.estimator.use import FittedUse
+from reparam.estimator.vae import VAE
 from reparam.insight import Session
 from reparam.storage import whole_file
 
@@ -92,18 +94,28 @@ def _name(run: Path, runs: Sequence[Path]) -> str:
     return run.name if len(same) == 1 else str(run)
 
 
-def write_page(page: str, place: Path) -> Path:
+def check_unconditional(run: Path, vae: FittedUse) -> None:
+    """Refuse a run that shows nothing before its condition is given.
+
+    Raises:
+        RunError: it was trained with one.
+    """
+    names = vae.fitted_.configuration.condition
+    if names:
+        raise RunError(
+            f"{run} was trained with --condition {' '.join(names)}, and pictures of all of it would not know what to "
+            "give. 'reparam sample', 'traverse', 'interpolate' and 'decode' take --given."
+        )
+
+
+def write_page(page: str, place: Path) -> None:
     """Write an HTML document.
 
     Raises:
-        ParameterError: the ending is not .html.
         DataError: the file cannot be written.
     """
-    if place.suffix != ".html":
-        raise ParameterError(f"-o must end in .html, for it is a page. Got {str(place)!r}.")
     try:
-        with whole_file(place.expanduser()) as file:
+        with whole_file(place) as file:
             file.write(page.encode())
     except OSError as error:
         raise DataError(f"{place} cannot be written: {error.strerror}. Choose another place with -o.") from error
-    return place.expanduser()

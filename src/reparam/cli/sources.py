@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from reparam.data import NAMES, Dataset, Judgement, Reading, Schema, Survey, conform, load, stream
-from reparam.data.streaming import STREAMED
+from annotated_types import MaxLen
+
+from reparam.data import NAMES, Column, Dataset, Judgement, Reading, Schema, Survey, conform, load, stream
+from reparam.data.images import pictured_bytes
+from reparam.data.places import place_of
+from reparam.data.streaming.opening import is_folder_of_tables, is_streamed
+from reparam.documents import STRICT, Text, checked
 from reparam.errors import DataError, ParameterError, RunError
-from reparam.estimator import VAE, Configuration
+from reparam.estimator import Configuration
 from reparam.estimator.fitting import check_support
 from reparam.estimator.memory import free_memory
 from reparam.estimator.seeing import Data, judgement_of, rows_in, sha256, split_rows, survey
+from reparam.estimator.use import FittedUse
+from reparam.location import is_uri
 
 READING = (
     *("labels", "index", "no_header", "missing", "delimiter", "quote", "column", "drop"),
@@ -84,19 +91,25 @@ def _kind(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Source:
-    """DATA as the user named it, and how it is read."""
+    """DATA as the user named it, and how it is read.
+
+    Args:
+        data: a path or a name.
+        reading: how it is read.
+        judged: what its table was found to be when it was first read; columns that the schema holds stand there.
+        streamed: whether it is read part by part.
+    """
 
     data: str
     reading: Reading = field(default_factory=Reading)
-    remarks: tuple[str, ...] = ()
+    judged: Judgement | None = None
     streamed: bool = False
 
     def survey(self, configuration: Configuration, schema: Schema | None = None, *, report: Any = None) -> Survey:
         """Read it part by part: what it holds by a schema that is known, or as it is found to be."""
         opened = stream(self.data, reading=self.reading, schema=schema)
-        if schema is not None and schema.table is not None:
-            columns = sorted((*schema.table, *(schema.beside or ())), key=lambda column: column.place)
-            opened = replace(opened, judgement=Judgement(tuple(columns), self.remarks))
+        if schema is not None:
+            opened = replace(opened, judgement=self._judged_as(schema))
         return survey(opened, configuration, known=schema is not None, report=report)
 
     def load(self) -> Dataset:
@@ -108,12 +121,19 @@ class Source:
         if schema.table is None:
             return replace(self.load(), schema=schema)
         dataset = conform(self.data, schema, reading=replace(self.reading, columns=(), drop=()))
+        return replace(dataset, judgement=self._judged_as(schema))
+
+    def _judged_as(self, schema: Schema) -> Judgement | None:
+        """What the table was found to be, with the columns of a schema."""
+        if schema.table is None:
+            return self.judged
         columns = sorted((*schema.table, *(schema.beside or ())), key=lambda column: column.place)
-        return replace(dataset, judgement=Judgement(tuple(columns), self.remarks))
+        return Judgement(tuple(columns), () if self.judged is None else self.judged.remarks)
 
     def to_json(self, data: Data) -> dict[str, Any]:
         """What ``data.json`` says: enough to read the same rows again, and what was made of its columns."""
-        place = self.data if self.data in NAMES else os.path.abspath(os.path.expanduser(self.data))
+        as_it_is = self.data in NAMES or is_uri(self.data)
+        place = self.data if as_it_is else os.path.abspath(os.path.expanduser(self.data))
         said = {"labels": None, **self.reading.to_json(), **({"streamed": True} if self.streamed else {})}
         return {"data": place, **said, "rows": rows_in(data), **_judged(judgement_of(data))}
 
@@ -126,19 +146,19 @@ class Source:
         """
         if "data" not in document:
             raise RunError("the run does not say where its data came from, for it was saved from Python.")
-        remarks = (document.get("judgement") or {}).get("remarks", ())
         streamed = document.get("streamed") is True
-        return cls(document["data"], Reading.from_json(document), tuple(map(str, remarks)), streamed)
+        return cls(document["data"], Reading.from_json(document), _judgement(document.get("judgement")), streamed)
 
 
-def is_large(data: str) -> bool:
+def is_large(data: str, reading: Reading | None = None) -> bool:
     """Whether DATA are better read part by part: a folder of tables, or more than a share of free memory."""
-    path, free = Path(data).expanduser(), free_memory()
-    if path.is_dir():
-        files = [file for file in path.iterdir() if not file.name.startswith((".", "_"))]
-        return bool(files) and all(file.suffix.lower() in STREAMED for file in files)
-    streamed = path.is_file() and path.suffix.lower() in STREAMED
-    return streamed and free is not None and path.stat().st_size > free * LARGE_SHARE
+    if data in NAMES:
+        return False
+    place, free = place_of(data), free_memory()
+    most = math.inf if free is None else free * LARGE_SHARE
+    if is_streamed(place) and place.is_file():
+        return place.stat().st_size > most
+    return is_folder_of_tables(place) or pictured_bytes(data, reading or Reading()) > most
 
 
 def _judged(judgement: Judgement | None) -> dict[str, Any]:
@@ -149,8 +169,31 @@ def _judged(judgement: Judgement | None) -> dict[str, Any]:
     return {"judgement": {"plain": judgement.plain, "remarks": list(judgement.remarks), "columns": columns}}
 
 
+@dataclass(frozen=True)
+class Judged:
+    """``judgement`` of ``data.json``."""
+
+    plain: Text
+    remarks: Annotated[tuple[Text, ...], MaxLen(10_000)]
+    columns: tuple[Any, ...] | None = None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+def _judgement(document: Any) -> Judgement | None:
+    """What :func:`_judged` told.
+
+    Raises:
+        RunError: it told something else.
+    """
+    if document is None:
+        return None
+    told = checked(Judged, document, "the judgement of data.json")
+    return Judgement(tuple(map(Column.from_json, told.columns or ())), told.remarks, told.plain)
+
+
 def given_data(
-    vae: VAE, data: str, *, labels: str | None = None, index: str | None = None, unknown: str = "refuse"
+    vae: FittedUse, data: str, *, labels: str | None = None, index: str | None = None, unknown: str = "refuse"
 ) -> Dataset:
     """DATA for a run, read as the run's own were: the same header, delimiter, quotes and words for what is missing.
 
@@ -161,13 +204,13 @@ def given_data(
     return conform(data, vae.schema_, reading=reading, unknown=unknown)
 
 
-def read_as(vae: VAE) -> Reading:
+def read_as(vae: FittedUse) -> Reading:
     """How further data are read: as the run's own were, all columns of them."""
     own = Reading.from_json(vae.source_) if "data" in vae.source_ else Reading()
     return replace(own, labels=None, index=None, columns=(), drop=())
 
 
-def own_data(vae: VAE) -> Dataset:
+def own_data(vae: FittedUse) -> Dataset:
     """The rows that a run was trained and validated on, read again from its source; of a stream the held-out ones.
 
     Raises:
@@ -189,7 +232,7 @@ def own_data(vae: VAE) -> Dataset:
 
 
 def rows_for(
-    vae: VAE, data: str | None, *, supported: bool = False, index: str | None = None, unknown: str = "refuse"
+    vae: FittedUse, data: str | None, *, supported: bool = False, index: str | None = None, unknown: str = "refuse"
 ) -> tuple[Dataset, str]:
     """The rows a command is about, and what they are: DATA, or the rows that the run held out, or all of its own.
 
@@ -211,7 +254,7 @@ def rows_for(
     return dataset, f"{len(dataset.rows):,} rows of {data}"
 
 
-def held_out(vae: VAE, own: Dataset) -> Dataset:
+def held_out(vae: FittedUse, own: Dataset) -> Dataset:
     """Of a run's own rows those that it held out, or all of them where it held none out."""
     if vae.source_.get("streamed"):
         return own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import logging
 import os
 import sys
 from typing import Any
@@ -14,8 +15,14 @@ PLAIN |= {"α": "alpha", "β": "beta", "ε": "epsilon", "σ": "sigma", "φ": "ph
 PLAIN |= {"²": "^2", "µ": "u", "–": "-"}
 
 
+HEARD_BY_NOBODY = logging.NullHandler()
+TALKATIVE = ("PIL", "matplotlib")  # of damaged files, which we tell in one line, and of their caches
+
+
 def prepare() -> None:
-    """Let every text be written in whatever encoding there is: what it lacks is spelt."""
+    """Let every text be written in whatever encoding there is: what it lacks is spelt. Libraries log nothing here."""
+    for library in TALKATIVE:
+        logging.getLogger(library).addHandler(HEARD_BY_NOBODY)
     codecs.register_error("reparam", _spelt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

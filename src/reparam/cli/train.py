@@ -26,7 +26,9 @@ from reparam.cli.options import (
     SkipBroken,
     Streamed,
 )
+from reparam.cli.sharing import SHARING, Coordinator, Count, Processes, ProcessId, sharing
 from reparam.errors import ParameterError
+from reparam.location import check_data
 
 
 def setting(help: str, default: str, **more: Any) -> Any:
@@ -35,7 +37,7 @@ def setting(help: str, default: str, **more: Any) -> Any:
 
 
 NOT_SETTINGS = (
-    *("context", "data", "out", "config", "save_config", "resume", "overwrite"),
+    *("context", "data", "out", "config", "save_config", "resume", "resume_if_there", "overwrite"),
     *("checkpoint_every", "log_every", "quiet", "as_json", "stream", "return"),
 )
 
@@ -56,6 +58,10 @@ def train(
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run to --epochs, with its own settings.")
+    ] = False,
+    resume_if_there: Annotated[
+        bool,
+        typer.Option("--resume-if-there", help="Continue RUN if it is there, else begin it: a command to start again."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     checkpoint_every: Annotated[
@@ -82,10 +88,25 @@ def train(
     crop: Crop = None,
     gray: Gray = None,
     skip_broken: SkipBroken = None,
-    latent_dim: Annotated[
-        str | None, setting("K, the number of latents; auto tries some and says.", "2", metavar="INTEGER|auto")
+    devices: Count = None,
+    shard_model: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many devices share the weights of each wide layer.")
     ] = None,
-    posterior: Annotated[str | None, setting("Family of q(z|x): diagonal, full, …", "diagonal")] = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    latent_dim: Annotated[
+        str | None,
+        typer.Option(
+            "--latent-dim",
+            "--latents",
+            metavar="K|K1,K2,…|auto",
+            help="Latents; 32,16 are two layers, the first next to the data; auto tries some and says. [default: 2]",
+        ),
+    ] = None,
+    posterior: Annotated[
+        str | None, setting("Family of q(z|x): diagonal, full, …; of several layers diagonal, ladder.", "diagonal")
+    ] = None,
     scale: Annotated[
         str | None, setting("Coordinates of σ: log-variance, log-std, softplus, …", "log_variance")
     ] = None,
@@ -104,7 +125,10 @@ def train(
         str | None, setting("mlp; for images conv, conv:32, resnet; auto looks at the data and says.", "auto")
     ] = None,
     hidden: Annotated[
-        str | None, setting("Widths of an MLP's encoder, reversed in the decoder: 400, 200,200 or none.", "128,128")
+        str | None,
+        setting(
+            "Widths of an MLP's encoder, reversed in the decoder: 400, 200,200 or none; auto goes by the rows.", "auto"
+        ),
     ] = None,
     activation: Annotated[str | None, setting("relu, tanh, elu, gelu, …", "gelu")] = None,
     condition: Annotated[
@@ -159,12 +183,16 @@ def train(
         raise typer.BadParameter("Missing argument 'DATA'.", context)
     if out is None:
         raise typer.BadParameter("Missing option '--out' / '-o'.", context)
+    if data is not None:
+        check_data(data)
     from reparam.cli import training
     from reparam.cli.keeper import Every
     from reparam.cli.settings import parameters, read_config, write_config
     from reparam.cli.sources import READING
+    from reparam.devices.processes import first
+    from reparam.runs import is_run
 
-    if resume and overwrite:
+    if (resume or resume_if_there) and overwrite:
         raise ParameterError("--resume continues a run and --overwrite replaces it: choose one of them.")
     kinds = {name: kind for name, kind in get_type_hints(train).items() if name not in NOT_SETTINGS}
     flags = {name: context.params[name] for name in kinds if context.params[name] is not None}
@@ -173,10 +201,12 @@ def train(
     every = Every.of(checkpoint_every)
     if save_config is not None:
         write_config(save_config, {**settings, **reading})
-    if data is None or resume:
-        beginning = training.resume(out, data, parameters(settings), reading)
-    else:
-        beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite, streamed=stream)
-    with beginning as job:
-        code = training.run(job, every=every, log_every=log_every, quiet=quiet, as_json=as_json)
+    among = {name: settings.pop(name) for name in SHARING if name in settings}
+    with sharing(**among):
+        if data is None or resume or (resume_if_there and first(is_run(out))):
+            beginning = training.resume(out, data, parameters(settings), reading)
+        else:
+            beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite, streamed=stream)
+        with beginning as job:
+            code = training.run(job, every=every, log_every=log_every, quiet=quiet, as_json=as_json)
     return Kept(code)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 from reparam.cli.judgement import judged_lines
@@ -15,9 +16,10 @@ from reparam.cli.options import answer, parts_done, tell
 from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, is_large, reading_of
 from reparam.data import Dataset
+from reparam.devices.processes import any_of, first, is_of_messages, share
 from reparam.ending import ending_in_order
 from reparam.errors import DataError, ParameterError, TrainingError
-from reparam.estimator import Configuration, Fitted, fitting, keeping, load
+from reparam.estimator import Configuration, Fitted, fitting, keeping
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, judgement_of
 from reparam.estimator.seeing import counts as rows_of
@@ -35,7 +37,20 @@ class Job:
     fitted: Fitted
     data: Data
     source: Source
-    place: Place
+    shown: Path
+    place: Place | None  # of several processes the first has it
+
+
+@contextmanager
+def held(path: Path, **how: bool) -> Iterator[Place | None]:
+    """The place of the run, which of several processes the first holds for all; they go on when it does."""
+    if share().leads:
+        with reserve(path, **how) as place:
+            first(None)
+            yield place
+    else:
+        first(None)
+        yield None
 
 
 @contextmanager
@@ -50,20 +65,23 @@ def begin(
 ) -> Iterator[Job]:
     """Check everything and hold the place, then read the data and build an untrained model; nothing is written."""
     configuration = Configuration(**{"early_stopping": True, **parameters})
-    with reserve(path, overwrite=overwrite) as place:
-        source = Source(data, reading_of(reading), streamed=is_large(data) if streamed is None else streamed)
+    with held(path, overwrite=overwrite) as place:
+        said = replace(reading_of(reading), given=tuple(configuration.condition))
+        streamed = first(is_large(data, said) if streamed is None else streamed)
+        source = Source(data, said, streamed=streamed)
         found = source.survey(configuration, report=parts_done("surveyed")) if source.streamed else source.load()
         configuration, trials = choose_latents(configuration, found, tell)
         path_of_latents = tuple(trial.to_json() for trial in trials)
-        yield Job(replace(fitting.begin(configuration, found), latent_path=path_of_latents), found, source, place)
+        begun = replace(fitting.begin(configuration, found), latent_path=path_of_latents)
+        yield Job(begun, found, source, path, place)
 
 
 @contextmanager
 def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading: Mapping[str, Any]) -> Iterator[Job]:
     """Hold a run, and open it and its data again, to go on where it stopped; without DATA its own."""
-    with reserve(path, resume=True) as place:
-        vae = load(path)
-        stored = Source.from_json(vae.source_)
+    with held(path, resume=True) as place:
+        run = keeping.opened(path)
+        stored = Source.from_json(run.source_)
         asked = reading_of(reading).to_json()
         for name, value in asked.items():
             before = stored.reading.to_json().get(name)
@@ -72,7 +90,7 @@ def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading:
                     f"{path} was trained with {name} = {before!r}, which --resume cannot change to {value!r}. Leave it "
                     "out, or train another run."
                 )
-        fitted = vae.fitted_
+        fitted = run.fitted_
         configuration = Configuration(**{**vars(fitted.configuration), **parameters})
         source = stored if data is None else replace(stored, data=data)
         found: Data = (
@@ -80,7 +98,7 @@ def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading:
             if source.streamed
             else source.load_as(fitted.schema)
         )
-        yield Job(fitting.resume(fitted, configuration, found), found, source, place)
+        yield Job(fitting.resume(fitted, configuration, found), found, source, path, place)
 
 
 def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = False, as_json: bool = False) -> int:
@@ -94,12 +112,13 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
     """
     configuration = job.fitted.configuration
     begun, of = time.monotonic(), fitting.task(job.fitted, job.data)
-    check_room(job.place, keeping.size_of(job.fitted))
+    if job.place is not None:
+        check_room(job.place, keeping.size_of(job.fitted))
     counts = rows_of(configuration, job.data)
     visited = of.recipe.passes * min(counts[0], of.rows.chunk_rows)
     if not quiet:
         _introduce(job, *counts)
-    keeper = Keeper(job.place, job.source.to_json(job.data), every, job.fitted)
+    keeper = Keeper(job.place, job.shown, job.source.to_json(job.data), every, job.fitted)
     shown = progress(of.epochs, visited, log_every, quiet=quiet)
     with ending_in_order(keeper.save) as signals:
         try:
@@ -107,15 +126,20 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
         except (TrainingError, DataError):  # the latter of a stream whose files are gone, or are others
             keeper.save()  # the weights of the last whole epoch, which are finite
             raise
+        except (RuntimeError, ValueError) as error:
+            if is_of_messages(error):
+                keeper.save()
+            raise
         if not keeper.newest.history:
             raise KeyboardInterrupt
         keeper.save()
+        any_of(False)  # nobody leaves before the first has written
     document = _summary(keeper, counts, time.monotonic() - begun, stopped)
     if not quiet:
         tell(_outcome(document, of.epochs))
     if as_json:
         answer(document)
-    return 128 + signals[0] if stopped == "interrupted" else 0
+    return 128 + (signals[0] if signals else SIGTERM) if stopped == "interrupted" else 0
 
 
 def _train(of: Task, keeper: Keeper, shown: AbstractContextManager[Show], signals: Sequence[int]) -> str:
@@ -124,7 +148,7 @@ def _train(of: Task, keeper: Keeper, shown: AbstractContextManager[Show], signal
         for reached, record in fitting.train(keeper.newest, of):
             keeper.note(reached)
             show(record)
-            if signals:
+            if any_of(bool(signals)):
                 return "interrupted"
     return "epochs" if int(keeper.newest.state.epoch) >= of.epochs else "early"
 
@@ -136,12 +160,12 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
     tell(f"{schema.name}: rows of {shape}, densities of {schema.units}; {training_rows:,} to train on{held_out}")
     for line in judged_lines(judgement_of(job.data), schema, training_rows + validation_rows):
         tell(line)
-    for remark in job.data.remarks if isinstance(job.data, Dataset) else ():
+    for remark in job.data.remarks if isinstance(job.data, Dataset) else job.data.stream.remarks:
         tell(f"  note: {remark}")
     tell(f"likelihood: {fitted.likelihood} ({fitted.likelihood_reason})")
     configuration, architecture = fitted.configuration, fitted.configuration.architecture()
     if architecture is not None and len(schema.event_shape) > 1:  # of rows without height and width it is no judgement
-        layers = architecture.told(schema.event_shape, tuple(configuration.hidden))
+        layers = architecture.told(schema.event_shape, configuration.widths)
         tell(f"network: {configuration.network} of {layers} ({fitted.network_reason})")
     if fitted.start != "random":
         tell(f"start: {fitted.start}")
@@ -150,7 +174,7 @@ def _introduce(job: Job, training_rows: int, validation_rows: int) -> None:
             told = f"{trial['behind']:.3f} ± {trial['standard_error']:.3f} nats behind the best that was tried"
             tell(f"latents: {trial['latent_dim']}, the fewest within one standard error ({told})")
     if fitted.history:
-        tell(f"resuming {job.place.shown} after epoch {len(fitted.history)}")
+        tell(f"resuming {job.shown} after epoch {len(fitted.history)}")
 
 
 def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: str) -> dict[str, Any]:
@@ -158,7 +182,7 @@ def _summary(keeper: Keeper, counts: tuple[int, int], seconds: float, stopped: s
     fitted = keeper.newest
     best = _best(fitted.history)
     return {
-        "run": str(keeper.place.shown),
+        "run": str(keeper.shown),
         "data": fitted.schema.name,
         "training_rows": counts[0],
         "validation_rows": counts[1],

@@ -29,7 +29,8 @@ def traverse(
     """Decode every latent on its way through the prior, the others in the prior's middle.
 
     Latents stand in the order of their mean KL over DATA, the most used first, each a row. A latent takes the quantiles
-    1/(2·STEPS), 3/(2·STEPS), … of the prior. A table has latent, kl, quantile and z beside every row.
+    1/(2·STEPS), 3/(2·STEPS), … of the prior. A table has latent, kl, quantile and z beside every row. Of several
+    layers those below a latent's own follow it, each at its mean.
     """
     check_output(out, *([] if data is None else [data]), pictures=True)
     import numpy as np
@@ -43,10 +44,13 @@ def traverse(
     vae, conditions = load(run), given_values(given or []) or None
     check_pictures(out, vae.schema_)
     rows, source = rows_for(vae, data, supported=True)
-    session = Session(vae, rows, run.name, source)
+    session = Session(vae, rows, run.name, source, conditions)
     chosen, levels = session.order[:latents], middles(steps)
     places = quantiles(session, levels)[chosen]
-    codes = [moved(start_code(session), latent, place) for latent, place in zip(chosen, places, strict=True)]
+    codes = [
+        session.followed(moved(start_code(session), latent, place), latent)
+        for latent, place in zip(chosen, places, strict=True)
+    ]
     decoded: NDArray[Any] = vae.inverse_transform(np.concatenate(codes), conditions)
     if out.suffix.lower() == ".png" and not is_folder(out):
         _draw(out, session, chosen, levels, decoded)
@@ -69,7 +73,7 @@ def _draw(
     from reparam.data.writing import atomic
 
     known = session.codes.kl_per_latent is not None
-    names = [f"latent {k}\n{'KL' if known else 'variance'} {session.use[k]:.2f}" for k in chosen]
+    names = [f"{session.latent_name(int(k))}\n{'KL' if known else 'variance'} {session.use[k]:.2f}" for k in chosen]
     images = decoded.reshape(len(decoded), *session.schema.event_shape)
     title = f"What each latent decodes to, the most used first: {session.name}"
     figure = plots.traversals(images, names, levels, title=title, limits=session.limits)

@@ -9,7 +9,7 @@ from reparam.data.pictures import check_pictures, cut_note, grey_limits, is_fold
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sources import NAMES, conform, load
-from reparam.data.splitting import split
+from reparam.data.splitting import split, spread
 from reparam.data.statistics import blocks, moments
 from reparam.data.streaming import Passes, Stream, Survey, stream, survey
 from reparam.data.writing import WRITERS, write, write_cells, write_rows
@@ -45,6 +45,7 @@ __all__ = [
     "moments",
     "span",
     "split",
+    "spread",
     "stream",
     "survey",
     "template",

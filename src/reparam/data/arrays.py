@@ -131,7 +131,7 @@ def _event_shape(array: NDArray[Any], wanted: Sequence[int] | None, name: str) -
     size = math.prod(array.shape[1:])
     if not shape or min(shape) < 1 or math.prod(shape) != size:
         raise ParameterError(
-            f"event_shape {shape} holds {math.prod(shape)} values, but a row of {name} holds {size} "
+            f"the shape {shape} holds {math.prod(shape)} values, but a row of {name} holds {size} "
             f"(shape {array.shape[1:]})."
         )
     return shape

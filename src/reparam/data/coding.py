@@ -74,10 +74,10 @@ def decode(values: NDArray[np.float64], column: Column) -> Any:
         return _typed(pa.array(levels, pa.string()).take(pa.array(codes, mask=missing)), column.stored_as)
     low, high = -np.inf if column.lower is None else column.lower, np.inf if column.upper is None else column.upper
     numbers = np.clip(np.asarray(values, np.float64), low, high)
-    if column.kind == "date":
-        seconds = np.where(missing, 0, np.rint(numbers / 86400) * 86400 if column.whole else numbers)
-        return _dated(seconds, missing, column.stored_as)
     rounded = numbers if column.decimals is None else np.round(numbers, column.decimals)
+    if column.kind == "date":
+        seconds = np.where(missing, 0, np.rint(rounded / 86400) * 86400 if column.whole else rounded)
+        return _dated(seconds, missing, column.stored_as)
     return _typed(pa.array(rounded, mask=missing), column.stored_as)
 
 

@@ -33,7 +33,8 @@ class Column:
         lower: the smallest value that a row may be given, in the file's units (of a date, seconds).
         upper: the largest.
         whole: every value is a whole number, and of a date a whole day.
-        decimals: how many digits every value has behind its point at most, or None where there are more than a few.
+        decimals: how many digits every value has behind its point at most, or None where there are more than a few; of
+            a date 0 where all are whole seconds.
         stored_as: the type of the cells where they came from, by Arrow's names; ``date:%d.%m.%Y`` is a date as text.
         missing: how many cells were empty.
         reason: why it is judged so, one clause.

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
+from reparam.data.places import Place
 from reparam.data.reading import MISSING, Reading
 from reparam.errors import DataError
 
@@ -44,7 +44,7 @@ class Dialect:
     first: tuple[str, ...]
 
 
-def recognise(path: Path, reading: Reading) -> Dialect:
+def recognise(path: Place, reading: Reading) -> Dialect:
     """The dialect of a file: what the user says, else what its first rows show.
 
     Raises:
@@ -63,33 +63,37 @@ def recognise(path: Path, reading: Reading) -> Dialect:
 
 
 @contextmanager
-def bytes_of(path: Path) -> Iterator[BinaryIO]:
+def bytes_of(path: Place) -> Iterator[BinaryIO]:
     """The file's bytes, inflated where it is gzipped."""
-    with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
-        yield file  # type: ignore[misc]
+    with path.open("rb") as file:
+        if not path.name.lower().endswith(".gz"):
+            yield file
+            return
+        with gzip.open(file) as inflated:
+            yield inflated  # type: ignore[misc]
 
 
 @contextmanager
-def text_of(path: Path, encoding: str) -> Iterator[io.TextIOBase]:
+def text_of(path: Place, encoding: str) -> Iterator[io.TextIOBase]:
     """The file's text; bytes that are none show as U+FFFD."""
     with bytes_of(path) as file:
         yield io.TextIOWrapper(file, encoding, errors="replace", newline="")
 
 
-def records(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+def records(path: Place, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """Every row that is not blank with the number of the line where it ends, slowly: to say where a fault stands."""
     with text_of(path, dialect.encoding) as file:
         reader = csv.reader(file, delimiter=dialect.delimiter, quotechar=dialect.quote)
         yield from ((reader.line_num, cells) for cells in reader if cells)
 
 
-def line_of(path: Path, dialect: Dialect, row: int) -> int:
+def line_of(path: Place, dialect: Dialect, row: int) -> int:
     """The line, from 1, on which a row ends; rows count from 0 behind the header."""
     skipped = row + dialect.header
     return next(line for number, (line, _) in enumerate(records(path, dialect)) if number == skipped)
 
 
-def undecodable_line(path: Path) -> tuple[int, bytes] | None:
+def undecodable_line(path: Place) -> tuple[int, bytes] | None:
     """The first line that is not UTF-8, and its first byte that is not."""
     with bytes_of(path) as file:
         for number, line in enumerate(file, 1):
@@ -105,7 +109,7 @@ def is_number(cell: str) -> bool:
     return NUMBER.fullmatch(cell.strip()) is not None
 
 
-def _encoding(path: Path) -> str:
+def _encoding(path: Place) -> str:
     with bytes_of(path) as file:
         start = file.read(4)
     return next((name for mark, name in BOMS if start.startswith(mark)), "utf-8")
@@ -115,9 +119,9 @@ def _records(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]
     return [row for row in csv.reader(lines, delimiter=delimiter, quotechar=quote) if row]
 
 
-def _delimiter(path: Path, lines: Sequence[str], quote: str) -> str:
+def _delimiter(path: Place, lines: Sequence[str], quote: str) -> str:
     """What splits the lines into equally many cells that hold no other separator; the decimal comma is none."""
-    present = [mark for mark in SEPARATORS if mark in lines[0]]
+    present = [mark for mark in SEPARATORS if mark in lines[0] and len(_records(lines, mark, quote)[0]) > 1]
     if "\t" in present and path.name.lower().endswith((".tsv", ".tsv.gz")):
         return "\t"
     return max(present, key=lambda mark: _likeness(_records(lines, mark, quote), mark), default=",")

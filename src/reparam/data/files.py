@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import Raw, stored_dtype
+from reparam.data.places import Place, reason_of
 from reparam.errors import DataError, ParameterError, UnknownNameError
 
 IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -22,7 +23,7 @@ PICKLE = "holds Python objects; they are stored as pickles, and opening a pickle
 
 
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
+def reading(path: Place, kind: str) -> Iterator[None]:
     """Turn whatever a parser raises on damaged bytes into one DataError that names the file."""
     try:
         yield
@@ -31,7 +32,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except PermissionError as error:
         raise DataError(f"{path} may not be read: permission denied.") from error
     except Exception as error:  # parsers of foreign bytes raise anything, from zlib.error to SyntaxError
-        text = str(error)
+        text = str(error) if isinstance(path, Path) else reason_of(error)
         if "pickle" in text.lower() or "python objects" in text.lower():
             raise DataError(f"{path} {PICKLE}. Save numbers, with a numeric dtype.") from error
         reason = text.splitlines()[0] if text else type(error).__name__
@@ -40,26 +41,29 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         ) from error
 
 
-def read_npy(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
-    """The array of a `.npy` file; the file is mapped, so that a conversion reads it only once."""
+def read_npy(path: Place, array: str | None = None, labels: str | None = None) -> Raw:
+    """The array of a `.npy` file; one of this machine is mapped, so that a conversion reads it only once."""
     refuse_labels(path, labels)
     with reading(path, ".npy array"):
         _check_magic(path, b"\x93NUMPY")
+        if not isinstance(path, Path):
+            with path.open("rb") as file:
+                return Raw(np.load(file, allow_pickle=False))
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         return Raw(mapped if mapped.dtype != stored_dtype(mapped.dtype) else np.array(mapped))
 
 
-def read_npz(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
+def read_npz(path: Place, array: str | None = None, labels: str | None = None) -> Raw:
     """One array of a `.npz` archive, and the labels that stand beside it (`*_y` beside `*_x`, `*Lbls`)."""
     with reading(path, ".npz archive"):
         _check_magic(path, b"PK")
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             name = _choose(path, archive, array)
             data = np.atleast_1d(archive[name])
             return Raw(data, labels=_npz_labels(path, archive, name, len(data), labels))
 
 
-def read_idx(path: Path, array: str | None = None, labels: str | None = None) -> Raw:
+def read_idx(path: Place, array: str | None = None, labels: str | None = None) -> Raw:
     """An IDX file (the format of MNIST), gzipped or not, and the labels file that stands beside it."""
     refuse_labels(path, labels)
     beside = path.with_name(re.sub(r"images([-.])idx3", r"labels\1idx1", path.name))
@@ -68,10 +72,10 @@ def read_idx(path: Path, array: str | None = None, labels: str | None = None) ->
     return Raw(images, labels=found if found is not None and found.shape == images.shape[:1] else None)
 
 
-def _idx_array(path: Path) -> NDArray[Any]:
+def _idx_array(path: Place) -> NDArray[Any]:
     """Magic 0, 0, type, number of axes; big-endian lengths; then the values, big-endian."""
-    with reading(path, "IDX file"):
-        content = path.read_bytes()
+    with reading(path, "IDX file"), path.open("rb") as file:
+        content = file.read()
         if path.name.lower().endswith(".gz"):
             content = gzip.decompress(content)
         if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_DTYPES:
@@ -90,7 +94,7 @@ def _idx_array(path: Path) -> NDArray[Any]:
         return np.frombuffer(content, dtype, offset=4 + 4 * axes).reshape(shape)
 
 
-def _check_magic(path: Path, magic: bytes) -> None:
+def _check_magic(path: Place, magic: bytes) -> None:
     with path.open("rb") as file:
         start = file.read(len(magic))
     if start[:1] == b"\x80":  # the first byte of every binary pickle since protocol 2
@@ -99,7 +103,7 @@ def _check_magic(path: Path, magic: bytes) -> None:
         raise ValueError(f"it must start with {magic!r}, but starts with {start!r}")
 
 
-def _choose(path: Path, archive: Any, name: str | None) -> str:
+def _choose(path: Place, archive: Any, name: str | None) -> str:
     """The array that was asked for, or the only one."""
     names: list[str] = archive.files
     if not names:
@@ -111,13 +115,13 @@ def _choose(path: Path, archive: Any, name: str | None) -> str:
     return _known(path, archive, names[0] if name is None else name)
 
 
-def _known(path: Path, archive: Any, name: str) -> str:
+def _known(path: Place, archive: Any, name: str) -> str:
     if name not in archive.files:
         raise DataError(f"{path}: {UnknownNameError('array', name, archive.files)}")
     return name
 
 
-def _npz_labels(path: Path, archive: Any, name: str, rows: int, asked: str | None) -> NDArray[Any] | None:
+def _npz_labels(path: Place, archive: Any, name: str, rows: int, asked: str | None) -> NDArray[Any] | None:
     """The array called `asked`, or the one whose name says that it labels the array `name`."""
     if asked is not None:
         return _classes(archive[_known(path, archive, asked)])
@@ -138,9 +142,10 @@ def _classes(labels: NDArray[Any]) -> NDArray[Any]:
     return labels
 
 
-def refuse_labels(path: Path, labels: str | None) -> None:
+def refuse_labels(path: Place | str, labels: str | None) -> None:
     """Raise the ParameterError that a file has no labels to name."""
     if labels is not None:
         raise ParameterError(
-            f"labels={labels!r} names a column of a table or an array of a .npz, but {path} has neither."
+            f"The 'labels' parameter of Reading names a column of a table or an array of a .npz. Got {labels!r}, but "
+            f"{path} has neither."
         )

@@ -124,20 +124,41 @@ class Tally:
         values = np.where(seen, block, 0.0).astype(np.float64)
         mean = values.sum(axis=0) / np.maximum(new, 1)
         square = np.sum(np.where(seen, (values - mean) ** 2, 0.0), axis=0)
-        total = self.count + new
-        share, apart = new / np.maximum(total, 1), mean - self.mean
         model = schema.apply(block)
         missing = np.isnan(model)
+        return self.joined(
+            Tally(
+                rows=len(block),
+                count=new,
+                low=np.fmin.reduce(block),
+                high=np.fmax.reduce(block),
+                mean=mean,
+                square=square,
+                whole=((block == np.rint(block)) | ~seen).all(axis=0),
+                counts=bool(((model >= 0) & (model == np.rint(model)) | missing).all()),
+                binary=bool(((model == 0) | (model == 1) | missing).all()),
+            )
+        )
+
+    def joined(self, other: Tally) -> Tally:
+        """Of the rows of both (Chan, Golub & LeVeque 1983).
+
+        >>> rows, schema = np.array([[1.0], [3.0], [8.0]]), Schema("x", (1,))
+        >>> Tally.of(1).with_rows(rows[:2], schema).joined(Tally.of(1).with_rows(rows[2:], schema)).mean.tolist()
+        [4.0]
+        """
+        total = self.count + other.count
+        share, apart = other.count / np.maximum(total, 1), other.mean - self.mean
         return Tally(
-            rows=self.rows + len(block),
+            rows=self.rows + other.rows,
             count=total,
-            low=np.fmin(self.low, np.fmin.reduce(block)),
-            high=np.fmax(self.high, np.fmax.reduce(block)),
+            low=np.fmin(self.low, other.low),
+            high=np.fmax(self.high, other.high),
             mean=self.mean + apart * share,
-            square=self.square + square + apart**2 * self.count * share,
-            whole=self.whole & ((block == np.rint(block)) | ~seen).all(axis=0),
-            counts=self.counts and bool(((model >= 0) & (model == np.rint(model)) | missing).all()),
-            binary=self.binary and bool(((model == 0) | (model == 1) | missing).all()),
+            square=self.square + other.square + apart**2 * self.count * share,
+            whole=self.whole & other.whole,
+            counts=self.counts and other.counts,
+            binary=self.binary and other.binary,
         )
 
     @property

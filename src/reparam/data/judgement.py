@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from reparam.errors import DataError
 
 ONE_THING = 64  # so many whole-number columns measure one thing many times: genes, pixels, words
 SHOWN, FEW = 5, 3
+MOST_COMPARED, FIRST_LOOK = 100, 500  # columns that are compared pair by pair, and the rows that settle most pairs
 
 
 def judge(sheet: Sheet, reading: Reading) -> tuple[Judgement, Mapping[str, Cells]]:
@@ -29,15 +31,15 @@ def judge(sheet: Sheet, reading: Reading) -> tuple[Judgement, Mapping[str, Cells
     """
     for name in reading.asked:
         sheet.require(name)
+    asked = {**sheet.kinds, **reading.asked}
     understood = {name: sheet.cells(name) for name in sheet.names}
     for name, cells in understood.items():
-        if cells.bad and name not in reading.asked:
+        if cells.bad and name not in asked:
             refuse_mixture(sheet, name, cells)
     columns = tuple(
-        judge_column(name, place, cells, reading.asked.get(name))
-        for place, (name, cells) in enumerate(understood.items())
+        judge_column(name, place, cells, asked.get(name)) for place, (name, cells) in enumerate(understood.items())
     )
-    plain = "" if reading.asked else _why_plain(columns, understood, sheet.rows)
+    plain = "" if asked else _why_plain(columns, understood, sheet.rows)
     if not plain and not any(column.is_modelled for column in columns):
         reasons = "; ".join(f"{column.name!r} is left out ({column.reason})" for column in columns[:3])
         raise DataError(f"{sheet.source} holds no column to model: {reasons}. Say --column NAME=KIND to have one.")
@@ -81,6 +83,7 @@ def remarks(
         *_repeated(columns, rows),
         *_empty_rows(rows, where),
         *_seen_once(columns, rows, where),
+        *_telling(columns, rows),
         *_leaks(columns, rows, labels),
     )
 
@@ -138,6 +141,26 @@ def _seen_once(columns: Sequence[Column], rows: NDArray[Any], where: Callable[[i
         level = (first.levels or ())[number]
         return [f"{len(told):,} levels are seen once, such as {level!r} of {first.name!r} on {where(place)}"]
     return [f"{c.name!r} holds {(c.levels or ())[code]!r} once, on {where(place)}" for c, code, place in told]
+
+
+def _telling(columns: Sequence[Column], rows: NDArray[Any]) -> list[str]:
+    """Columns of levels that alone tell another's in every row, as a town tells its country; not one to one."""
+    coded = [place for place, column in enumerate(columns) if column.is_coded][:MOST_COMPARED]
+    codes = {place: np.nan_to_num(np.asarray(rows[:, place], np.float64), nan=-1.0).astype(np.int64) for place in coded}
+    told = []
+    for one, other in permutations(coded, 2):
+        if len(columns[one].levels or ()) > len(columns[other].levels or ()) and _tells(codes[one], codes[other]):
+            told.append(f"{columns[one].name!r} alone tells {columns[other].name!r} in every row")
+    return _at_most(told, "columns tell another")
+
+
+def _tells(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
+    """Whether rows of one code have one code of the other, as no chance makes it: each has two rows on average."""
+    for some in (slice(0, FIRST_LOOK), slice(None)):  # most pairs differ in the first rows
+        pairs = np.unique(one[some] * (int(other.max()) + 2) + other[some])
+        if len(pairs) > len(np.unique(one[some])):
+            return False
+    return len(pairs) <= len(one) / 2
 
 
 def _leaks(columns: Sequence[Column], rows: NDArray[Any], labels: NDArray[Any] | None) -> list[str]:

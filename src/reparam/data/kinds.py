@@ -15,11 +15,11 @@ from pyarrow import compute
 from reparam.data.cells import Cells, is_numeric
 from reparam.data.coding import as_numbers, as_text, level_of
 from reparam.data.columns import CODED, KINDS, LEFT_OUT, Column
-from reparam.errors import UnknownNameError
+from reparam.errors import ParameterError, UnknownNameError
 
 LIKELIHOOD_OF = {
     "real": "gaussian",
-    "positive": "gaussian",
+    "positive": "log_normal",
     "count": "negative_binomial",
     "binary": "bernoulli",
     "categorical": "categorical",
@@ -29,6 +29,7 @@ LIKELIHOOD_OF = {
 }
 KIND_OF = {
     **dict.fromkeys(("gaussian", "laplace", "student_t"), "real"),
+    "log_normal": "positive",
     **dict.fromkeys(("poisson", "negative_binomial", "zero_inflated_negative_binomial"), "count"),
     "bernoulli": "binary",
 }
@@ -38,7 +39,7 @@ ROWS_PER_LEVEL = 5
 MOST_DECIMALS = 6
 SECONDS_A_DAY = 86_400
 MOST_LEVELS = 1000
-SPIKED_LEVELS, ROWS_PER_SPIKED_LEVEL, SPIKE = 100, 20, 0.25
+SPIKED_LEVELS, ROWS_PER_SPIKED_LEVEL, SPIKE = 128, 20, 0.25
 LARGEST_COUNT = 1 << 17  # beyond, ln x! in single precision is off by tenths of a nat
 NO = ("no", "n", "false", "f", "off", "absent", "negative", "0")
 SCALES = (
@@ -69,6 +70,7 @@ def judge_column(name: str, place: int, cells: Cells, asked: str | None = None) 
 
     Raises:
         UnknownNameError: no kind and no likelihood of one column has that name.
+        ParameterError: it is to be binary, and has not two values.
 
     >>> cells = Cells(pa.array(["no", "yes", None, "no"]), "string")
     >>> column = judge_column("smoker", 0, cells)
@@ -93,8 +95,10 @@ def coding(column: Column) -> str:
             return "as it is"
         case "date":
             return "seconds, shifted and scaled"
-        case "real" | "positive":
+        case "real":
             return "shifted and scaled"
+        case "positive":
+            return "its logarithm"
     return "left out"
 
 
@@ -124,6 +128,11 @@ def _as_asked(blank: Column, cells: Cells, asked: str) -> Column:
     column = replace(blank, kind=kind, likelihood=likelihood, reason=reason)
     if kind in CODED:
         texts = compute.unique(as_text(cells.values, cells.stored_as)).drop_null().to_pylist()
+        if kind == "binary" and len(texts) != 2:
+            raise ParameterError(
+                f"column {blank.name!r} cannot be {asked}: that takes two values, and its cells hold {len(texts):,}. "
+                "Say categorical, ordinal or a kind of numbers."
+            )
         return replace(column, levels=ordered_levels(texts))
     return column if kind in LEFT_OUT else _ranged(column, as_numbers(cells.values, cells.stored_as)[0])
 
@@ -156,7 +165,8 @@ def _ranged(column: Column, values: NDArray[np.float64]) -> Column:
         return column
     column = replace(column, lower=float(present.min()), upper=float(present.max()))
     if column.kind == "date":
-        return replace(column, whole=bool((present % SECONDS_A_DAY == 0).all()))
+        decimals = 0 if (present == np.rint(present)).all() else None
+        return replace(column, whole=bool((present % SECONDS_A_DAY == 0).all()), decimals=decimals)
     decimals = next((digits for digits in range(MOST_DECIMALS + 1) if _has_decimals(present, digits)), None)
     return replace(column, whole=decimals == 0, decimals=decimals)
 
@@ -201,15 +211,20 @@ def _judge_numbers(column: Column, values: NDArray[np.float64], rows: int) -> Co
     if distinct[0] >= 0 and variance >= mean and distinct[-1] <= LARGEST_COUNT:
         reason = f"whole numbers, variance {_rounded(variance)} above the mean {_rounded(mean)}"
         return replace(ranged, kind="count", reason=reason)
+    if distinct[0] > 0 and (told := _positive(present)):
+        return replace(ranged, kind="positive", reason=f"whole numbers above 0, {told}")
     return replace(ranged, reason=f"whole numbers{_why_no_counts(distinct, mean, variance)}")
 
 
 def _spiked(distinct: NDArray[np.float64], present: NDArray[np.float64]) -> bool:
-    """Whether one value above 0 stands out as no law of counts has it, and there are rows to learn each level."""
+    """Whether one value stands out as no law of counts has it, and there are rows to learn each level.
+
+    Laws of counts may have many zeros, and then some ones.
+    """
     if len(distinct) > SPIKED_LEVELS or len(present) < ROWS_PER_SPIKED_LEVEL * len(distinct):
         return False
     most, share = _commonest(present)
-    return most != 0 and share >= SPIKE
+    return share >= SPIKE and (most != 0 or 1.0 not in distinct)
 
 
 def _commonest(present: NDArray[np.float64]) -> tuple[float, float]:
@@ -228,13 +243,17 @@ def _why_no_counts(distinct: NDArray[np.float64], mean: float, variance: float) 
 
 def _judge_fractions(column: Column, present: NDArray[np.float64]) -> Column:
     """Real, or positive where the logarithms are nearer to a bell."""
-    if present.min() <= 0 or len(present) < ROWS_TO_JUDGE:
-        return replace(column, reason="fractions")
+    told = _positive(present) if present.min() > 0 else ""
+    return replace(column, kind="positive", reason=f"positive, {told}") if told else replace(column, reason="fractions")
+
+
+def _positive(present: NDArray[np.float64]) -> str:
+    """Why numbers above 0 are best told by their logarithms; nothing where they are not."""
+    if len(present) < ROWS_TO_JUDGE:
+        return ""
     plain, logarithmic = _skewness(present), _skewness(np.log(present))
-    if plain > 1 and abs(logarithmic) < plain / 2:
-        reason = f"positive, skewness {plain:.2g} and {logarithmic:.2g} of the logarithms"
-        return replace(column, kind="positive", reason=reason)
-    return replace(column, reason="fractions")
+    skewed = plain > 1 and abs(logarithmic) < plain / 2
+    return f"skewness {plain:.2g} and {logarithmic:.2g} of the logarithms" if skewed else ""
 
 
 def _rounded(value: float) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from reparam.errors import ParameterError, RunError
+from reparam.specification import requirement
 
 LONGEST = 16_384  # pixels of a side
 FLAGS = ("channels_first", "crop", "gray", "skip_broken")
 OF_FILES = ("resize", "crop", "gray", "skip_broken")
 """What is said of pictures in files, and of no array."""
+OF_COLUMNS = ("index", "columns", "drop")
+"""What is said of a table, and of no array."""
+OF_READING = "parameter of Reading"
+"""What stands behind a name in an error, so that the command line can tell its option instead."""
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 
 
@@ -28,6 +33,7 @@ class Reading:
         quote: what stands around a cell of it.
         columns: names of columns, and the kind or the likelihood that each is to have.
         drop: columns to leave out.
+        given: columns that the model is to be given: of an ``.h5ad`` file columns of obs, read beside the counts.
         shape: of one datum of an array or a table of flat rows that are pictures: height, width, and channels if there
             are 1 or 3.
         channels_first: whether rows of such an array hold channels before height and width; ``shape``, where it is
@@ -55,6 +61,7 @@ class Reading:
     quote: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
     drop: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     shape: tuple[int, ...] | None = None
     channels_first: bool = False
     resize: tuple[int, int] | None = None
@@ -67,8 +74,11 @@ class Reading:
         self._check_pictures()
         for name in ("delimiter", "quote"):
             value = getattr(self, name)
-            if value is not None and (len(value) != 1 or value in "\r\n"):
-                raise ParameterError(f"The {name!r} of a table must be one character. Got {value!r} instead.")
+            if value is not None and not (len(value) == 1 and value.isascii() and value not in "\0\r\n"):
+                raise ParameterError(requirement(name, "Reading", "one character of ASCII that ends no line", value))
+        if self.delimiter is not None and self.delimiter == (self.quote or '"'):
+            required = "another character than the quote"
+            raise ParameterError(requirement("delimiter", "Reading", required, self.delimiter))
         named = [*(name for name, _ in self.columns), *self.drop]
         named += [name for name in (self.labels, self.index) if name is not None]
         doubled = sorted({name for name in named if named.count(name) > 1})
@@ -81,7 +91,7 @@ class Reading:
             sizes = getattr(self, name)
             if sizes is not None and not (len(sizes) in lengths and all(_is_size(size) for size in sizes)):
                 told = "height and width" + (", and channels if there are any" if name == "shape" else "")
-                raise ParameterError(f"{name!r} must be {told}, each from 1 to {LONGEST:,}. Got {sizes!r} instead.")
+                raise ParameterError(requirement(name, "Reading", f"{told}, each from 1 to {LONGEST:,}", sizes))
         if self.shape is not None and len(self.shape) == 3:
             channels = self.shape[0 if self.channels_first else 2]
             if channels not in (1, 3):
@@ -92,9 +102,22 @@ class Reading:
                     + ("" if self.channels_first else first)
                 )
         if self.crop and self.resize is None:
-            raise ParameterError("'crop' cuts to the aspect that 'resize' has: say both.")
+            raise ParameterError(
+                f"The 'crop' {OF_READING} cuts to the aspect of the 'resize' {OF_READING}: say both, or neither."
+            )
         if any(type(getattr(self, name)) is not bool for name in FLAGS):
             raise ParameterError(f"{', '.join(FLAGS)} must each be True or False.")
+
+    def refuse(self, names: Sequence[str], why: str) -> None:
+        """Refuse what was said and is of no use.
+
+        Raises:
+            ParameterError: one of the names was said; ``why`` not.
+        """
+        said = [name for name in names if getattr(self, name)]
+        if said:
+            told = ", ".join(f"the {name!r} {OF_READING}" for name in said)
+            raise ParameterError(f"{why}: leave out {told}.")
 
     @property
     def event_shape(self) -> tuple[int, ...] | None:
@@ -123,7 +146,7 @@ class Reading:
         """
         said = {field.name: document[field.name] for field in fields(cls) if document.get(field.name) is not None}
         try:
-            for name in ("missing", "drop"):
+            for name in ("missing", "drop", "given"):
                 said[name] = tuple(said.get(name, ()))
             said |= {name: tuple(said[name]) for name in ("shape", "resize") if name in said}
             said["columns"] = tuple((str(name), str(kind)) for name, kind in said.get("columns", ()))

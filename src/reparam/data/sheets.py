@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -37,6 +37,7 @@ class Sheet:
         line_of: the line of a row, where rows stand on lines.
         remarks: what a user should know of how it was read.
         first: the number of its first row, where it is a part of a larger table.
+        kinds: the kinds of columns that are known before any cell is looked at.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Sheet:
     line_of: Callable[[int], int] | None = None
     remarks: tuple[str, ...] = ()
     first: int = 0
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,11 +13,13 @@ import numpy as np
 
 from reparam.data import counts, files, images, tables
 from reparam.data.arrays import Raw, channels_last, from_array, select_columns
-from reparam.data.reading import OF_FILES, Reading
+from reparam.data.places import Place, file_of
+from reparam.data.reading import OF_COLUMNS, OF_FILES, Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.tables import conformed, from_sheet, pictured
-from reparam.errors import DataError, ParameterError, ReparamWarning, UnknownNameError
+from reparam.errors import DataError, ReparamWarning, UnknownNameError
+from reparam.location import SHIPPED, is_uri
 
 Source = str | os.PathLike[str]
 
@@ -31,9 +32,9 @@ def digits() -> Raw:
     return Raw(bunch.images.astype(np.uint8), labels=bunch.target, scale=16.0)
 
 
-NAMES: dict[str, Callable[[], Raw]] = {"digits": digits}
+NAMES: dict[str, Callable[[], Raw]] = dict(zip(SHIPPED, (digits,), strict=True))
 
-ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
+ARRAYS: dict[str, Callable[[Place, str | None, str | None], Raw]] = {
     ".npy": files.read_npy,
     ".npz": files.read_npz,
     "-ubyte": files.read_idx,
@@ -45,7 +46,7 @@ ARRAYS: dict[str, Callable[[Path, str | None, str | None], Raw]] = {
     ".mtx.gz": counts.read_mtx,
 }
 
-TABLES: dict[str, Callable[[Path, Reading], Sheet]] = {
+TABLES: dict[str, Callable[[Place, Reading], Sheet]] = {
     ".csv": tables.read_csv,
     ".csv.gz": tables.read_csv,
     ".tsv": tables.read_csv,
@@ -199,7 +200,8 @@ def _warn_of_units(rows: np.ndarray, schema: Schema, name: str) -> None:
 
 def _name(source: Source) -> str:
     """What the schema calls the source: `digits`, or the file's name, with the array's."""
-    return Path(os.fspath(source)).name or os.fspath(source)
+    text = os.fspath(source)
+    return (text.partition("?")[0].rstrip("/").rpartition("/")[2] if is_uri(text) else Path(text).name) or text
 
 
 def read_sheet(source: Source, reading: Reading) -> Sheet | None:
@@ -222,17 +224,14 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
     """
     pictures = images.pictures_at(os.fspath(source))
     if pictures is not None:
-        _refuse_columns(pictures.source, reading)
-        files.refuse_labels(Path(pictures.source), reading.labels)
+        reading.refuse(OF_COLUMNS, f"{pictures.source} is no table of named columns")
+        files.refuse_labels(pictures.source, reading.labels)
         return _read_pictures(pictures, reading, schema)
     found = _read_file(os.fspath(source), reading)
     if isinstance(found, Sheet) and images.picture_column(found.table.schema) is not None:
-        return _read_pictures(images.in_table(found.table, reading, Path(found.source)), reading, schema)
-    said = [name for name in OF_FILES if getattr(reading, name)]
-    if said and schema is None:
-        raise ParameterError(
-            f"{os.fspath(source)} holds no files of pictures: {', '.join(said)} cannot be said of it. Leave it out."
-        )
+        return _read_pictures(images.in_table(found.table, reading, file_of(os.fspath(source))[0]), reading, schema)
+    if schema is None:
+        reading.refuse(OF_FILES, f"{os.fspath(source)} holds no files of pictures")
     if isinstance(found, Raw) and reading.channels_first:
         shape = reading.shape if schema is None else _as_written(schema)
         return replace(found, array=channels_last(found.array, shape, _name(source)))
@@ -240,70 +239,30 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
 
 
 def _read_pictures(found: images.Found, reading: Reading, schema: Schema | None) -> Raw:
-    if schema is None and (reading.shape is not None or reading.channels_first):
-        raise ParameterError(
-            f"{found.source} holds pictures, which have a shape: 'shape' and 'channels_first' are for arrays and "
-            "tables. Say resize to have another size."
-        )
+    if schema is None:
+        why = "holds pictures, which have a shape, and are given another size by --resize"
+        reading.refuse(("shape", "channels_first"), f"{found.source} {why}")
     return images.read(found, reading, schema)
 
 
 def _read_file(text: str, reading: Reading) -> Raw | Sheet:
     if text in NAMES:
-        if reading.labels is not None:
-            raise ParameterError(f"{text} brings its own labels, so labels={reading.labels!r} cannot be chosen.")
-        _refuse_columns(text, reading)
+        reading.refuse(("labels",), f"{text} brings its own labels")
+        reading.refuse(OF_COLUMNS, f"{text} is no table of named columns")
         return NAMES[text]()
-    path, array = _locate(text)
+    path, array = file_of(text)
     ending = _ending(path)
     if array is not None and ending not in (".npz", ".h5ad"):
         raise DataError(f"{text} asks for the array {array!r}, but only .npz and .h5ad files hold named ones.")
     if ending in TABLES:
         return TABLES[ending](path, reading)
-    _refuse_columns(text, reading)
+    reading.refuse(OF_COLUMNS, f"{text} is no table of named columns")
+    if ending == ".h5ad" and reading.given:
+        return counts.read_beside(path, array, reading)
     return ARRAYS[ending](path, array, reading.labels)
 
 
-def _refuse_columns(text: str, reading: Reading) -> None:
-    """What is said of a table's columns cannot be said of an array."""
-    said = [name for name in ("index", "columns", "drop") if getattr(reading, name)]
-    if said:
-        raise ParameterError(
-            f"{text} is no table of named columns: {', '.join(said)} cannot be said of it. Leave it out."
-        )
-
-
-def _locate(text: str) -> tuple[Path, str | None]:
-    """The file, and the array's name behind the last colon; a path that exists is never split."""
-    whole = Path(text).expanduser()
-    head, colon, tail = text.rpartition(":")
-    split = Path(head).expanduser()
-    if not whole.exists() and colon and (split.is_file() or head.lower().endswith(".npz")):
-        _check_file(split, head)
-        return split, tail
-    _check_file(whole, text)
-    return whole, None
-
-
-def _check_file(path: Path, text: str) -> None:
-    if not path.is_file():
-        raise DataError(f"there is no file {text!r}.{_nearest(path)}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{text} is empty (0 bytes); at least one row is required.")
-
-
-def _nearest(path: Path) -> str:
-    """The most similar name in the folder or in `NAMES`, as a question; else what DATA may be."""
-    if not path.parent.is_dir():
-        return f" There is no folder {str(path.parent)!r} either."
-    here = {entry.name: str(path.parent / entry.name) for entry in path.parent.iterdir()}
-    nearest = difflib.get_close_matches(path.name, [*NAMES, *here], n=1)
-    if nearest:
-        return f" Did you mean {here.get(nearest[0], nearest[0])!r}?"
-    return f" Give a path, or one of the names: {', '.join(NAMES)}."
-
-
-def _ending(path: Path) -> str:
+def _ending(path: Place) -> str:
     """The longest known ending of the file's name."""
     name = path.name.lower()
     known = sorted([*ARRAYS, *TABLES], key=len, reverse=True)

@@ -36,3 +36,8 @@ def split(rows: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDA
     held_out = min(max(round(rows * fraction), 1), rows - 1)
     order = np.random.default_rng(seed).permutation(rows)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def spread(rows: int, count: int) -> NDArray[np.intp]:
+    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
+    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))

@@ -19,6 +19,7 @@ from reparam.data.cells import is_numeric
 from reparam.data.dialect import Dialect, is_number, line_of, recognise, records, undecodable_line
 from reparam.data.files import reading as parsing
 from reparam.data.judgement import judge, remarks
+from reparam.data.places import Place, arrow_file
 from reparam.data.reading import Reading
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet, check_names
@@ -28,16 +29,17 @@ from reparam.errors import DataError
 BLOCK = 1 << 20
 
 
-def read_csv(path: Path, reading: Reading) -> Sheet:
+def read_csv(path: Place, reading: Reading) -> Sheet:
     """A table of text, gzipped or not."""
     with parsing(path, "table of text"):
         dialect = recognise(path, reading)
-        with pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None) as stream:
+        packed = path.name.lower().endswith(".gz")
+        with pa.input_stream(arrow_file(path), compression="gzip" if packed else None) as stream:
             table = text_table(stream, path, dialect)
         return text_sheet(path, dialect, table, reading)
 
 
-def text_table(stream: Any, path: Path, dialect: Dialect) -> Any:
+def text_table(stream: Any, path: Place, dialect: Dialect) -> Any:
     """The cells of a stream of text, all as text, the first row among them; ``path`` is where faults are looked for."""
     from pyarrow import csv as arrow_csv
 
@@ -55,17 +57,17 @@ def text_table(stream: Any, path: Path, dialect: Dialect) -> Any:
         raise
 
 
-def read_parquet(path: Path, reading: Reading) -> Sheet:
+def read_parquet(path: Place, reading: Reading) -> Sheet:
     """A Parquet table."""
     from pyarrow import parquet
 
-    with parsing(path, "Parquet table"):
-        return typed_sheet(str(path), valid(parquet.ParquetFile(path, memory_map=True).read()))
+    with parsing(path, "Parquet table"), arrow_file(path) as file:
+        return typed_sheet(str(path), valid(parquet.ParquetFile(file).read()))
 
 
-def read_arrow(path: Path, reading: Reading) -> Sheet:
+def read_arrow(path: Place, reading: Reading) -> Sheet:
     """An Arrow table: a file (also called Feather) or a stream."""
-    with parsing(path, "Arrow table"), pa.memory_map(str(path)) as file:
+    with parsing(path, "Arrow table"), arrow_file(path) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         return typed_sheet(str(path), valid((pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all()))
@@ -171,7 +173,7 @@ def matched(sheet: Sheet, schema: Schema) -> list[str]:
     )
 
 
-def text_sheet(path: Path, dialect: Dialect, table: Any, reading: Reading, *, has_first: bool = True) -> Sheet:
+def text_sheet(path: Place, dialect: Dialect, table: Any, reading: Reading, *, has_first: bool = True) -> Sheet:
     """Cells of text as a sheet; ``has_first``: whether the file's first row, which may be a header, is among them."""
     if dialect.header:
         names, told = check_names(str(path), dialect.first)
@@ -199,7 +201,7 @@ def typed_sheet(source: str, table: Any) -> Sheet:
     return Sheet(source, renamed, remarks=told)
 
 
-def _check_text(path: Path, dialect: Dialect) -> None:
+def _check_text(path: Place, dialect: Dialect) -> None:
     """Raise the DataError that names the first line with another number of cells, or with bytes that are no text."""
     found = undecodable_line(path) if dialect.encoding.startswith("utf-8") else None
     if found is not None:

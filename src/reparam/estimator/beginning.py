@@ -26,8 +26,8 @@ from reparam.starts import Start, StartOf, linear_start, stacked
 from reparam.starts.linear import ROWS_FOR_MOMENTS, probabilistic_pca
 from reparam.starts.linked import MOMENTS
 from reparam.starts.networks import begin_at
-from reparam.training import TrainState, initial_state
-from reparam.training.state import copied_state
+from reparam.training import Recipe, TrainState, initial_state
+from reparam.training.state import copied_state, two_keys
 
 PSEUDO_INPUT_ROWS = 4096
 WIDE = 4096
@@ -51,16 +51,16 @@ def first_state(
     data = with_inputs(_statistics(configuration, schema, seen), configuration, schema, part)
     key, recipe = configuration.key("training"), configuration.recipe(seen.total)
     name, start_of = _linear_answer(configuration, schema, part, rows)
+    keys = (configuration.key("model"), key)
+    parts, inference = configuration.parts(part), configuration.inference_part()
+    how: dict[str, Any] = {"parts": parts, "inference": inference, "recipe": recipe}
     if folds is None or seen.shares is None:
-        start = None if start_of is None else start_of(thinned(rows, schema))
-        model = configuration.model(data, configuration.key("model"), part, start)
-        return name, initial_state(model, key, recipe, rows=seen.total, held_out_rows=seen.held_out)
+        start = None if start_of is None else jax.device_put(start_of(thinned(rows, schema)))
+        return name, _first_state(data, keys, start, (seen.total, seen.held_out), **how)
     starts = None
     if start_of is not None:
         starts = stacked([start_of(thinned(rows[each], schema)) for each in seen.shares])
-    parts, inference = configuration.parts(part), configuration.inference_part()
-    copies = _copies(data, configuration.key("model"), starts, folds.copies, parts=parts, inference=inference)
-    return name, copied_state(copies, key, recipe, folds.held_out.shape)
+    return name, _first_copies(data, keys, starts, (folds.copies, folds.held_out.shape), **how)
 
 
 def state_like(
@@ -97,11 +97,47 @@ def state_like(
         parts = judged[0]
         return copied_state(_repeated(model, parts + 1 if parts > 1 else 1), key, recipe, judged)
 
-    shapes: TrainState = eqx.filter_eval_shape(state, jax.random.key(0), wide, narrow, short)
+    shapes: TrainState = eqx.filter_eval_shape(state, configuration.key("model"), wide, narrow, short)
     return shapes
 
 
+Keys = tuple[PRNGKeyArray, PRNGKeyArray]
+"""Of a model's weights, and of its training."""
+
+
 @eqx.filter_jit
+def _first_state(
+    data: Statistics,
+    keys: Keys,
+    start: Start | None,
+    rows: tuple[int, int],
+    *,
+    parts: dict[str, Any],
+    inference: Inference,
+    recipe: Recipe,
+) -> TrainState:
+    """The state of a fresh model before the first epoch; compiled into one call, for it is thousands of small steps."""
+    model = assemble(data, keys[0], **parts)
+    begun = inference.prepare(model if start is None else begin_at(model, start))
+    return initial_state(begun, keys[1], recipe, rows=rows[0], held_out_rows=rows[1])
+
+
+@eqx.filter_jit
+def _first_copies(
+    data: Statistics,
+    keys: Keys,
+    starts: Start | None,
+    copies: tuple[int, tuple[int, ...]],
+    *,
+    parts: dict[str, Any],
+    inference: Inference,
+    recipe: Recipe,
+) -> TrainState:
+    """The same of copies, of their number and the shape of what folds hold out."""
+    several = _copies(data, keys[0], starts, copies[0], parts=parts, inference=inference)
+    return copied_state(several, keys[1], recipe, copies[1])
+
+
 def _copies(
     data: Statistics,
     key: PRNGKeyArray,
@@ -111,7 +147,7 @@ def _copies(
     parts: dict[str, Any],
     inference: Inference,
 ) -> Model:
-    """Copies of one fresh model, each at a start of its own; compiled, for it is thousands of small steps."""
+    """Copies of one fresh model, each at a start of its own."""
     model = assemble(data, key, **parts)
     if starts is None:
         return _repeated(inference.prepare(model), count)
@@ -148,7 +184,9 @@ def _linear_answer(
     if noise_shape(part) == () and part.name == "gaussian":
         found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
     elif not fixed and not (part.name in MOMENTS and schema.size > WIDE):  # moments are P × P
-        found = linear_start(thinned(rows, schema), configuration.latents, part.name, configuration.seed)
+        levelled = getattr(part, "library", "latent") == "observed"
+        x, latents, seed = thinned(rows, schema), configuration.latents, configuration.seed
+        found = linear_start(x, latents, part.name, seed, levelled=levelled)
     if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
         return found
     if configuration.start == "auto":
@@ -169,7 +207,7 @@ def thinned(rows: NDArray[Any], schema: Schema) -> NDArray[np.float64]:
 
 def with_inputs(data: Statistics, configuration: Configuration, schema: Schema, part: Likelihood) -> Statistics:
     """The statistics with what the encoder takes of a row, and decoder and prior of what is given."""
-    keys = jax.random.split(jax.random.fold_in(configuration.key("model"), 1))
+    keys = two_keys(configuration.key("model"), np.int32(1))
     places = given_places(schema, configuration.condition)
     given = inputs_of(schema, part, places, keys[1]) if places else None
     return data._replace(inputs=encoder_inputs(schema, part, keys[0]), given=given)
@@ -186,5 +224,5 @@ def _statistics(configuration: Configuration, schema: Schema, seen: Seen) -> Sta
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
     spread = np.where(varies(mean, std), std / scale, 1.0)
-    columns = jnp.asarray(centre, float), jnp.asarray(spread, float)
-    return Statistics(*columns, jnp.asarray(chosen, float), shape=schema.event_shape)
+    mean, std, some = jax.device_put((centre, spread, chosen))
+    return Statistics(mean, std, some, shape=schema.event_shape)

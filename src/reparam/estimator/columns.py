@@ -16,7 +16,7 @@ from reparam.networks import Inputs
 from reparam.probability.likelihoods import LIKELIHOODS, Likelihood, table_of
 from reparam.probability.likelihoods.bounded import Categorical
 from reparam.probability.likelihoods.counts import Counts
-from reparam.probability.supports import REALS
+from reparam.probability.supports import POSITIVE, REALS
 from reparam.specification import build
 
 TABLE = "table"
@@ -78,8 +78,9 @@ def inputs_of(schema: Schema, likelihood: Likelihood, places: Iterable[int], key
     of_table = schema.table is not None
     counts = tuple(place for place in columns if of_table and isinstance(likelihood.part_at(place), Counts))
     gaps = tuple(place for place, column in columns.items() if (column.missing if column else schema.missing))
-    numbers = tuple(place for place in columns if place not in counts and place not in levels)
-    return Inputs(numbers, counts, levels, gaps, key)
+    positive = tuple(place for place in columns if of_table and likelihood.part_at(place).support is POSITIVE)
+    numbers = tuple(place for place in columns if place not in {*counts, *positive, *levels})
+    return Inputs(numbers, counts, levels, gaps, key, positive=positive)
 
 
 LEVELS = ("categorical", "ordinal")
@@ -92,7 +93,9 @@ def varies(mean: NDArray[Any], std: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def standardized_table(schema: Schema, likelihood: Likelihood, mean: NDArray[Any], std: NDArray[Any]) -> Schema:
-    """The schema with each column of real numbers shifted and scaled by its own mean and deviation, others as they are.
+    """The schema with real numbers shifted and scaled by their column's mean and deviation, positive ones by its mean.
+
+    Others stay as they are.
 
     Args:
         schema: of a table.
@@ -100,6 +103,7 @@ def standardized_table(schema: Schema, likelihood: Likelihood, mean: NDArray[Any
         mean: of each column of the training rows in stored units, shape (P,).
         std: likewise; of a constant column 0.
     """
-    real = np.array([likelihood.part_at(place).support is REALS for place in range(schema.size)])
-    shift, scale = np.where(real, mean, 0.0), np.where(real & varies(mean, std), std, 1.0)
+    supports = [likelihood.part_at(place).support for place in range(schema.size)]
+    real, positive = (np.array([support is kind for support in supports]) for kind in (REALS, POSITIVE))
+    shift, scale = np.where(real, mean, 0.0), np.where(real & varies(mean, std), std, np.where(positive, mean, 1.0))
     return schema.standardized(tuple(shift.tolist()), tuple(scale.tolist()))

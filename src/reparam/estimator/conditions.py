@@ -71,7 +71,9 @@ def given_row(schema: Schema, condition: Sequence[str], given: Mapping[str, Any]
     named, said = sorted(condition), dict(given or {})
     if sorted(said) != named:
         shown = ", ".join(named) or "nothing, for it was trained without a condition"
-        raise ParameterError(f"this model is to be given {shown}. Got {', '.join(sorted(said)) or 'nothing'} instead.")
+        got = ", ".join(sorted(said)) or "nothing"
+        how = "" if said or not named else " (given={'column': value})"
+        raise ParameterError(f"this model is to be given {shown}{how}. Got {got} instead.")
     row = np.full(schema.size, np.nan)
     for place in given_places(schema, condition) if condition else ():
         name = column_name(schema.columns, place)

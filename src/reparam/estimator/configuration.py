@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 from numbers import Integral
 from typing import Any
 
@@ -13,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from reparam.errors import ParameterError, UnknownNameError
+from reparam.hierarchy import build_posterior, checked_layers
 from reparam.inference import INFERENCE, Inference, MeanField
 from reparam.model import Model, Network, Statistics, assemble
-from reparam.networks import HIDDEN, NETWORKS, Architecture, Perceptron
+from reparam.networks import NETWORKS, Architecture, Perceptron
 from reparam.objectives import Objective, build_objective
 from reparam.probability.likelihoods import Likelihood
-from reparam.probability.posteriors import POSTERIORS, Flow, Posterior
+from reparam.probability.posteriors import Flow, Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
 from reparam.specification import MOST_INT, build, positive_int, real_number, requirement
@@ -62,7 +64,7 @@ class Configuration:
         ParameterError: a setting lies outside its domain, or two disagree.
     """
 
-    latent_dim: int | str = 2
+    latent_dim: int | str | Sequence[int] = 2
     posterior: str | Posterior = "diagonal"
     scale: str | Scale = "log_variance"
     prior: str | Prior = "standard_normal"
@@ -73,7 +75,7 @@ class Configuration:
     warmup: str = "none"
     inference: str | Inference = "amortized"
     network: str | Architecture = AUTO
-    hidden: Sequence[int] = HIDDEN
+    hidden: Sequence[int] | str = AUTO
     activation: str = "gelu"
     encoder: Network | None = None
     decoder: Network | None = None
@@ -97,7 +99,9 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before any data are read."""
-        for name in ("latent_dim", "epochs", "batch_size", "patience", "bound_samples"):
+        if self.latent_dim != AUTO:
+            positive_int("latent_dim", sum(checked_layers(self.latent_dim)), "VAE", most=MOST["latent_dim"])
+        for name in ("epochs", "batch_size", "patience", "bound_samples"):
             if not (name in MAY_BE_AUTO and getattr(self, name) == AUTO):
                 positive_int(name, getattr(self, name), "VAE", most=MOST.get(name, MOST_INT))
         real_number("learning_rate", self.learning_rate, "VAE", above=0.0)
@@ -116,7 +120,11 @@ class Configuration:
             raise ParameterError(
                 "a condition needs start='auto' or 'random': no linear answer is known of a conditional model."
             )
-        root_key(self.seed)
+        if len(self.layers) > 1 and self.start == "linear":
+            raise ParameterError(
+                "several layers of latents need start='auto' or 'random': no linear answer is known of them."
+            )
+        check_seed(self.seed)
         self.objective_part()
         self.recipe(1)
         self._try_parts()
@@ -125,13 +133,13 @@ class Configuration:
         """Let every part that has a name refuse here, on two made-up features, what it would refuse later."""
         named = isinstance(self.likelihood, str) and self.likelihood != "auto"
         likelihood = self.likelihood if named else "gaussian"
-        data = Statistics(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2)))
 
-        def model(key: jax.Array) -> Model:
+        def model() -> Model:
+            data, key = Statistics(jnp.zeros(2), jnp.ones(2), jnp.zeros((2, 2))), jax.random.key(0)
             parts = {**self.parts(likelihood), "network": "mlp", "hidden": (), "encoder": None, "decoder": None}
             return self.inference_part().prepare(assemble(data, key, **parts))
 
-        eqx.filter_eval_shape(model, jax.random.key(0))
+        eqx.filter_eval_shape(model)
 
     @property
     def seed(self) -> int:
@@ -142,7 +150,8 @@ class Configuration:
 
     def key(self, purpose: str, seed: int | None = None) -> jax.Array:
         """The key of one of ``PURPOSES``."""
-        return jax.random.fold_in(root_key(self.seed if seed is None else seed), PURPOSES.index(purpose))
+        key: jax.Array = _key(_words(self.seed if seed is None else seed), np.uint32(PURPOSES.index(purpose)))
+        return key
 
     def objective_part(self) -> Objective:
         """What is maximised."""
@@ -168,9 +177,19 @@ class Configuration:
         return part
 
     @property
+    def layers(self) -> tuple[int, ...]:
+        """How many latents each layer has, the one next to the data first; 1 until the data have chosen."""
+        return checked_layers(1 if self.latent_dim == AUTO else self.latent_dim)
+
+    @property
     def latents(self) -> int:
-        """K; where the data are to choose it, 1 stands for it until they have."""
-        return 1 if isinstance(self.latent_dim, str) else self.latent_dim
+        """K, of all layers."""
+        return sum(self.layers)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of an MLP's hidden layers; where the data are to choose them, none until they have."""
+        return () if isinstance(self.hidden, str) else tuple(self.hidden)
 
     @property
     def most_epochs(self) -> int:
@@ -180,7 +199,11 @@ class Configuration:
     @property
     def builds_upon_starts(self) -> bool:
         """Whether the networks and q can carry a linear answer."""
-        named = build("posterior", POSTERIORS, self.posterior, self.latents, scale=self.scale, key=self.key("model"))
+        if len(self.layers) > 1:
+            return False
+        named = eqx.filter_eval_shape(
+            lambda: build_posterior(self.layers, self.posterior, scale=self.scale, key=jax.random.key(0))
+        )
         own = self.encoder is not None or self.decoder is not None or isinstance(self.inference_part(), MeanField)
         return not own and not isinstance(named, Flow) and not len(self.condition)
 
@@ -226,7 +249,7 @@ class Configuration:
         """The arguments of :func:`reparam.model.assemble` that are no data."""
         names = ("posterior", "scale", "prior", "network", "activation", "encoder", "decoder")
         chosen = {name: getattr(self, name) for name in names}
-        return {**chosen, "latent_dim": self.latents, "hidden": tuple(self.hidden), "likelihood": likelihood}
+        return {**chosen, "latent_dim": self.layers, "hidden": self.widths, "likelihood": likelihood}
 
     def to_json(self) -> dict[str, Any]:
         """Every setting as a plain value; what is an object, and so has no name, as None."""
@@ -250,18 +273,43 @@ def root_key(seed: int) -> jax.Array:
 
     Raises:
         ParameterError: the seed is negative.
+
+    >>> bool(root_key(7) == jax.random.key(7))
+    True
     """
-    if not 0 <= seed < 2**256:
-        raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", seed))
-    key = jax.random.key(seed & 0xFFFFFFFF)
-    while seed := seed >> 32:
-        key = jax.random.fold_in(key, seed & 0xFFFFFFFF)
+    key: jax.Array = _key(_words(seed))
     return key
 
 
+def check_seed(seed: int) -> None:
+    """Refuse what no key is made of.
+
+    Raises:
+        ParameterError: the seed is negative.
+    """
+    if not 0 <= seed < 2**256:
+        raise ParameterError(requirement("random_state", "VAE", "an int in [0, inf)", seed))
+
+
+def _words(seed: int) -> tuple[np.uint32, ...]:
+    """A seed by 32 bits each, the lowest first."""
+    check_seed(seed)
+    words = -(-max(seed.bit_length(), 1) // 32)
+    return tuple(np.uint32(seed >> (32 * place) & 0xFFFFFFFF) for place in range(words))
+
+
+@jax.jit
+def _key(words: tuple[Any, ...], *further: Any) -> jax.Array:
+    """The key of the first word, into which the others are folded; compiled, for it is several small steps."""
+    first, *rest = (*words, *further)
+    return reduce(jax.random.fold_in, rest, jax.random.key(first))
+
+
 def _check_widths(hidden: Any) -> None:
-    if not isinstance(hidden, Sequence | np.ndarray) or isinstance(hidden, str):
-        raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf)", hidden))
+    if isinstance(hidden, str) and hidden == AUTO:
+        return
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence | np.ndarray):
+        raise ParameterError(requirement("hidden", "VAE", "a sequence of ints in [1, inf), or auto", hidden))
     if len(hidden) > MOST["hidden"]:
         raise ParameterError(requirement("hidden", "VAE", f"at most {MOST['hidden']} widths", hidden))
     for width in hidden:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Passes, Schema, Summary, Survey, blocks
 from reparam.data.streaming.passes import rows_per_chunk
+from reparam.devices.processes import share
+from reparam.devices.use import in_use
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
 from reparam.estimator.columns import choose_for_table
@@ -22,17 +24,17 @@ from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import AUTO, Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
-from reparam.estimator.seeing import Data, counts, schema_of, see, sha256, split_rows
+from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.inference import MeanField
 from reparam.model import Model
-from reparam.networks import choose_network
+from reparam.networks import HIDDEN, NARROW, Perceptron, choose_network
 from reparam.probability.likelihoods import Likelihood
 from reparam.training import Record, Rows, Streamed, Task, TrainState, fit
 from reparam.training.binarization import above_half, drawn
 from reparam.training.collapse import collapse_warning
-from reparam.training.folds import Folds, one_held_out
+from reparam.training.folds import FEW, Folds, one_held_out
 
 CONTINUED = ("epochs", "patience", "learning_rate", "batch_size", "bound_samples")
 """The settings that a training which goes on may change."""
@@ -70,7 +72,7 @@ class Fitted:
     def grey(self, rows: NDArray[Any]) -> tuple[NDArray[Any], Schema]:
         """The same before anything is binarised."""
         schema = self.schema.of(rows)
-        return schema.stored(rows, str(jnp.zeros(()).dtype)), schema.on_device
+        return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
 
 
 def begin(configuration: Configuration, data: Data) -> Fitted:
@@ -86,7 +88,7 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
     """
     keep_compiled()
     _check_stream(configuration, data)
-    configuration, network_reason = with_network(configuration, schema_of(data))
+    configuration, network_reason = with_network(configuration, data)
     seen = see(configuration, data)
     if seen.summary.constant:
         warnings.warn(_told_constant(seen.summary), ReparamWarning, stacklevel=3)
@@ -109,17 +111,21 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
     return started
 
 
-def with_network(configuration: Configuration, schema: Schema) -> tuple[Configuration, str]:
+def with_network(configuration: Configuration, data: Data) -> tuple[Configuration, str]:
     """The configuration with networks that are chosen, and why they are.
 
     Raises:
         ParameterError: the data are not for the networks that are asked for.
     """
+    schema, hidden = schema_of(data), configuration.hidden
     plain = schema.table is None and not len(configuration.condition)
-    hidden = tuple(configuration.hidden)
     network, reason = choose_network(configuration.network, schema.event_shape, hidden=hidden, plain=plain)
     own = configuration.encoder is not None and configuration.decoder is not None
-    return replace(configuration, network="mlp" if own else network), "given" if own else reason
+    chosen = replace(configuration, network="mlp" if own else network)
+    if isinstance(hidden, str):
+        few = rows_in(data) <= FEW and isinstance(chosen.architecture(), Perceptron)
+        chosen = replace(chosen, hidden=NARROW if few else HIDDEN)
+    return chosen, "given" if own else reason
 
 
 def _check_stream(configuration: Configuration, data: Data) -> None:
@@ -138,8 +144,9 @@ def resume(fitted: Fitted, configuration: Configuration, data: Data) -> Fitted:
         ParameterError: the configuration differs in what training that goes on cannot change.
         DataError: the rows are not those that it was trained on.
     """
-    if configuration.network == AUTO:
-        configuration = replace(configuration, network=fitted.configuration.network)
+    for name in ("network", "hidden"):
+        if isinstance(getattr(configuration, name), str) and getattr(configuration, name) == AUTO:
+            configuration = replace(configuration, **{name: getattr(fitted.configuration, name)})
     before, after = fitted.configuration.to_json(), configuration.to_json()
     changed = [name for name in before if before[name] != after[name] and name not in CONTINUED]
     if changed:
@@ -218,7 +225,7 @@ def history_line(record: Record) -> dict[str, Any]:
 
 
 def task(fitted: Fitted, data: Data) -> Task:
-    """What is maximised for a fitted model, over the rows it was begun with."""
+    """What is maximised for a fitted model, over the rows it was begun with, by the devices that are in use."""
     configuration, total = fitted.configuration, counts(fitted.configuration, data)[0]
     rows: Rows | Streamed
     rows, held_out = _stream_rows(fitted, data) if isinstance(data, Survey) else _whole_rows(fitted, data)
@@ -226,7 +233,7 @@ def task(fitted: Fitted, data: Data) -> Task:
         rows=rows,
         held_out=held_out,
         objective=configuration.objective_part(),
-        recipe=configuration.recipe(total),
+        recipe=replace(configuration.recipe(total), devices=in_use().devices),
         settings=configuration.settings(),
     )
 
@@ -260,14 +267,14 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
     some, of_chunks = kept(found.some)
     of_chunks = replace(of_chunks, missing=fitted.schema.missing)
     batch_size = configuration.recipe(found.training_rows).batch_size
-    passes = Passes(found, rows_per_chunk(batch_size, some[:1].nbytes), prepared)
+    passes = Passes(found, rows_per_chunk(batch_size, some[:1].nbytes), prepared, share())
     judged = one_held_out(len(found.held_out)) if configuration.is_judged else held_out
     none = not len(found.held_out)
     return Streamed(passes, held_out, of_chunks), None if none else judged
 
 
 def _on_device(rows: NDArray[Any], schema: Schema) -> Rows:
-    return Rows(jnp.asarray(rows), schema)
+    return Rows(jax.device_put(rows), schema)
 
 
 def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
@@ -284,7 +291,8 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
 
 def _check_stored(fitted: Fitted, stored: NDArray[Any], schema: Schema, *, first_row: int = 0) -> None:
     """The same of rows as a device keeps them; the number of the first is what an error counts from."""
-    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing)
+    names = fitted.schema.columns
+    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:

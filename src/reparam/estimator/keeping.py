@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from reparam import runs
 from reparam.data import Schema
@@ -24,13 +23,13 @@ from reparam.estimator.beginning import state_like
 from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.configuration import FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
+from reparam.estimator.use import FittedUse
 from reparam.training import TrainState
 from reparam.training.tensors import compare_shapes, from_tensors, not_finite, to_tensors
 from reparam.version import __version__
 
 if TYPE_CHECKING:
     from reparam.estimator.vae import VAE
-
 
 TRIES = 5
 BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": [], "network": "mlp"}
@@ -81,8 +80,35 @@ def size_of(fitted: Fitted) -> int:
     return 3 * sum(int(array.nbytes) for array in arrays)
 
 
+class Opened(FittedUse):
+    """A run that was opened, to be used: what :class:`reparam.VAE` makes of one, without scikit-learn's second."""
+
+    def __init__(self, fitted: Fitted, source: dict[str, Any]):
+        self.fitted_, self.source_ = fitted, source
+
+
 def load(path: str | Path, **parts: Any) -> VAE:
-    """Open a run folder as a fitted :class:`VAE`: the newest checkpoint that is whole, with a warning if one was not.
+    """Open a run folder as a fitted :class:`VAE`, as :func:`opened` does.
+
+    Args:
+        path: the folder.
+        parts: what was an object when the run was trained, and so could not be saved: ``encoder``, ``posterior``, …
+
+    Raises:
+        RunError: the folder is missing, damaged, or of another format.
+        ParameterError: a part has to be handed over and was not, or was and had a name.
+    """
+    from reparam.estimator.vae import VAE
+
+    found = opened(path, **parts)
+    settings = vars(found.fitted_.configuration)
+    vae = VAE(**{**settings, "hidden": found.fitted_.configuration.widths}).adopt(found.fitted_)
+    vae.source_ = found.source_
+    return vae
+
+
+def opened(path: str | Path, **parts: Any) -> Opened:
+    """Open a run folder: the newest checkpoint that is whole, with a warning if one was not.
 
     Args:
         path: the folder.
@@ -97,25 +123,23 @@ def load(path: str | Path, **parts: Any) -> VAE:
         before, faults = runs.mark(path), []
         for checkpoint in runs.checkpoints(path):
             try:
-                vae = _opened(path, checkpoint, parts)
+                run = _opened(path, checkpoint, parts)
             except RunError as error:
                 faults.append(error)
                 continue
             if faults and runs.mark(path) != before and tries_left:
                 break  # a process that trains saved in the middle of this: look again
             if faults:
-                told = f"{faults[0]} The checkpoint of epoch {vae.n_iter_} is used instead."
-                warnings.warn(told, ReparamWarning, stacklevel=2)
-            return vae
+                told = f"{faults[0]} The checkpoint of epoch {run.n_iter_} is used instead."
+                warnings.warn(told, ReparamWarning, stacklevel=3)
+            return run
         if runs.mark(path) == before:
             break
     raise faults[0]
 
 
-def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, Any]) -> VAE:
-    """A checkpoint as a fitted VAE: documents by their types, tensors by name, shape and kind before any is read."""
-    from reparam.estimator.vae import VAE
-
+def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, Any]) -> Opened:
+    """A checkpoint: documents by their types, tensors by name, shape and kind before any is read."""
     config = checkpoint.config()
     data = checkpoint.data(config)
     source = checked(runs.Source, {name: value for name, value in data.items() if name != "schema"}, runs.DATA)
@@ -138,9 +162,7 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     told, path_of_latents = (config.likelihood_reason, config.start), tuple(config.latent_path)
     kept = (history, source.sha256, path_of_latents, config.network_reason)
     fitted = Fitted(configuration, schema, likelihood, *told, state, *kept)
-    vae = VAE(**{**vars(configuration), "hidden": tuple(configuration.hidden)}).adopt(fitted)
-    vae.source_ = {name: value for name, value in data.items() if name != "schema"}
-    return vae
+    return Opened(fitted, {name: value for name, value in data.items() if name != "schema"})
 
 
 def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path: str | Path) -> None:
@@ -152,7 +174,7 @@ def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path
     if int(state.stale_epochs) < 0 or not float(state.best_bound) < math.inf:
         raise RunError(f"{path}/{runs.STATE}: the best bound, or the epochs since, cannot be. The run is damaged.")
     bounds = lambda s: (s.best_bound, s.judged)  # noqa: E731 - they may be −∞
-    there = eqx.tree_at(bounds, state, (jnp.zeros(()), None), is_leaf=lambda leaf: leaf is None)
+    there = eqx.tree_at(bounds, state, (0.0, None), is_leaf=lambda leaf: leaf is None)
     _check_finite(there, f"{path}/{runs.STATE}")
 
 
@@ -200,7 +222,7 @@ def _plain(annotation: Any) -> Any:
         return Name | None
     if get_origin(annotation) is Sequence:
         return tuple[Name, ...] if str in get_args(annotation) else tuple[int, ...]
-    kinds = {str: Name, int: int, float: float, bool: bool}
+    kinds = {str: Name, int: int, float: float, bool: bool, Sequence[int]: tuple[int, ...]}
     found = [plain for kind, plain in kinds.items() if kind in (annotation, *get_args(annotation))]
     return reduce(or_, found, None)
 

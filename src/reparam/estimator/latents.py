@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from reparam.data import Dataset, Survey
 from reparam.errors import ParameterError, ReparamWarning
@@ -65,9 +64,9 @@ def choose_latents(
     """
     if configuration.latent_dim != AUTO:
         return configuration, ()
+    asked, configuration = configuration, fitting.with_network(configuration, data)[0]
     if isinstance(data, Survey):
         data = data.dataset(data.some)
-    asked, configuration = configuration, fitting.with_network(configuration, data.schema)[0]
     train, _ = split_rows(configuration, len(data.rows))
     folds = configuration.folds(len(train))
     if folds is None:
@@ -111,6 +110,8 @@ def _path(configuration: Configuration, data: Dataset, train: NDArray[np.int64])
     most, anchor = max(1, min(features - 1, len(train) - 1)), 1
     begun = _quietly_begun(replace(configuration, latent_dim=1), data)
     if str(begun.likelihood).startswith("gaussian") and len(train) >= features > 1:
+        from sklearn.decomposition import PCA
+
         rows = thinned(data.rows[train], begun.schema)
         anchor = int(PCA("mle", svd_solver="full").fit(rows).n_components_)
         most = min(most, 2 * anchor)

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from reparam.data import Dataset, Reading, from_array, from_frame, is_frame, stream, template
+from reparam.data.sparse import SparseRows, is_sparse
+from reparam.data.streaming.sparse import sparse_stream
 from reparam.errors import ParameterError
 from reparam.estimator import fitting
 from reparam.estimator.configuration import AUTO, FIELDS, Configuration
 from reparam.estimator.fitting import Fitted
 from reparam.estimator.latents import choose_latents
 from reparam.estimator.seeing import Data, survey
-from reparam.estimator.use import FittedUse
-from reparam.training import Record
+from reparam.estimator.telling import telling
+from reparam.estimator.use import FittedUse, flat, shape_of, shared
 
 
 class Learning(FittedUse):
@@ -32,13 +32,16 @@ class Learning(FittedUse):
     verbose: int
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows of X, shape (N, P), NaN where a cell is missing; y is ignored.
+        """Train on the rows of X, shape (N, P), or on images (N, H, W) or (N, H, W, C); y is ignored.
 
-        Columns of a DataFrame (pandas, polars) may be text, categories, dates or booleans, and miss cells; ``schema_``
-        says what was made of each, and new rows come as a frame like it.
+        NaN is a cell that is missing, and uint8 are pixels. Columns of a DataFrame (pandas, polars) may be text,
+        categories, dates or booleans, and miss cells; ``schema_`` says what was made of each, and new rows come as a
+        frame like it. A sparse matrix of scipy stays sparse: a chunk of it at a time is dense.
         """
+        if is_sparse(X):
+            return self._fit_sparse(X)
         self.fit_dataset(self._judged(X))
-        self.frame_ = template(X) if is_frame(X) else None
+        self.frame_, self.shape_ = template(X) if is_frame(X) else None, shape_of(X)
         return self
 
     def fit_stream(
@@ -63,6 +66,7 @@ class Learning(FittedUse):
         opened = stream(source, reading=reading, event_shape=event_shape, schema=schema)
         return self.fit_dataset(survey(opened, self.configuration(before), known=before is not None))
 
+    @shared
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Visit the rows of X once, and go on from there with the next call; y is ignored.
 
@@ -84,11 +88,13 @@ class Learning(FittedUse):
         fitted = fitting.begin(configuration, data) if before is None else replace(before, configuration=configuration)
         for reached, _ in fitting.train(fitted, fitting.task(fitted, data)):
             fitted = reached
-        kept = template(X) if before is None and is_frame(X) else self.frame_
+        first = before is None
+        kept = (template(X) if is_frame(X) else None, shape_of(X)) if first else (self.frame_, self.shape_)
         self.adopt(fitted)
-        self.frame_ = kept
+        self.frame_, self.shape_ = kept
         return self
 
+    @shared
     def fit_dataset(self, data: Data) -> Self:
         """Train on a dataset with a schema, from :func:`reparam.data.load` or :func:`reparam.data.from_array`.
 
@@ -110,15 +116,15 @@ class Learning(FittedUse):
         else:
             fitted = fitting.resume(before, configuration, data)
         of = fitting.task(fitted, data)
-        for reached, record in fitting.train(fitted, of):
-            fitted = reached
-            if self.verbose and record.epoch % self.verbose == 0:
-                print(told(record, of.epochs))
+        with telling(self.verbose, of.epochs) as tell:
+            for reached, record in fitting.train(fitted, of):
+                fitted = reached
+                tell(record)
         return self.adopt(fitted)
 
     def adopt(self, fitted: Fitted) -> Self:
         """Be the estimator of a model that was fitted elsewhere."""
-        self.fitted_, self.frame_ = fitted, None
+        self.fitted_, self.frame_, self.shape_ = fitted, None, None
         names = fitted.schema.names
         self.n_features_in_ = fitted.schema.size if names is None else len(names)
         if names is not None:
@@ -136,21 +142,28 @@ class Learning(FittedUse):
         if before is not None and self.latent_dim == AUTO:
             settings["latent_dim"] = before.configuration.latent_dim
         if not isinstance(self.random_state, Integral):
+            from sklearn.utils import check_random_state
+
             drawn = int(check_random_state(self.random_state).randint(2**31)) if before is None else None
             settings["random_state"] = drawn if before is None else before.configuration.seed
         return Configuration(**settings)
 
+    def _fit_sparse(self, X: Any) -> Self:
+        from sklearn.utils.validation import validate_data
+
+        valid = validate_data(self, X, accept_sparse="csr", ensure_min_samples=2, ensure_all_finite="allow-nan")
+        before: Fitted | None = getattr(self, "fitted_", None) if self.warm_start else None
+        opened = sparse_stream(SparseRows.of(valid))
+        return self.fit_dataset(survey(opened, self.configuration(before), known=before is not None))
+
     def _judged(self, X: Any) -> Dataset:
         """Rows as a dataset, whose columns are what they are found to be."""
+        from sklearn.utils.validation import validate_data
+
         data = from_frame(X) if is_frame(X) else None
         if data is not None and data.schema.table is not None:
             validate_data(self, X, skip_check_array=True)
             return data
-        rows = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
-        return from_array(rows, name="X", allow_missing=True)
-
-
-def told(record: Record, epochs: int) -> str:
-    """An epoch as ``verbose`` prints it."""
-    held_out = "" if record.validation is None else f", held out {record.validation.bound:.4f}"
-    return f"epoch {record.epoch}/{epochs}: bound {record.training.bound:.4f}{held_out} nats, {record.seconds:.2f} s"
+        X = np.asarray(SparseRows.of(X)) if is_sparse(X) else X
+        rows = validate_data(self, flat(X), dtype="numeric", ensure_min_samples=2, ensure_all_finite="allow-nan")
+        return from_array(rows, name="X", allow_missing=True, event_shape=shape_of(X))

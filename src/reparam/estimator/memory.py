@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from reparam.data import Schema
 from reparam.errors import ParameterError
@@ -36,10 +35,12 @@ def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, 
     owned = {"local.raw": (rows,)} if folds is None else {"judged.first": folds.held_out.shape}
     state = state_like(configuration, schema, likelihood, owned, linear=configuration.start == "linear")
     weights = _bytes(state) + _bytes(state.model)  # and a gradient
-    raw = state.best_model.posterior.raw_size + draws * state.best_model.likelihood.raw_size
-    widths = schema.size + _held(state.best_model.encoder) + draws * _held(state.best_model.decoder) + raw
+    model = state.best_model
+    raw = model.posterior.raw_size + draws * (model.posterior.latent_dim + model.likelihood.raw_size)
+    drawn = draws * _held((model.posterior, model.prior, model.decoder))
+    widths = schema.size + _held(model.encoder) + drawn + raw
     batch = min(configuration.batch_size, max(rows, 1))
-    values = KEPT_PER_ACTIVATION * jnp.zeros(()).dtype.itemsize * batch * widths * copies
+    values = KEPT_PER_ACTIVATION * jax.dtypes.canonicalize_dtype(float).itemsize * batch * widths * copies
     if weights + values > there:
         needed, wanted, free = (f"{number / GIB:,.1f} GiB" for number in (weights, values, there))
         raise ParameterError(
@@ -48,16 +49,42 @@ def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, 
         )
 
 
+def check_room(what: str, *shape: int) -> None:
+    """Refuse an answer that cannot be held, before any of it is computed.
+
+    Args:
+        what: it is called in the error.
+        shape: of it, in double precision.
+
+    Raises:
+        ParameterError: it exceeds the memory that is free.
+    """
+    needed, there = 8 * math.prod(shape), free_memory()
+    if there is not None and needed > there:
+        sizes = " × ".join(f"{length:,}" for length in shape)
+        raise ParameterError(
+            f"{what} ({sizes} numbers) need about {needed / GIB:,.1f} GiB; {there / GIB:,.1f} GiB are free. Ask for "
+            "fewer at a time."
+        )
+
+
 def _at_most(configuration: Configuration, size: int, draws: int, copies: int) -> int:
     """More bytes than any model of these widths needs for weights, two moments and a gradient, and for a batch."""
     parts = (configuration.posterior, configuration.prior, configuration.likelihood)
     plain = all(isinstance(part, str) and ":" not in part for part in parts)  # arguments may be of any size
     named = configuration.encoder is None and configuration.decoder is None
-    if not (plain and named and isinstance(configuration.architecture(), Perceptron)):
+    simple = plain and named and len(configuration.layers) == 1
+    if not (simple and isinstance(configuration.architecture(), Perceptron)):
         return LARGE
     latents = configuration.latents
-    widths = MOST_RAW * size + 2 * sum(map(int, configuration.hidden)) + (latents + 1) ** 2 + MOST_RAW * latents
-    return 4 * jnp.zeros(()).dtype.itemsize * copies * widths * (widths + configuration.batch_size * (1 + draws))
+    widths = MOST_RAW * size + 2 * sum(map(int, configuration.widths)) + (latents + 1) ** 2 + MOST_RAW * latents
+    return (
+        4
+        * jax.dtypes.canonicalize_dtype(float).itemsize
+        * copies
+        * widths
+        * (widths + configuration.batch_size * (1 + draws))
+    )
 
 
 def _held(network: Any) -> int:
@@ -78,7 +105,7 @@ def _bytes(tree: Any) -> int:
 
 
 def _of_device() -> int | None:
-    statistics = jax.devices()[0].memory_stats() or {}
+    statistics = jax.local_devices()[0].memory_stats() or {}
     limit = statistics.get("bytes_limit")
     return None if limit is None else int(limit) - int(statistics.get("bytes_in_use", 0))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reparam.data import Dataset, Judgement, Schema, Stream, Summary, Survey, inspect, moments, split
 from reparam.data import survey as survey_stream
 from reparam.data.streaming.surveying import MOST_HELD_OUT
+from reparam.devices.processes import first, share
 from reparam.errors import DataError
 from reparam.estimator.configuration import Configuration
 from reparam.training.folds import Folds, one_held_out
@@ -73,7 +74,7 @@ def counts(configuration: Configuration, data: Data) -> tuple[int, int]:
 def survey(opened: Stream, configuration: Configuration, *, known: bool = False, report: Any = None) -> Survey:
     """One pass over a stream, by the seed of a configuration, with rows held out where it needs them."""
     held_out = MOST_HELD_OUT if configuration.is_judged or configuration.early_stopping else 0
-    return survey_stream(opened, configuration.seed, held_out=held_out, known=known, report=report)
+    return survey_stream(opened, configuration.seed, held_out=held_out, known=known, share=share(), report=report)
 
 
 def rows_in(data: Data) -> int:
@@ -94,7 +95,7 @@ def judgement_of(data: Data) -> Judgement | None:
 def sha256(data: Data) -> str:
     """SHA-256 of the rows as they came; of a stream that of the bytes of its files."""
     if isinstance(data, Survey):
-        return data.stream.sha256
+        return str(first(data.stream.sha256 if share().leads else None))
     return hashlib.sha256(np.ascontiguousarray(data.rows).data).hexdigest()
 
 

@@ -3,43 +3,65 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_frame, to_frame
+from reparam.data.sparse import SparseRows, is_sparse
+from reparam.data.streaming.drawing import Drawn
+from reparam.devices.mesh import devices
+from reparam.devices.use import using
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
-from reparam.estimator.fitting import Fitted
+from reparam.estimator.facts import Facts
+from reparam.estimator.memory import check_room
 from reparam.estimator.seeing import split_rows
 from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_bound, posterior_moments
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
 from reparam.evaluation.imputation import drawn_cells, expected_cells
+from reparam.evaluation.joining import joined
 from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import Progress
 from reparam.inference import Found
 from reparam.specification import positive_int, real_number
 
+DRAWN_ROWS = 20_000
+"""Of rows that come part by part, so many are looked at together."""
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-class FittedUse(TransformerMixin):
+
+def shared(method: Method) -> Method:
+    """A method of an estimator that is run by the devices which it names, or by those that are in use."""
+
+    @wraps(method)
+    def run(self: Any, *arguments: Any, **named: Any) -> Any:
+        if self.devices is None and self.shard_model == 1:
+            return method(self, *arguments, **named)
+        with using(devices(self.devices, self.shard_model)):
+            return method(self, *arguments, **named)
+
+    return cast("Method", run)
+
+
+class FittedUse(Facts):
     """The methods of a fitted estimator; they read :attr:`fitted_` and no parameter, which may have changed since.
 
     Densities and bounds are in nats per row, of the data's own units (``schema_.units``). A row that is scored,
     encoded or drawn has noise of its own, made of the seed and the row: no result depends on the row's neighbours.
     """
 
-    fitted_: Fitted
-    frame_: Any = None
-    """A frame without rows, like the one that was given to ``fit``: new rows are given in its like."""
+    devices: Any = None
+    shard_model: int = 1
 
+    @shared
     def transform(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
     ) -> NDArray[Any]:
@@ -53,12 +75,14 @@ class FittedUse(TransformerMixin):
         key = self.fitted_.configuration.key("draw", random_state)
         return posterior_draws(self.fitted_.model, rows, schema, key, raw=self._raw(rows, schema, report))
 
+    @shared
     def posterior_moments(self, X: Any, *, report: Progress | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and standard deviation of q(z|x), both (N, K)."""
         rows, schema = self._stored(X)
         key = self.fitted_.configuration.key("codes")
         return posterior_moments(self.fitted_.model, rows, schema, key, raw=self._raw(rows, schema, report))
 
+    @shared
     def posterior_raw(self, X: Any, *, report: Progress | None = None) -> NDArray[Any]:
         """The raw vectors of q(z|x) of each row, (N, R), as the way of inference finds them."""
         return self._raw(*self._stored(X), report)
@@ -67,9 +91,11 @@ class FittedUse(TransformerMixin):
         """Decode latent codes (N, K) into rows (N, P): the mean of p(x|z), in the units of the data.
 
         Of a level of a table it is the most probable one. A conditional model is ``given`` its columns' values. Here
-        and below rows come as a DataFrame where ``fit`` was given one.
+        and below rows come as a DataFrame where ``fit`` was given one, and as (N, H, W) or (N, H, W, C) likewise.
         """
-        check_is_fitted(self, "fitted_")
+        from sklearn.utils.validation import check_array
+
+        self._fitted()
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
             codes = check_array(X, dtype=np.float32)
         latents = self.fitted_.configuration.latents
@@ -77,47 +103,52 @@ class FittedUse(TransformerMixin):
             raise DataError(f"codes must have {latents} columns, one per latent. Got {codes.shape[1]}.")
         return self._framed(self._decoded(codes, told_rows(self.fitted_, given, len(codes))))
 
+    @shared
     def reconstruct(
         self, X: Any, *, draw: bool = False, random_state: int | None = None, report: Progress | None = None
     ) -> Any:
         """Encode and decode: the mean of p(x|z) at the mean of q(z|x), or with ``draw`` at a draw of it.
 
-        Of a DataFrame the same kind of frame, with its index.
+        Of a DataFrame the same kind of frame, with its index; of images in an array of their shape.
         """
         codes = np.asarray(self.transform(X, draw=draw, random_state=random_state, report=report), np.float32)
         rows = self._decoded(codes, self._given(X) if len(self.fitted_.configuration.condition) else None)
-        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None)
+        return rows if isinstance(X, Dataset) else self._framed(rows, X if is_frame(X) else None, shape_of(X))
 
     def sample(
         self,
         n_samples: int = 1,
         *,
         temperature: float = 1.0,
-        draw: bool = False,
+        draw: bool | None = None,
         given: Mapping[str, Any] | None = None,
         random_state: int | None = None,
     ) -> Any:
-        """New rows from the model: z drawn from the prior, then the mean of p(x|z), shape (n_samples, P).
+        """New rows from the model: z drawn from the prior, then x, shape (n_samples, P).
 
         Args:
             n_samples: how many.
             temperature: what the noise ε of z is multiplied by; below 1 the rows are more typical, above 1 stranger.
-            draw: draw x from p(x|z) too, instead of its mean.
+            draw: draw x from p(x|z) too, instead of its mean; by default where rows are a table of several kinds, for
+                the most probable level in every row is no synthetic table.
             given: of a conditional model the value of each column of its condition.
             random_state: a seed for these draws; by default the one of the estimator.
         """
-        check_is_fitted(self, "fitted_")
+        self._fitted()
         count = positive_int("n_samples", n_samples, "VAE.sample")
+        check_room("samples", count, self.fitted_.schema.size)
         temperature = real_number("temperature", temperature, "VAE.sample", least=0.0)
         latent_key, data_key = jax.random.split(self.fitted_.configuration.key("sample", random_state))
         told = told_rows(self.fitted_, given, count)
         batch = told_batch(self.fitted_, told)
         z = draw_prior(self.fitted_.model, latent_key, count, temperature, batch)
-        if not draw:
+        if not (self.fitted_.schema.table is not None if draw is None else draw):
             return self._framed(self._decoded(np.asarray(z), told))
         drawn = self.fitted_.schema.invert(draw_data(self.fitted_.model, z, data_key, batch))
+        _check_decoded(drawn, np.asarray(z))
         return self._framed(as_told(self.fitted_, drawn, told))
 
+    @shared
     def score_samples(
         self,
         X: Any,
@@ -132,6 +163,7 @@ class FittedUse(TransformerMixin):
         count = self._samples(samples)
         return importance_bound(self.fitted_.model, rows, schema, key, count, raw=raw, report=report)
 
+    @shared
     def contributions(
         self,
         X: Any,
@@ -150,6 +182,7 @@ class FittedUse(TransformerMixin):
         key, raw = self.fitted_.configuration.key("score", random_state), self._raw(rows, schema, report)
         return row_contributions(self.fitted_.model, rows, schema, key, self._samples(samples), raw=raw, report=report)
 
+    @shared
     def impute(
         self,
         X: Any,
@@ -181,23 +214,29 @@ class FittedUse(TransformerMixin):
         if draws is not None and std:
             raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
         given, kept, schema = self._given(X), *self._stored(X)
+        shape = shape_of(X) or given.shape[1:]
         key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
-            drawn = drawn_cells(*of, draws=positive_int("draws", draws, "VAE.impute"), raw=raw, report=report)
+            draws = positive_int("draws", draws, "VAE.impute")
+            check_room("completed tables", *kept.shape, draws)
+            drawn = drawn_cells(*of, draws=draws, raw=raw, report=report)
             tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
-            return tables if is_frame(X) else np.stack(tables)
+            return tables if is_frame(X) else np.stack(tables).reshape(draws, -1, *shape)
         found = expected_cells(*of, raw=raw, report=report)
         whole = self._filled(X, given, found.centre)
+        whole = whole if is_frame(X) else whole.reshape(-1, *shape)
         if not std:
             return whole
         scale = np.asarray(self.fitted_.schema.scale, np.float64)
-        return whole, np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
+        deviation = np.where(np.isnan(given), np.asarray(found.deviation, np.float64) * scale, 0.0)
+        return whole, deviation.reshape(-1, *shape)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`, nats per row: larger is better."""
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
+    @shared
     def evaluate(
         self,
         X: Any,
@@ -221,6 +260,35 @@ class FittedUse(TransformerMixin):
             report=report,
         )
 
+    def evaluate_parts(
+        self,
+        parts: Iterable[Dataset],
+        *,
+        samples: int | None = None,
+        random_state: int | None = None,
+    ) -> tuple[Evaluation, Dataset]:
+        """The same of rows that come part by part, of which one is in memory, and some rows drawn from all of them.
+
+        Rows that are not more than are drawn are evaluated as ever; of more :func:`reparam.evaluation.joined` tells.
+
+        Raises:
+            DataError: there are no rows.
+        """
+        drawn, found, waiting = Drawn(DRAWN_ROWS), list[Evaluation](), list[Dataset]()
+        how: dict[str, Any] = {"samples": samples, "random_state": random_state}
+        for part in parts:
+            drawn.add(part.rows)
+            waiting.append(part)
+            if drawn.seen > DRAWN_ROWS:
+                found += [self.evaluate(each, **how) for each in waiting]
+                waiting = []
+        if not drawn.seen:
+            raise DataError("there are no rows: at least 1 is required.")
+        some = Dataset(drawn.rows, self.fitted_.schema)
+        of_some = self.evaluate(some, **how)
+        return (joined(found, of_some) if found else of_some), some
+
+    @shared
     def anneal(
         self,
         X: Any,
@@ -251,6 +319,7 @@ class FittedUse(TransformerMixin):
             report=report,
         )
 
+    @shared
     def gap(
         self,
         X: Any,
@@ -310,25 +379,38 @@ class FittedUse(TransformerMixin):
 
     def _given(self, X: Any) -> NDArray[Any]:
         """Rows checked against what was fitted, in stored units; a dataset has been conformed to it."""
-        check_is_fitted(self, "fitted_")
+        self._fitted()
         if isinstance(X, Dataset):
             return X.rows
+        from sklearn.utils.validation import validate_data  # which takes a second to import
+
         if is_frame(X) and self.fitted_.schema.table is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return conform_frame(X, self.fitted_.schema).rows
-        rows: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite="allow-nan")
+        if is_sparse(X):
+            valid = validate_data(self, X, accept_sparse="csr", reset=False, ensure_all_finite="allow-nan")
+            return SparseRows.of(valid)  # type: ignore[return-value]  # an array where it is looked at
+        shape, schema = shape_of(X), self.fitted_.schema
+        if shape is not None and shape != schema.event_shape and len(schema.event_shape) > 1:
+            raise DataError(f"a datum of X has shape {shape}, but the model was made for shape {schema.event_shape}.")
+        rows: NDArray[Any] = validate_data(self, flat(X), dtype="numeric", reset=False, ensure_all_finite="allow-nan")
         return from_array(rows, name="X", allow_missing=True).rows
 
-    def _framed(self, rows: NDArray[Any], like: Any = None) -> Any:
-        """Rows in the like of a frame, by default the one that was fitted; where there was none, as they are."""
+    def _framed(self, rows: NDArray[Any], like: Any = None, shape: tuple[int, ...] | None = None) -> Any:
+        """Rows in the like of a frame, or of that shape; by default as they were fitted."""
         like = self.frame_ if like is None else like
-        return rows if like is None else to_frame(rows, self.fitted_.schema, like)
+        if like is not None:
+            return to_frame(rows, self.fitted_.schema, like)
+        shape = self.shape_ if shape is None else shape
+        return rows if shape is None else rows.reshape(len(rows), *shape)
 
     def _found(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> Found:
         """q of each row by the method that the model was trained with."""
         configuration = self.fitted_.configuration
         key, method = configuration.key("inference"), configuration.inference_part()
-        return find_rows(method, self.fitted_.model, rows, schema, key, report=report)
+        found = find_rows(method, self.fitted_.model, rows, schema, key, report=report)
+        _check_found(found, rows, self.fitted_.schema.columns)
+        return found
 
     def _raw(self, rows: NDArray[Any], schema: Schema, report: Progress | None) -> NDArray[Any]:
         """The raw vectors of q of each row, with a warning of those that did not converge."""
@@ -345,4 +427,52 @@ class FittedUse(TransformerMixin):
     def _decoded(self, codes: NDArray[Any], told: NDArray[Any] | None) -> NDArray[Any]:
         """What codes stand for in stored units; of a conditional model with rows (N, P) that tell its columns."""
         rows = self.fitted_.schema.invert(decoded(self.fitted_.model, codes, told_batch(self.fitted_, told)))
+        _check_decoded(rows, codes)
         return as_told(self.fitted_, rows, told)
+
+
+def _check_found(found: Found, rows: NDArray[Any], names: Sequence[str] | None) -> None:
+    """Refuse rows for which an encoder gives no numbers, as it does where their own leave single precision.
+
+    Raises:
+        DataError: there is such a row.
+    """
+    lost = ~np.isfinite(np.asarray(found.raw)).all(axis=1)
+    if lost.any():
+        first = int(np.argmax(lost))
+        column = int(np.nanargmax(np.abs(rows[first].astype(np.float64).ravel())))
+        called = column if names is None else repr(names[column])
+        raise DataError(
+            f"row {first} has no q(z|x): its column {called} lies beyond what the model can be shown "
+            f"({lost.sum():,} of {len(lost):,} rows). Mend or drop such rows."
+        )
+
+
+def _check_decoded(rows: NDArray[Any], codes: NDArray[Any]) -> None:
+    """Refuse what codes stand for where it leaves the finite numbers.
+
+    Raises:
+        DataError: a row has such a value.
+    """
+    beyond = ~np.isfinite(rows).all(axis=1)
+    if beyond.any():
+        first = int(np.argmax(beyond))
+        largest = float(np.abs(codes[first]).max())
+        raise DataError(
+            f"code {first} decodes to values beyond the numbers there are, for its largest entry is {largest:.3g} in "
+            f"size ({beyond.sum():,} of {len(codes):,} codes do). Codes of data lie where the prior has its mass."
+        )
+
+
+def shape_of(X: Any) -> tuple[int, ...] | None:
+    """The shape of one datum of an array whose rows are not flat, such as (28, 28); None of any other X.
+
+    >>> shape_of(np.zeros((5, 28, 28))), shape_of(np.zeros((5, 784)))
+    ((28, 28), None)
+    """
+    return tuple(X.shape[1:]) if isinstance(X, np.ndarray | jax.Array) and X.ndim > 2 else None
+
+
+def flat(X: Any) -> Any:
+    """The same rows as (N, P); what is flat, or no array, as it is."""
+    return X if shape_of(X) is None else X.reshape(len(X), -1)

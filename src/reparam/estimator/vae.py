@@ -7,28 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from reparam.data import Dataset, Schema, is_frame
+from reparam.data import Dataset, is_frame
 from reparam.estimator import keeping
 from reparam.estimator.configuration import Configuration
-from reparam.estimator.fitting import Fitted
 from reparam.estimator.learning import Learning
+from reparam.estimator.use import FittedUse
 from reparam.inference import Inference
 from reparam.markup import display_vae
-from reparam.model import Model, Network
+from reparam.model import Network
 from reparam.networks import Architecture
 from reparam.objectives import Objective
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
-from reparam.training import TrainState
 from reparam.training.pace import Averaging, Schedule
 
 
-class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
+class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A variational autoencoder as a scikit-learn transformer: rows in, latent codes out.
 
     A part is a name, with arguments behind a colon, or an object: ``posterior="low_rank:2"`` is
@@ -36,8 +34,10 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
 
     Args:
         latent_dim: K, the number of latents; ``auto`` tries several and keeps the fewest that are within one standard
-            error of the best, which ``latent_path_`` tells.
-        posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``.
+            error of the best, which ``latent_path_`` tells. Several numbers are as many layers, ``(32, 16)``: z₁, which
+            explains x, has 32 latents, and z₂, which explains z₁, has 16; codes hold all of them, z₁'s first.
+        posterior: family of q(z|x): ``diagonal``, ``full``, ``cholesky``, ``low_rank:2``, ``flow``; of several layers
+            ``diagonal``, each layer given the one below it, or ``ladder``, each given the one above and the data.
         scale: coordinates of its standard deviation: ``log_variance``, ``log_std``, ``softplus``, …
         prior: p(z): ``standard_normal``, ``gaussian_mixture:10``, ``vamp:50``, ``flow``.
         likelihood: p(x|z): ``bernoulli``, ``gaussian``, …; ``auto`` looks at the data and says in ``likelihood_`` and
@@ -52,7 +52,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         network: how encoder and decoder are built: ``mlp``; ``conv``, residual stages of convolutions for images, or
             ``conv:32`` for another number of channels; ``resnet``, the same and deeper; or ``auto``, ``conv`` for
             images of sides from 16 and ``mlp`` for other rows, which ``network_`` and ``network_reason_`` tell.
-        hidden: widths of the hidden layers of an MLP's encoder, reversed in the decoder; ``()`` is a linear model.
+        hidden: widths of the hidden layers of an MLP's encoder, reversed in the decoder; ``()`` is a linear model, and
+            ``auto`` is ``(64, 64)`` for at most 1,000 rows and ``(128, 128)`` for more.
         activation: ``relu``, ``tanh``, …
         encoder: an Equinox module of one's own, (..., P) → (..., raw size of the posterior).
         decoder: likewise, (..., K) → (..., raw size of the likelihood).
@@ -86,7 +87,10 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         bound_samples: K of the K-sample bound in ``score_samples``.
         random_state: the one seed of everything.
         warm_start: let ``fit`` go on from where the last one stopped, on the same rows, up to ``epochs``.
-        verbose: print a line for every so many epochs; 0 prints none.
+        devices: that share each batch: ``all``, or how many; None is one, and all where several processes met by
+            ``jax.distributed``. Results are those of one device but for the order of sums in single precision.
+        shard_model: how many devices share the weights of each wide layer, for models that one has no room for.
+        verbose: print a line for every so many epochs, or in a notebook draw a bar so often; 0 shows nothing.
 
     uint8 values are read as pixels, x/255; the densities are those of these units.
 
@@ -99,7 +103,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
 
     def __init__(
         self,
-        latent_dim: int | str = Configuration.latent_dim,
+        latent_dim: int | str | Sequence[int] = Configuration.latent_dim,
         *,
         posterior: str | Posterior = Configuration.posterior,
         scale: str | Scale = Configuration.scale,
@@ -111,7 +115,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         warmup: str = Configuration.warmup,
         inference: str | Inference = Configuration.inference,
         network: str | Architecture = Configuration.network,
-        hidden: Sequence[int] = Configuration.hidden,
+        hidden: Sequence[int] | str = Configuration.hidden,
         activation: str = Configuration.activation,
         encoder: Network | None = Configuration.encoder,
         decoder: Network | None = Configuration.decoder,
@@ -133,6 +137,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         bound_samples: int = Configuration.bound_samples,
         random_state: int | np.random.RandomState | None = Configuration.random_state,
         warm_start: bool = False,
+        devices: int | str | None = None,
+        shard_model: int = 1,
         verbose: int = 0,
     ):
         self.latent_dim = latent_dim
@@ -168,57 +174,11 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         self.bound_samples = bound_samples
         self.random_state = random_state
         self.warm_start = warm_start
+        self.devices = devices
+        self.shard_model = shard_model
         self.verbose = verbose
 
-    @property
-    def model_(self) -> Model:
-        """The weights to use."""
-        return self._fitted().model
-
-    @property
-    def state_(self) -> TrainState:
-        """Where training stands."""
-        return self._fitted().state
-
-    @property
-    def history_(self) -> list[dict[str, Any]]:
-        """A line for each epoch: means over training and validation rows, nats per datum."""
-        return list(self._fitted().history)
-
-    @property
-    def schema_(self) -> Schema:
-        """What a row means, and what the model sees of it."""
-        return self._fitted().schema
-
-    @property
-    def likelihood_(self) -> str | Likelihood:
-        """The likelihood that was used."""
-        return self._fitted().likelihood
-
-    @property
-    def likelihood_reason_(self) -> str:
-        """Why."""
-        return self._fitted().likelihood_reason
-
-    @property
-    def network_(self) -> str | Architecture:
-        """How the networks were built."""
-        return self._fitted().configuration.network
-
-    @property
-    def network_reason_(self) -> str:
-        """Why."""
-        return self._fitted().network_reason
-
-    @property
-    def latent_path_(self) -> list[dict[str, Any]]:
-        """With ``latent_dim="auto"`` every K that was tried: the fields of ``reparam.estimator.latents.Trial``."""
-        return list(self._fitted().latent_path)
-
-    @property
-    def n_iter_(self) -> int:
-        """Epochs done."""
-        return int(self._fitted().state.epoch)
+    transform = FittedUse.transform  # scikit-learn's set_output wraps what a class itself defines
 
     def explore(self, X: Any, y: Any = None) -> Any:
         """Open a page in the browser that shows the model on rows X, coloured by y; in a notebook it stands there.
@@ -242,7 +202,6 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         Raises:
             RunError: the place is taken or cannot be written.
         """
-        check_is_fitted(self, "fitted_")
         return keeping.save(self._fitted(), path, overwrite=overwrite, source=data or {})
 
     def _repr_html_(self) -> str:
@@ -251,11 +210,9 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         told = f"{self.likelihood_}: {self.likelihood_reason_}" if history else ""
         return display_vae(self.get_params(deep=False), defaults, history, told)
 
-    def _fitted(self) -> Fitted:
-        try:
-            return vars(self)["fitted_"]  # type: ignore[no-any-return]
-        except KeyError:
-            raise AttributeError("this VAE is not fitted: call fit first.") from None
+    def _repr_mimebundle_(self, **wanted: Any) -> dict[str, str]:
+        """The same beside the text: scikit-learn's own diagram of an estimator would go before it."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def __sklearn_is_fitted__(self) -> bool:
         """Fitted once a whole fit is done."""
@@ -265,5 +222,6 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
         """Codes are single precision whatever the input, which may miss cells."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags

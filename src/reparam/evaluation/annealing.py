@@ -226,7 +226,7 @@ def _forward(
         u = jax.random.normal(start_key, (annealing.chains, len(loc)))
         return _mean_weight(_anneal(path, u, key, steps, annealing))
 
-    bounds: Array = jax.vmap(of_row)(batch, *moments(model.posterior, raw, keys), keys)
+    bounds: Array = jax.vmap(of_row)(batch, *moments(model.family, raw, keys), keys)
     return bounds
 
 
@@ -239,7 +239,7 @@ def _backward(model: Model, batch: Batch, raw: Array, z: Array, keys: PRNGKeyArr
         u = jnp.tile((z - loc) / scale, (annealing.chains, 1)).astype(float)  # as the noise is
         return -_mean_weight(_anneal_back(path, u, key, steps, annealing))
 
-    bounds: Array = jax.vmap(of_row)(batch, z, *moments(model.posterior, raw, keys), keys)
+    bounds: Array = jax.vmap(of_row)(batch, z, *moments(model.family, raw, keys), keys)
     return bounds
 
 

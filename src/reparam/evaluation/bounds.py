@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
-from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.information import Information, mutual_information
 from reparam.evaluation.latents import posterior_moments
@@ -29,15 +26,25 @@ from reparam.evaluation.noise import (
     whole_numbers,
 )
 from reparam.evaluation.results import mean_of, not_finite, plain
-from reparam.evaluation.rows import Progress, map_rows
+from reparam.evaluation.rows import Progress
 from reparam.evaluation.weights import Growth, RowBounds, encoded, growth, row_bounds
 from reparam.markup import display_evaluation
 from reparam.model import Model
-from reparam.objectives import kl_per_dimension
 from reparam.training.metrics import ACTIVE_VARIANCE
 
 FEW_EFFECTIVE_SAMPLES = 10
 DEQUANTIZED_SAMPLES = 100
+
+
+class Layer(NamedTuple):
+    """What one layer of latents carries: how many there are, its part of the mean KL in nats, and how many are used.
+
+    The part is None where q is no chain of layers.
+    """
+
+    latents: int
+    kl: float | None
+    active_units: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Evaluation:
     ``mutual_information`` and ``aggregate_kl`` sum to the mean KL (Hoffman & Johnson 2016); ``singular_rows`` have a q
     without density and are left out of the former.
     ``bits_per_dimension`` is None where the data are no whole numbers, and otherwise follows the convention beside it.
+    ``layers`` tells, where there are several, of each, the one next to the data first; their KL sum to ``kl``.
     ``not_converged`` counts rows whose q was still moving when its optimisation ended. ``warnings`` are for a reader.
     """
 
@@ -75,6 +83,7 @@ class Evaluation:
     not_converged: int
     units: str
     warnings: tuple[str, ...]
+    layers: tuple[Layer, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain values; what is not finite is None, and ``warnings`` says why."""
@@ -117,17 +126,19 @@ def evaluate(
     raw = encoded(model, rows, schema) if raw is None else raw
     found = row_bounds(model, rows, schema, bound_key, samples, raw=raw, report=report)
     means, _ = posterior_moments(model, rows, schema, moments_key, raw=raw)
-    information = mutual_information(model.posterior, raw, information_key)
+    information = mutual_information(model.family, raw, information_key)
     return Evaluation(
         **_of_bounds(found, samples),
         **_of_information(information, mean_of(found.kl).value),
         **_of_bits(model, rows, schema, bits_key, found=found, raw=raw, samples=samples),
-        kl_per_dimension=_kl_per_dimension(model, rows, raw, schema),
-        active_units=int(np.sum(np.var(means, axis=0, dtype=np.float64) > ACTIVE_VARIANCE)),
+        **_of_latents(model, found, means),
         observation_noise=observation_noise(model, rows, schema, noise_key, raw, beta=beta),
         not_converged=not_converged,
         units=schema.units,
-        warnings=tuple(_warnings(found, samples, not_converged, information.left_out)),
+        warnings=(
+            *told_counts(len(found.bound), _few(found), samples, not_converged, information.left_out),
+            *not_finite(elbo=found.elbo, bound=found.bound),
+        ),
     )
 
 
@@ -162,16 +173,19 @@ def _of_information(found: Information, kl: float) -> dict[str, Any]:
     }
 
 
-def _kl_per_dimension(model: Model, rows: NDArray[Any], raw: NDArray[Any], schema: Schema) -> tuple[float, ...] | None:
-    terms = map_rows(lambda rows, raw: _row_kl_per_dimension(model, rows, raw, schema), rows, raw)
-    return tuple(terms.mean(axis=0, dtype=np.float64).tolist()) or None
-
-
-@eqx.filter_jit
-def _row_kl_per_dimension(model: Model, rows: Array, raw: Array, schema: Schema) -> Array:
-    p = model.prior_distribution(Batch.of_rows(rows, schema))
-    terms = kl_per_dimension(model.posterior.distribution(raw), p)
-    return jnp.zeros((len(raw), 0)) if terms is None else terms
+def _of_latents(model: Model, found: RowBounds, means: NDArray[Any]) -> dict[str, Any]:
+    """What each latent carries, and of several layers what each layer does."""
+    kl = found.kl_per_dimension.mean(axis=0, dtype=np.float64)
+    active = np.var(means, axis=0, dtype=np.float64) > ACTIVE_VARIANCE
+    ends = np.cumsum(model.prior.layers)
+    shares = [slice(end - size, end) for size, end in zip(model.prior.layers, ends, strict=True)]
+    parts = [float(kl[at].sum()) if len(kl) else None for at in shares]
+    layers = tuple(Layer(len(active[at]), part, int(active[at].sum())) for at, part in zip(shares, parts, strict=True))
+    return {
+        "kl_per_dimension": tuple(kl.tolist()) or None,
+        "active_units": int(active.sum()),
+        "layers": layers if len(layers) > 1 else None,
+    }
 
 
 def _of_bits(
@@ -199,8 +213,8 @@ def _of_bits(
     return {"bits_per_dimension": bits, "bits_per_dimension_convention": convention}
 
 
-def _warnings(found: RowBounds, samples: int, not_converged: int, singular: int) -> Iterator[str]:
-    rows, few = len(found.bound), _few(found)
+def told_counts(rows: int, few: int, samples: int, not_converged: int, singular: int) -> Iterator[str]:
+    """Warnings of rows whose bound rests on few draws, whose q still moved, or has no density."""
     if few and samples > 1:
         yield (
             f"the {samples}-sample bound of {few} of {rows} rows rests on fewer than {FEW_EFFECTIVE_SAMPLES} effective "
@@ -210,4 +224,3 @@ def _warnings(found: RowBounds, samples: int, not_converged: int, singular: int)
         yield f"q of {not_converged} of {rows} rows had not converged: their bounds are valid, but not tight."
     if singular:
         yield f"q of {singular} of {rows} rows has no density: they are left out of the mutual information."
-    yield from not_finite(elbo=found.elbo, bound=found.bound)

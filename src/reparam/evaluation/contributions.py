@@ -21,6 +21,7 @@ from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.rows import Progress, map_rows, row_keys, row_numbers, rows_of_draws
 from reparam.model import Model
+from reparam.probability.conditional import conditional_kl
 from reparam.probability.divergences import has_closed_form, kl_divergence
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
@@ -70,9 +71,11 @@ def _contributions(
     prior = model.prior_of()
 
     def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> Contributions:
-        q, p = model.posterior.distribution(raw), prior(datum)
+        q, p = model.family.distribution(raw), prior(datum)
         z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (samples,)))
-        kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(log_q - p.log_prob(z))
+        parts = conditional_kl(q, p, z)
+        drawn = jnp.mean(log_q - p.log_prob(z) if parts is None else jnp.sum(parts, axis=-1))
+        kl = kl_divergence(q, p) if has_closed_form(q, p) else drawn
         return Contributions(jnp.mean(model.log_likelihoods(z, datum), axis=0), kl)
 
     found: Contributions = jax.vmap(of_row)(Batch.of_rows(rows, schema), raw, keys)

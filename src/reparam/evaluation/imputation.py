@@ -94,7 +94,7 @@ def drawn_cells(
 
 def _weighted_draws(model: Model, datum: Batch, raw: Array, key: PRNGKeyArray, samples: int) -> tuple[Array, Array]:
     """Draws of q(z|x) of one row, (K, D), and the logarithms of their weights, (K,)."""
-    q = model.posterior.distribution(raw)
+    q = model.family.distribution(raw)
     z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (samples,)))
     log_w = model.log_likelihood(z, datum) + model.prior_distribution(datum).log_prob(z) - log_q
     return z, jnp.where(jnp.any(jnp.isfinite(log_w)), log_w, 0.0)  # where none has a weight, all count alike

@@ -55,11 +55,12 @@ def mutual_information(family: Posterior, raw: NDArray[Any], key: PRNGKeyArray) 
     left_out, raw = int(np.sum(~dense)), raw[dense]
     if not len(raw):
         return Information(math.nan, None, left_out)
-    count = DRAWS_OF_FLOW if isinstance(family.distribution(raw[:1]), FlowDistribution) else DRAWS
+    flows = isinstance(eqx.filter_eval_shape(family.distribution, raw[:1]), FlowDistribution)
+    count = DRAWS_OF_FLOW if flows else DRAWS
     own = np.arange(count) * len(raw) // count
     chunk = max(1, min(count, PAIR_VALUES // (len(raw) * family.latent_dim)))
     padded = np.resize(own, math.ceil(count / chunk) * chunk).reshape(-1, chunk)
-    terms = _log_ratio_to_aggregate(family, jnp.asarray(raw), jnp.asarray(padded), key)
+    terms = _log_ratio_to_aggregate(family, jax.device_put(raw), jax.device_put(padded), key)
     return Information(*mean_of(np.asarray(terms).ravel()[:count]), left_out)
 
 

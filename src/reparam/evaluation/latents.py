@@ -11,12 +11,14 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
+from numpyro.distributions import Distribution
 
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.rows import map_rows, no_numbers, row_keys, row_numbers, rows_at_once
 from reparam.evaluation.weights import encoded
 from reparam.model import Model
+from reparam.probability.distributions.chain import Chain
 from reparam.probability.posteriors import Posterior
 from reparam.probability.reparameterization import draw_noise, reparameterize
 
@@ -31,7 +33,7 @@ def posterior_moments(
     ``raw``, shape (N, R), is q of each row; by default the encoder's. Equal rows have equal moments.
     """
     raw = encoded(model, rows, schema) if raw is None else raw
-    family = model.posterior
+    family = model.family
     closed = has_moments(family, raw)
     numbers = no_numbers(rows) if closed else row_numbers(rows, occurrences=False)
     chunk = rows_at_once(raw.shape[1]) if closed else None
@@ -46,9 +48,7 @@ def posterior_draws(
 ) -> NDArray[Any]:
     """One draw of q(z|x) for each row, shape (N, K); ``raw`` as in :func:`posterior_moments`."""
     raw = encoded(model, rows, schema) if raw is None else raw
-    draws: NDArray[Any] = map_rows(
-        lambda raw, numbers: _draws(model.posterior, raw, numbers, key), raw, row_numbers(rows)
-    )
+    draws: NDArray[Any] = map_rows(lambda raw, numbers: _draws(model.family, raw, numbers, key), raw, row_numbers(rows))
     return draws
 
 
@@ -61,6 +61,12 @@ def draw_prior(
 
     A mixture keeps its weights: a component is drawn, then its noise is scaled.
     """
+    draws: Array = _prior_draws(model, key, count, jax.device_put(np.float64(temperature)), given)
+    return draws
+
+
+@eqx.filter_jit
+def _prior_draws(model: Model, key: PRNGKeyArray, count: int, temperature: Array, given: Batch | None) -> Array:
     if model.shift is not None:
         p = model.prior_distribution(given)
         return jnp.asarray(reparameterize(p, temperature * draw_noise(p, key)))
@@ -109,9 +115,17 @@ def moments(family: Posterior, raw: Array, keys: PRNGKeyArray) -> tuple[Array, A
     """Mean and standard deviation of q, both (N, K), of raw vectors (N, R); a key for each row's draws."""
     if has_moments(family, raw):
         return _closed_moments(family, raw)
-    of_row = family.distribution
-    draws = jax.vmap(lambda raw, key: of_row(raw).sample(key, (MOMENT_SAMPLES,)))(raw, keys)
-    return jnp.mean(draws, axis=1), jnp.std(draws, axis=1, ddof=1)
+    means, stds = jax.vmap(lambda raw, key: _drawn_moments(family.distribution(raw), key))(raw, keys)
+    return means, stds
+
+
+def _drawn_moments(q: Distribution, key: PRNGKeyArray) -> tuple[Array, Array]:
+    """Mean and standard deviation of q by draws, (K,); of a chain by those of each layer given what was drawn."""
+    draws = q.sample(key, (MOMENT_SAMPLES,))
+    if not isinstance(q, Chain):
+        return jnp.mean(draws, axis=0), jnp.std(draws, axis=0, ddof=1)
+    means, variances = q.moments_given(draws)
+    return jnp.mean(means, axis=0), jnp.sqrt(jnp.mean(variances, axis=0) + jnp.var(means, axis=0))
 
 
 @eqx.filter_jit

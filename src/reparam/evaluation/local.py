@@ -159,7 +159,12 @@ class _HeldPrior(Prior):
     """A prior that no longer asks for the encoder."""
 
     latent_dim: int = eqx.field(static=True)
+    sizes: tuple[int, ...] = eqx.field(static=True)
     held: Distribution
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return self.sizes
 
     def distribution(self, encode: Encode | None = None) -> Distribution:
         return self.held
@@ -173,9 +178,9 @@ def _optimized_family(
     weights, settings = eqx.partition(family, eqx.is_inexact_array)
     held = model
     if model.given is None:
-        prior = _HeldPrior(family.latent_dim, model.prior_distribution())
+        prior = _HeldPrior(family.latent_dim, model.prior.layers, model.prior_distribution())
         held = eqx.tree_at(lambda model: model.prior, model, prior)
-    start = jax.vmap(lambda mean, std: raw_at(family, mean, std))(*moments(model.posterior, raw, keys))
+    start = jax.vmap(lambda mean, std: raw_at(family, mean, std))(*moments(model.family, raw, keys))
     own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(raw), *leaf.shape)), weights)
 
     def value(parameters: tuple[Any, Array], datum: Batch, key: PRNGKeyArray, samples: int) -> Array:

@@ -73,7 +73,7 @@ def _noise(model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, schema: Sc
     batch, ratio = Batch.of_rows(rows, schema), jnp.asarray(schema.scale) / jnp.asarray(schema.unit)
 
     def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
-        p_x, counted = model.decode(model.posterior.distribution(raw).sample(key), datum), model.explained(datum)
+        p_x, counted = model.decode(model.family.distribution(raw).sample(key), datum), model.explained(datum)
         square = (ratio * (datum.x - p_x.mean)) ** 2
         return jnp.mean(ratio**2 * p_x.variance, where=counted), jnp.mean(square, where=counted)
 

@@ -1,5 +1,7 @@
 """Apply a compiled function to rows in chunks of few shapes, each row with a key of its own.
 
+Of several devices each takes a share of every chunk, of several processes each a range of the rows.
+
 A row's key is made of the caller's key, the row's values, and how many equal rows went before: what is said of a row
 does not depend on its neighbours, its place, or how many rows there are, and equal rows have independent noise.
 """
@@ -13,12 +15,15 @@ from itertools import chain, pairwise
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
+from reparam.data.sparse import SparseRows
+from reparam.devices.mesh import Devices
+from reparam.devices.processes import joined
+from reparam.devices.use import in_use
 from reparam.errors import DataError
 from reparam.model import Model
 
@@ -51,32 +56,43 @@ def map_rows(
     Raises:
         DataError: there are no rows.
     """
-    arrays = [np.asarray(array) for array in rows]
-    total = len(arrays[0])
-    if total == 0:
+    arrays: list[Any] = [array if isinstance(array, SparseRows) else np.asarray(array) for array in rows]
+    work = in_use()
+    if len(arrays[0]) == 0:
         raise DataError("there are no rows: at least 1 is required.")
-    most = rows_at_once(values_per_row(function, *arrays)) if chunk is None else chunk
-    results = _results(function, arrays, most, most if one_shape else 1)
+    first, last = work.share.range(len(arrays[0]))
+    total, devices = max(last - first, 1), work.devices.own  # whose range is empty does one row, and drops it
+    most = devices.multiple(rows_at_once(values_per_row(function, *arrays)) if chunk is None else chunk)
+    results = _results(function, arrays, range(first, first + total, most), first + total, devices, one_shape=one_shape)
     whole: list[NDArray[Any]] = []
     for (start, part), _ in pairwise(chain(results, (None,))):  # type: ignore[misc]  # only the last is None
         leaves, structure = jax.tree.flatten(part)
         whole = whole or [np.empty((total, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
         end = min(start + most, total)
-        for joined, leaf in zip(whole, leaves, strict=True):
-            joined[start:end] = np.asarray(leaf)[: end - start]
+        for array, leaf in zip(whole, leaves, strict=True):
+            array[start:end] = np.asarray(leaf)[: end - start]
         if report is not None:
             report(end, total)
+    if work.share.count > 1:
+        whole = [joined(array[: last - first]) for array in whole]
     return jax.tree.unflatten(structure, whole)
 
 
 def _results(
-    function: Callable[..., Any], arrays: list[NDArray[Any]], most: int, least: int
+    function: Callable[..., Any],
+    arrays: list[Any],
+    starts: range,
+    stop: int,
+    devices: Devices,
+    *,
+    one_shape: bool,
 ) -> Iterator[tuple[int, Any]]:
-    """The start of each chunk and what the function makes of it, which may still be under way."""
-    for start in range(0, len(arrays[0]), most):
-        parts = [array[start : start + most] for array in arrays]
-        size = max(least, filled_size(len(parts[0]), most))
-        yield start, function(*(_filled(part, size) for part in parts))
+    """How far behind the first each chunk starts, and what the function makes of it, which may still be under way."""
+    most = starts.step
+    for start in starts:
+        parts = [array[start : min(start + most, stop)] for array in arrays]
+        size = devices.multiple(most if one_shape else filled_size(len(parts[0]), most))
+        yield start - starts.start, function(*devices.spread_rows([_filled(part, size) for part in parts]))
 
 
 def filled_size(count: int, most: int) -> int:
@@ -90,7 +106,8 @@ def filled_size(count: int, most: int) -> int:
 
 def _filled(part: NDArray[Any], size: int) -> Array:
     padding = ((0, size - len(part)), *((0, 0) for _ in part.shape[1:]))
-    return jnp.asarray(np.pad(part, padding, mode="edge") if len(part) < size else part)
+    filled: Array = jax.device_put(np.pad(part, padding, mode="edge") if len(part) < size else part)
+    return filled
 
 
 def rows_at_once(widest: int) -> int:

@@ -19,6 +19,8 @@ from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.evaluation.rows import Progress, map_rows, row_keys, row_numbers, rows_of_draws
 from reparam.model import Model
+from reparam.objectives import kl_per_dimension
+from reparam.probability.conditional import conditional_kl
 from reparam.probability.divergences import has_closed_form, kl_divergence
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
@@ -43,6 +45,7 @@ class RowBounds(NamedTuple):
     bound: Any  # (N,) the K-sample bound
     reconstruction: Any  # (N,) E_q ln p(x|z)
     kl: Any  # (N,) KL(q‖p), exact where a closed form exists
+    kl_per_dimension: Any  # (N, K) each latent's part of it, or (N, 0) where it has none
     effective_samples: Any  # (N,) (Σw)² / Σw², between 1 and K
     growth: Any  # (N, len(sample_counts(K))) the k-sample bound at growing k
 
@@ -186,13 +189,16 @@ def _row_bounds(
     model: Model, rows: Array, raw: Array, keys: PRNGKeyArray, *, schema: Schema, samples: int, width: int
 ) -> RowBounds:
     batch = Batch.of_rows(rows, schema)
-    q, p = model.posterior.distribution(raw), model.prior_distribution(batch)
-    reconstruction, log_ratio = weight_parts(model, batch, raw, keys, samples, width=width)
+    q, p = model.family.distribution(raw), model.prior_distribution(batch)
+    reconstruction, log_ratio, parts = weight_parts(model, batch, raw, keys, samples, width=width)
     growth = mean_weight_growth(reconstruction - log_ratio)
+    kl = jnp.mean(log_ratio, axis=-1) if parts is None else jnp.sum(parts, axis=-1)
+    parts = kl_per_dimension(q, p) if parts is None else parts
     return RowBounds(
         bound=growth[:, -1],
         reconstruction=jnp.mean(reconstruction, axis=-1),
-        kl=kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(log_ratio, axis=-1),
+        kl=kl_divergence(q, p) if has_closed_form(q, p) else kl,
+        kl_per_dimension=jnp.zeros((len(raw), 0)) if parts is None else parts,
         effective_samples=effective_samples(reconstruction - log_ratio),
         growth=growth,
     )
@@ -200,18 +206,23 @@ def _row_bounds(
 
 def weight_parts(
     model: Model, batch: Batch, raw: Array, keys: PRNGKeyArray, samples: int, *, width: int = SAMPLE_CHUNK
-) -> tuple[Array, Array]:
-    """Ln p(x|z) and ln q(z|x) − ln p(z) of draws from each row's q, both (N, samples), ``width`` draws at a time."""
+) -> tuple[Array, Array, Array | None]:
+    """Ln p(x|z) and ln q(z|x) − ln p(z) of draws from each row's q, both (N, samples), ``width`` draws at a time.
+
+    Of several layers also each latent's part of the divergence, (N, K), by the mean of all draws.
+    """
     prior = model.prior_of()
 
-    def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
-        q = model.posterior.distribution(raw)
+    def of_row(datum: Batch, raw: Array, key: PRNGKeyArray) -> tuple[Array, Array, Array | None]:
+        q, p = model.family.distribution(raw), prior(datum)
         z, log_q = reparameterize_with_log_prob(q, draw_noise(q, key, (width,)))
-        return model.log_likelihood(z, datum), jnp.asarray(log_q - prior(datum).log_prob(z))
+        kl = conditional_kl(q, p, z)
+        log_ratio = jnp.asarray(log_q - p.log_prob(z))
+        return model.log_likelihood(z, datum), log_ratio, None if kl is None else jnp.mean(kl, axis=0)
 
-    def draw(index: Array) -> tuple[Array, Array]:
+    def draw(index: Array) -> tuple[Array, Array, Array | None]:
         return jax.vmap(of_row)(batch, raw, jax.vmap(lambda key: jax.random.fold_in(key, index))(keys))
 
-    parts = jax.lax.map(draw, jnp.arange(-(-samples // width)))  # (chunks, N, width)
-    reconstruction, log_ratio = jax.tree.map(lambda part: jnp.swapaxes(part, 0, 1).reshape(len(raw), -1), parts)
-    return reconstruction[:, :samples], log_ratio[:, :samples]
+    *weights, kl = jax.lax.map(draw, jnp.arange(-(-samples // width)))  # (chunks, N, width), and (chunks, N, K)
+    reconstruction, log_ratio = (jnp.swapaxes(part, 0, 1).reshape(len(raw), -1)[:, :samples] for part in weights)
+    return reconstruction, log_ratio, None if kl is None else jnp.mean(kl, axis=0)

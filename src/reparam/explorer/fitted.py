@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reparam.data import Dataset, from_array
 from reparam.errors import DataError
-from reparam.estimator import VAE
 from reparam.estimator.fitting import check_support
+from reparam.estimator.vae import VAE
 from reparam.explorer.serving import Explorer, explore
 from reparam.insight import Session
 
@@ -37,6 +38,11 @@ def explore_fitted(
     rows, labels = given.rows, given.labels if y is None else y
     if labels is not None and len(labels) != len(rows):
         raise DataError(f"y must hold one label for each of the {len(rows)} rows. Got {len(labels)}.")
-    data = Dataset(rows, vae.schema_.of(rows), None if labels is None else np.asarray(labels))
+    data = Dataset(rows, vae.schema_.of(rows), None if labels is None else _sortable(np.asarray(labels)))
     check_support(vae.fitted_, rows)
     return explore([Session(vae, data, name, f"{len(rows):,} rows")], host=host, port=port)
+
+
+def _sortable(labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels that can be set in order: what is mixed, or holds None, as text."""
+    return labels.astype(str) if labels.dtype.kind == "O" else labels

@@ -35,6 +35,7 @@ STATIC = {
     "theme.js": "text/javascript; charset=utf-8",
     "explorer.js": "text/javascript; charset=utf-8",
     "map.js": "text/javascript; charset=utf-8",
+    "marks.js": "text/javascript; charset=utf-8",
     "pictures.js": "text/javascript; charset=utf-8",
 }
 SHARED_STYLE = "style.css"

@@ -46,7 +46,7 @@ class Inference(eqx.Module):
 
 def row_elbo(model: Model, raw: Array, datum: Batch, key: PRNGKeyArray, samples: int) -> Array:
     """The ELBO of one datum under q of ``raw`` (R,) by ``samples`` draws, nats, shape ()."""
-    q = model.posterior.distribution(raw[None])
+    q = model.family.distribution(raw[None])
     return ELBO(samples)(model, datum.alone, key, q=q).bound[0]
 
 

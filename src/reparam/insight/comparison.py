@@ -116,6 +116,9 @@ def differing(settings: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 
 def incomparable(first: Session, other: Session) -> str | None:
     """Why the densities of two runs cannot be subtracted, or None."""
+    given = [", ".join(session.vae.fitted_.configuration.condition) or "nothing" for session in (other, first)]
+    if given[0] != given[1]:
+        return f"it is given {given[0]} and explains the rest, {first.name} is given {given[1]}"
     if _units(first.schema) != _units(other.schema):
         return f"its densities are of {other.schema.units}, those of {first.name} of {first.schema.units}"
     if first.model.likelihood.discrete != other.model.likelihood.discrete:

@@ -17,9 +17,9 @@ def quantiles(session: Session, levels: tuple[float, ...] = QUANTILES) -> NDArra
     return np.asarray(np.quantile(session.prior_draws, levels, axis=0).T)
 
 
-def traversal(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np.float32]:
+def traversal(session: Session, z: NDArray[np.float64], latent: int, like: int = 0) -> NDArray[Any]:
     """What a code decodes to as one latent goes through the prior's quantiles, (levels, P) in stored units."""
-    return session.decode(moved(z, latent, quantiles(session)[latent]))
+    return session.decode(session.followed(moved(z, latent, quantiles(session)[latent]), latent), like)
 
 
 def moved(z: NDArray[np.float64], latent: int, places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -42,13 +42,19 @@ def middles(count: int) -> tuple[float, ...]:
     return tuple(((np.arange(count) + 0.5) / count).tolist())
 
 
-def effects(session: Session, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
-    """How much each feature moves from the prior's 10 % to its 90 % quantile, (P,) in stored units."""
-    low, high = np.quantile(session.prior_draws[:, latent], [0.1, 0.9])
-    ends = np.repeat(z[None], 2, axis=0)
-    ends[:, latent] = low, high
-    decoded = session.decode(ends).astype(np.float64)
-    return np.asarray(decoded[1] - decoded[0])
+def effects(session: Session, z: NDArray[np.float64], latent: int, like: int = 0) -> NDArray[np.float64]:
+    r"""How much each feature moves from the prior's 10 % to its 90 % quantile, (P,).
+
+    In stored units; of a coded column the probability that moves to other levels,
+    :math:`\frac12 \sum_l |p_{90}(l) - p_{10}(l)|`.
+    """
+    ends = moved(z, latent, np.quantile(session.prior_draws[:, latent], [0.1, 0.9]))
+    ends = session.followed(ends, latent)
+    low, high = session.decode(ends, like).astype(np.float64)
+    found = np.asarray(high - low)
+    for column, (before, after) in session.level_probabilities(ends, like).items():
+        found[column] = 0.5 * np.abs(after - before).sum()
+    return found
 
 
 def label_share(session: Session) -> tuple[str, NDArray[np.float64]] | None:

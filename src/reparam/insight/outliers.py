@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,16 +31,14 @@ def ranked(session: Session, count: int, *, best: bool = False) -> list[Scored]:
 
 def score_of(session: Session, row: int) -> float:
     """The K-sample bound of a row, nats, as :meth:`reparam.VAE.score_samples` gives it."""
-    return float(session.vae.score_samples(session.take([row]))[0])
+    return float(session.score([row])[0])
 
 
-def contributions(session: Session, row: int) -> NDArray[np.float64]:
-    r"""What each feature adds to :math:`E_q \ln p(x|z)`, nats, shape (P,): the mean of ln p(x_j|z) over 64 draws."""
-    one = session.take([row])
-    rows, schema = session.vae.fitted_.stored(one.rows)
-    raw = session.vae.posterior_raw(one)
-    found = row_contributions(session.model, rows, schema, session.seed_key(0), DRAWS, raw=raw)
-    return np.asarray(found.cells[0], np.float64)
+def contributions(session: Session, numbers: Sequence[int]) -> NDArray[np.float64]:
+    r"""What each feature of rows adds to :math:`E_q \ln p(x|z)`, nats, (M, P): the mean of ln p(x_j|z) of 64 draws."""
+    rows, schema = session.vae.fitted_.stored(session.take(numbers).rows)
+    found = row_contributions(session.model, rows, schema, session.seed_key(0), DRAWS, raw=session.raw_of(numbers))
+    return np.asarray(found.cells, np.float64)
 
 
 def neighbours(session: Session, row: int, count: int = 8) -> list[tuple[int, float]]:

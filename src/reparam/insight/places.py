@@ -57,7 +57,7 @@ class Plane:
         (x0, y0), (x1, y1) = low - room, high + room
         return float(x0), float(x1), float(y0), float(y1)
 
-    def nearest(self, place: tuple[float, float], count: int = 1) -> NDArray[np.intp]:
+    def nearest(self, place: Any, count: int = 1) -> NDArray[np.intp]:
         """The rows that lie nearest."""
         _, found = self.tree.query(np.asarray(place), k=min(count, len(self.places)))
         return np.atleast_1d(np.asarray(found, np.intp))
@@ -163,23 +163,37 @@ def _colouring(session: Session, name: str) -> Colouring:
     if name == "label" and session.labels is not None:
         return _by_label(session.labels)
     if name in session.columns:
-        return _numbers(np.asarray(session.data.rows[:, session.columns.index(name)], np.float64), name)
+        return _by_column(session, session.columns.index(name))
     return Colouring(np.zeros(session.rows, np.float32), ("rows",), "rows", (0.0, 1.0))
 
 
 def _by_label(labels: NDArray[Any]) -> Colouring:
     """Classes while each can have a colour of its own; more numbers are a scale, more names are the most frequent."""
-    classes, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(classes) <= CLASSES_AT_MOST:
-        return Colouring(numbers.astype(np.float32), tuple(map(str, classes)), "label", (0.0, 1.0))
-    if labels.dtype.kind == "f":
+    classes, numbers = np.unique(labels, return_inverse=True)
+    if len(classes) > CLASSES_AT_MOST and labels.dtype.kind == "f":
         return _numbers(labels.astype(np.float64), "label")
+    return _classes(numbers, tuple(map(str, classes)), "label")
+
+
+def _by_column(session: Session, place: int) -> Colouring:
+    """The numbers of a column, or its levels."""
+    values = np.asarray(session.data.rows[:, place], np.float64)
+    column = None if session.schema.table is None else session.schema.table[place]
+    if column is None or not column.is_coded:
+        return _numbers(values, session.columns[place])
+    codes = np.where(np.isnan(values), -1, values).astype(np.intp)
+    return _classes(codes, column.levels or (), column.name)
+
+
+def _classes(numbers: NDArray[np.intp], names: tuple[str, ...], name: str) -> Colouring:
+    """Classes by number, −1 for none; where they are too many, the most frequent and the others."""
+    if len(names) <= CLASSES_AT_MOST:
+        return Colouring(numbers.astype(np.float32), names, name, (0.0, 1.0))
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(names))
     kept = np.sort(np.argsort(-counts, kind="stable")[: CLASSES_AT_MOST - 1])
-    place = np.full(len(classes), len(kept))
-    place[kept] = np.arange(len(kept))
-    return Colouring(
-        place[numbers].astype(np.float32), (*(str(classes[k]) for k in kept), "others"), "label", (0.0, 1.0)
-    )
+    place = np.full(len(names) + 1, len(kept))
+    place[kept], place[-1] = np.arange(len(kept)), -1
+    return Colouring(place[numbers].astype(np.float32), (*(names[k] for k in kept), "others"), name, (0.0, 1.0))
 
 
 def _numbers(values: NDArray[np.float64], name: str) -> Colouring:
@@ -190,46 +204,62 @@ def _numbers(values: NDArray[np.float64], name: str) -> Colouring:
 
 @dataclass(frozen=True)
 class Marks:
-    """What is drawn of a box: every row in it, or, where they are too many, cells with the rows counted.
+    """What is drawn of a box and its margin: every row in it, or, where they are too many, cells with the rows counted.
 
     Attributes:
         places: shape (M, 2).
         values: of the colouring, shape (M,); of a cell the mean, or the commonest class.
         weights: between 0 and 1, how opaque.
         cell: width and height of a cell, or None for single rows.
-        inside: how many rows the box holds.
+        region: the box with its margin; its cells begin at its lower left corner.
+        inside: how many rows the box itself holds.
     """
 
     places: NDArray[np.float32]
     values: NDArray[np.float32]
     weights: NDArray[np.float32]
     cell: tuple[float, float] | None
+    region: Box
     inside: int
 
 
-def marks(plane: Plane, colours: Colouring, box: Box) -> Marks:
-    """The rows of a box, or their density."""
-    x0, x1, y0, y1 = box
-    x, y = plane.places.T
-    chosen = np.flatnonzero((x >= x0) & (x < x1) & (y >= y0) & (y < y1))
+def marks(plane: Plane, colours: Colouring, box: Box, *, margin: float = 0.0) -> Marks:
+    """The rows of a box, or their density; with so many of its widths and heights around it as ``margin`` says."""
+    region = _widened(box, margin)
+    chosen = _inside(plane.places, region)
     places, values = plane.places[chosen], colours.values[chosen]
+    inside = len(chosen) if margin == 0 else len(_inside(places, box))
     if len(chosen) <= POINTS_AT_MOST:
-        return Marks(places, values, np.ones(len(chosen), np.float32), None, len(chosen))
-    step = np.array([x1 - x0, y1 - y0]) / CELLS_ACROSS
-    column, row = ((places - [x0, y0]) / step).astype(np.intp).clip(0, CELLS_ACROSS - 1).T
-    all_counts = np.bincount(row * CELLS_ACROSS + column, minlength=CELLS_ACROSS**2)
+        return Marks(places, values, np.ones(len(chosen), np.float32), None, region, inside)
+    across = round(CELLS_ACROSS * (1 + 2 * margin))
+    low, step = np.array(region[::2]), np.array([region[1] - region[0], region[3] - region[2]]) / across
+    column, row = ((places - low) / step).astype(np.intp).clip(0, across - 1).T
+    all_counts = np.bincount(row * across + column, minlength=across**2)
     cells = np.flatnonzero(all_counts)
     counts = all_counts[cells]
-    numbers = (np.cumsum(all_counts > 0) - 1)[row * CELLS_ACROSS + column]
-    middle = np.stack([cells % CELLS_ACROSS, cells // CELLS_ACROSS], axis=-1) + 0.5
+    numbers = (np.cumsum(all_counts > 0) - 1)[row * across + column]
+    middle = np.stack([cells % across, cells // across], axis=-1) + 0.5
     density = np.log1p(counts) / np.log1p(counts.max())
     return Marks(
-        (middle * step + [x0, y0]).astype(np.float32),
+        (middle * step + low).astype(np.float32),
         _of_cells(values, numbers, len(cells), colours),
         density.astype(np.float32),
         (float(step[0]), float(step[1])),
-        len(chosen),
+        region,
+        inside,
     )
+
+
+def _inside(places: NDArray[np.float32], box: Box) -> NDArray[np.intp]:
+    x0, x1, y0, y1 = box
+    x, y = places.T
+    return np.flatnonzero((x >= x0) & (x < x1) & (y >= y0) & (y < y1))
+
+
+def _widened(box: Box, margin: float) -> Box:
+    x0, x1, y0, y1 = box
+    across, up = margin * (x1 - x0), margin * (y1 - y0)
+    return x0 - across, x1 + across, y0 - up, y1 + up
 
 
 def _of_cells(
@@ -237,69 +267,10 @@ def _of_cells(
 ) -> NDArray[np.float32]:
     """The mean of finite values in each cell, or the commonest class."""
     if colours.classes is not None:
-        width = len(colours.classes)
-        counts = np.bincount(numbers * width + values.astype(np.intp), minlength=cells * width)
-        return np.asarray(counts.reshape(cells, width).argmax(axis=1), np.float32)
+        width = len(colours.classes) + 1  # the first is none
+        counts = np.bincount(numbers * width + values.astype(np.intp) + 1, minlength=cells * width)
+        return np.asarray(counts.reshape(cells, width).argmax(axis=1) - 1, np.float32)
     finite = np.isfinite(values)
     present = np.bincount(numbers[finite], minlength=cells)
     total = np.bincount(numbers[finite], weights=values[finite], minlength=cells)
     return np.asarray(np.where(present > 0, total / np.maximum(present, 1), np.nan), np.float32)
-
-
-def inside_polygon(places: NDArray[np.float32], polygon: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The numbers of the places within a polygon (V, 2), by the crossings of a ray (Shimrat 1962).
-
-    >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    >>> inside_polygon(np.array([[0.5, 0.5], [1.5, 0.5]], np.float32), square).tolist()
-    [0]
-    """
-    (x0, y0), (x1, y1) = polygon.min(axis=0), polygon.max(axis=0)
-    x, y = places.T
-    near = np.flatnonzero((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
-    x, y = x[near].astype(np.float64), y[near].astype(np.float64)
-    inside = np.zeros(len(near), bool)
-    for (ax, ay), (bx, by) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        crosses = (ay > y) != (by > y)
-        slope = (bx - ax) / (by - ay) if by != ay else 0.0
-        inside ^= crosses & (x < ax + (y - ay) * slope)
-    return near[inside]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How chosen rows differ from the rest in one column: means, and their difference in pooled deviations."""
-
-    column: str
-    chosen: float
-    rest: float
-    effect: float
-
-
-def differences(session: Session, chosen: NDArray[np.intp]) -> list[Difference]:
-    """Every column's difference, the largest first; NaN is left out."""
-    mask = np.zeros(session.rows, bool)
-    mask[chosen] = True
-    rows = session.data.rows
-    parts = rows[mask], rows[~mask]
-    means = [_nan_moment(np.nanmean, part) for part in parts]
-    variances = [_nan_moment(np.nanvar, part) for part in parts]
-    pooled = np.sqrt(0.5 * (variances[0] + variances[1]))
-    effect = np.divide(means[0] - means[1], pooled, out=np.zeros_like(pooled), where=pooled > 0)
-    order = np.argsort(-np.abs(np.nan_to_num(effect)), kind="stable")
-    return [Difference(session.columns[j], *(float(v[j]) for v in (*means, effect))) for j in order]
-
-
-def _nan_moment(moment: Any, part: NDArray[Any]) -> NDArray[np.float64]:
-    if not len(part):
-        return np.full(part.shape[1], np.nan)
-    return np.asarray(moment(part.astype(np.float32, copy=False), axis=0, dtype=np.float64))
-
-
-def label_shares(session: Session, chosen: NDArray[np.intp]) -> list[tuple[str, int, int]]:
-    """Each label with its count among the chosen and in all, the commonest first; at most a dozen."""
-    if session.labels is None:
-        return []
-    labels, counts = np.unique(session.labels, return_counts=True)
-    found = dict(zip(*np.unique(session.labels[chosen], return_counts=True), strict=True))
-    shares = [(str(label), int(found.get(label, 0)), int(count)) for label, count in zip(labels, counts, strict=True)]
-    return sorted(shares, key=lambda share: -share[1])[:12]

@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from reparam.estimator import VAE
+from reparam.estimator.vae import VAE
 from reparam.insight.session import Session
 
 PACKAGES = ("reparam", "jax", "jaxlib", "equinox", "numpyro", "optax", "flowjax", "numpy", "scipy", "scikit-learn")
@@ -37,7 +37,9 @@ def command(session: Session) -> str:
         return "\n".join(lines)
     words = ["reparam", "train", str(source["data"]), "--out", session.name]
     for name, value in settings_apart(vae).items():
-        if name not in (*ONLY_IN_PYTHON, "validation_fraction"):
+        if name == "condition":
+            words += [word for column in value for word in ("--condition", column)]
+        elif name not in (*ONLY_IN_PYTHON, "validation_fraction"):
             words += [f"--{OWN_NAMES.get(name, name).replace('_', '-')}", _written(name, value)]
     if not vae.early_stopping or vae.validation_fraction != 0.1:
         words += ["--validation-fraction", f"{vae.validation_fraction if vae.early_stopping else 0:g}"]
@@ -47,11 +49,15 @@ def command(session: Session) -> str:
 def _reading(source: Mapping[str, Any]) -> list[str]:
     """How DATA were read, as options."""
     single = [(f"--{name}", source.get(name)) for name in ("labels", "index", "delimiter", "quote")]
+    single += [(f"--{name}", ",".join(map(str, source.get(name) or ()))) for name in ("shape", "resize")]
+    flags = ("channels_first", "crop", "gray", "skip_broken")
+    said = [f"--{name.replace('_', '-')}" for name in flags if source.get(name)]
+    said += ["--stream"] if source.get("streamed") else []
     several = [("--missing", text) for text in source.get("missing") or ()]
     several += [("--column", f"{name}={kind}") for name, kind in source.get("columns") or ()]
     several += [("--drop", name) for name in source.get("drop") or ()]
     words = [word for flag, value in (*single, *several) if value for word in (flag, str(value))]
-    return [*words, "--no-header"] if source.get("header") is False else words
+    return [*words, *said, *(("--no-header",) if source.get("header") is False else ())]
 
 
 def fingerprint(session: Session) -> str:
@@ -71,7 +77,7 @@ def versions() -> dict[str, str]:
 
 
 def _written(name: str, value: Any) -> str:
-    if name == "hidden":
+    if name == "hidden" and not isinstance(value, str):
         return ",".join(map(str, value)) or "none"
     return str(value)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,44 +18,22 @@ from scipy.spatial import cKDTree
 
 import reparam
 from reparam.batch import Batch
-from reparam.data import Dataset, Schema, grey_limits, is_image
-from reparam.errors import NoClosedFormError
-from reparam.estimator import VAE
+from reparam.data import Dataset, Schema, grey_limits, is_image, spread
+from reparam.estimator.conditions import as_told, told_batch
 from reparam.estimator.configuration import root_key
+from reparam.estimator.vae import VAE
+from reparam.evaluation import importance_bound, posterior_moments
+from reparam.evaluation.latents import decoded, draw_data, draw_prior
 from reparam.evaluation.weights import RowBounds, row_bounds
+from reparam.insight.computed import Codes, Scores, log_levels, parts, row_kl
 from reparam.model import Model
-from reparam.objectives import kl_per_dimension
+from reparam.probability.divergences import has_closed_form
 
-ROWS_AT_ONCE = 65_536
 SCORED_AT_MOST = 5_000
 PRIOR_DRAWS = 20_000
 COUNTS = ("poisson", "negative_binomial", "zero_inflated_negative_binomial")
 DEAD_KL = 0.01
 KEPT = 8
-
-
-@dataclass(frozen=True)
-class Codes:
-    """Where the rows lie: mean and deviation of q(z|x), (N, K), and the KL of each row, (N,), and latent, (N, K)."""
-
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-    kl: NDArray[np.float32]
-    kl_per_latent: NDArray[np.float32] | None
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The K-sample bound of some rows, nats: of all, or of so many as are scored at once, evenly spread."""
-
-    numbers: NDArray[np.intp]
-    values: NDArray[np.float64]
-
-    def of_all(self, rows: int) -> NDArray[np.float64]:
-        """A value for each of N rows, NaN where none was scored."""
-        values = np.full(rows, np.nan)
-        values[self.numbers] = self.values
-        return values
 
 
 @dataclass
@@ -68,12 +45,14 @@ class Session:
         data: rows, conformed to it.
         name: what the run is called.
         source: what the rows are.
+        given: of a conditional model the value of each column of its condition, for draws of p(z|c) and decoding.
     """
 
     vae: VAE
     data: Dataset
     name: str = "run"
     source: str = "data"
+    given: Mapping[str, Any] | None = None
     lock: Any = field(default_factory=threading.RLock, repr=False)
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
     keeping: Any = field(default_factory=threading.RLock, repr=False)
@@ -99,6 +78,11 @@ class Session:
     def latents(self) -> int:
         """K."""
         return self.vae.fitted_.configuration.latents
+
+    @property
+    def explaining(self) -> int:
+        """How many of them explain x, and have a μ and a σ of the encoder's own: all but those of upper layers."""
+        return self.vae.fitted_.configuration.layers[0]
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -138,9 +122,19 @@ class Session:
         return None if self.data.labels is None else np.asarray(self.data.labels)
 
     @cached_property
+    def any_q(self) -> Distribution:
+        """Q of the first row, which knows what is the same for all: the family, how much noise it takes."""
+        return self.q(self.raw(0))
+
+    @cached_property
     def noise_size(self) -> int:
         """How many numbers ε has: K, or more where the family takes more."""
-        return int(reparam.draw_noise(self.q(self.raw(0)), jax.random.key(0)).shape[-1])
+        return int(reparam.draw_noise(self.any_q, jax.random.key(0)).shape[-1])
+
+    @cached_property
+    def closed_kl(self) -> bool:
+        """Whether KL(q‖p) has a closed form."""
+        return has_closed_form(self.any_q, self.model.prior_distribution(self.datum(0)))
 
     # ---- one datum
 
@@ -154,27 +148,94 @@ class Session:
         one: Batch = jax.tree.map(lambda leaf: leaf[0], Batch.of_rows(jnp.asarray(rows), schema))
         return replace(one, x=jnp.asarray(one.x, float))
 
+    def level_probabilities(self, z: NDArray[Any], like: int = 0) -> dict[int, NDArray[np.float64]]:
+        """P(x_j = l|z) of every coded column j that is explained, (M, L_j), at codes (M, K); as :meth:`decode` says."""
+        explained = ((j, c) for j, c in enumerate(self.schema.table or ()) if c.name not in self.condition)
+        coded = {j: len(column.levels or ()) for j, column in explained if column.is_coded}
+        if not coded:
+            return {}
+        told = told_batch(self.vae.fitted_, self.told(np.full(len(z), like)))
+        levels = jnp.arange(max(coded.values()), dtype=float)[:, None, None]
+        found = np.exp(log_levels(self.model, jnp.asarray(z, float), levels, told))
+        return {j: np.asarray(found[:count, :, j].T, np.float64) for j, count in coded.items()}
+
+    def sample(self, count: int, *, draw: bool = False) -> NDArray[Any]:
+        """New rows, (count, P): means of p(x|z) or draws of it; a conditional model is given what its rows hold."""
+        if not self.condition:
+            return np.asarray(self.vae.sample(count, draw=draw))
+        fitted, (z_key, x_key) = self.vae.fitted_, jax.random.split(self.seed_key(0))
+        told = self.told(np.resize(spread(self.rows, count), count))
+        batch = told_batch(fitted, told)
+        z = draw_prior(fitted.model, z_key, count, given=batch)
+        values = draw_data(fitted.model, z, x_key, batch) if draw else decoded(fitted.model, z, batch)
+        return as_told(fitted, self.schema.invert(values), told)
+
+    @property
+    def condition(self) -> tuple[str, ...]:
+        """The columns that the model is given and does not explain."""
+        return tuple(self.vae.fitted_.configuration.condition)
+
+    def told(self, numbers: NDArray[np.intp]) -> NDArray[Any] | None:
+        """Of a conditional model the rows of these numbers, which tell it its columns; of any other None."""
+        return self.data.rows[numbers] if self.condition else None
+
     def log_volumes(self, row: int) -> NDArray[np.float64]:
         """What ln p of each cell that was seen exceeds ln p in units by, nats, (P,)."""
         return np.where(np.isnan(self.data.rows[row]), 0.0, self.schema.log_volumes)
 
     def raw(self, row: int) -> Array:
         """The raw vector of q(z|x) of a row, (R,), found as the model was trained."""
-        return jnp.asarray(self.vae.posterior_raw(self.take([row]))[0])
+        return jnp.asarray(self.raw_of([row])[0])
+
+    def raw_of(self, numbers: Any) -> NDArray[Any]:
+        """The same of some rows, (M, R); where there is no encoder q was searched for all rows, once."""
+        if self.vae.inference == "amortized":
+            return self.vae.posterior_raw(self.take(numbers))
+        found: NDArray[Any] = self._once("_raws")[np.asarray(numbers, np.intp)]
+        return found
+
+    def score(self, numbers: Any) -> NDArray[np.float64]:
+        """The K-sample bound of some rows, nats, (M,), as :meth:`reparam.VAE.score_samples` gives it."""
+        fitted = self.vae.fitted_
+        rows, schema = fitted.stored(self.take(numbers).rows)
+        key, samples = fitted.configuration.key("score"), int(self.vae.bound_samples)
+        found = importance_bound(fitted.model, rows, schema, key, samples, raw=self.raw_of(numbers))
+        return np.asarray(found, np.float64)
 
     def q(self, raw: Array) -> Distribution:
         """Q of a raw vector."""
-        return self.model.posterior.distribution(raw)
+        return self.model.family.distribution(raw)
 
-    def decode(self, z: NDArray[Any]) -> NDArray[np.float32]:
-        """The mean of p(x|z) of codes (M, K) in stored units, (M, P)."""
-        return np.asarray(self.vae.inverse_transform(np.asarray(z, np.float32)), np.float32)
+    def decode(self, z: NDArray[Any], like: int = 0) -> NDArray[Any]:
+        """The mean of p(x|z) of codes (M, K) in stored units, (M, P); a table's coded cells as their likeliest levels.
+
+        A conditional model is given what the row ``like`` holds; for any other that row means nothing.
+        """
+        told = self.told(np.full(len(z), like))
+        model = self.vae.fitted_.model
+        centres = decoded(model, np.asarray(z, np.float32), told_batch(self.vae.fitted_, told))
+        return as_told(self.vae.fitted_, self.schema.invert(centres), told)
+
+    def latent_name(self, latent: int) -> str:
+        """What a latent is called: by its number, or where there are several layers as encode names its columns."""
+        layers = self.model.prior.layers
+        layer = int(np.searchsorted(np.cumsum(layers), latent, side="right"))
+        return f"latent {latent}" if len(layers) == 1 else f"z{layer + 1}_{latent - sum(layers[:layer])}"
+
+    def followed(self, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
+        """Codes (M, K) in which the layers below a latent's own follow it, each at its mean."""
+        prior = self.model.prior
+        layer = int(np.searchsorted(np.cumsum(prior.layers), latent, side="right")) + 1
+        return z if layer == 1 else np.asarray(prior.settled(jnp.asarray(z, float), layer), np.float64)
 
     def seed_key(self, seed: int) -> PRNGKeyArray:
         """The noise of a seed that a reader chose."""
         return root_key(seed)
 
     # ---- all of them, once
+
+    def _told_batch(self, part: slice) -> Batch | None:
+        return told_batch(self.vae.fitted_, self.data.rows[part] if self.condition else None)
 
     def _once(self, name: str) -> Any:
         """What a cached property holds; only its first computation waits for the lock."""
@@ -195,6 +256,10 @@ class Session:
             self.kept[key] = found
             return found
 
+    @cached_property
+    def _raws(self) -> NDArray[Any]:
+        return self.vae.posterior_raw(self.data)
+
     @property
     def codes(self) -> Codes:
         """Where the rows lie."""
@@ -203,11 +268,13 @@ class Session:
 
     @cached_property
     def _codes(self) -> Codes:
-        mean, std = self.vae.posterior_moments(self.data)
-        raw = self.vae.posterior_raw(self.data)
-        parts = [_row_kl(self.model, jnp.asarray(part)) for part in _parts(raw)]
-        total = np.concatenate([np.asarray(kl) for kl, _ in parts])
-        terms = None if parts[0][1] is None else np.concatenate([np.asarray(terms) for _, terms in parts])
+        raw, fitted = self.raw_of(np.arange(self.rows)), self.vae.fitted_
+        mean, std = posterior_moments(
+            fitted.model, *fitted.stored(self.data.rows), fitted.configuration.key("codes"), raw=raw
+        )
+        found = [row_kl(self.model, jnp.asarray(raw[part]), self._told_batch(part)) for part in parts(self.rows)]
+        total = np.concatenate([np.asarray(kl) for kl, _ in found])
+        terms = None if found[0][1] is None else np.concatenate([np.asarray(terms) for _, terms in found])
         return Codes(np.asarray(mean, np.float32), np.asarray(std, np.float32), total, terms)
 
     @property
@@ -219,7 +286,7 @@ class Session:
     @cached_property
     def _scores(self) -> Scores:
         numbers = spread(self.rows, SCORED_AT_MOST)
-        return Scores(numbers, np.asarray(self.vae.score_samples(self.take(numbers)), np.float64))
+        return Scores(numbers, self.score(numbers))
 
     @property
     def tree(self) -> cKDTree:
@@ -232,9 +299,12 @@ class Session:
 
     @cached_property
     def prior_draws(self) -> NDArray[np.float64]:
-        """Draws of p(z), shape (M, K), from which its quantiles are read."""
-        drawn = self.model.prior_distribution().sample(jax.random.key(0), (PRIOR_DRAWS,))
-        return np.asarray(drawn, np.float64)
+        """Draws of p(z), shape (M, K), from which its quantiles are read; of p(z|c) with the rows' own conditions."""
+        key, fitted = jax.random.key(0), self.vae.fitted_
+        if not self.condition:
+            return np.asarray(self.model.prior_distribution().sample(key, (PRIOR_DRAWS,)), np.float64)
+        told = self.told(np.resize(spread(self.rows, PRIOR_DRAWS), PRIOR_DRAWS))
+        return np.asarray(draw_prior(self.model, key, PRIOR_DRAWS, given=told_batch(fitted, told)), np.float64)
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
@@ -258,31 +328,10 @@ class Session:
         """Reconstruction, KL and K-sample bound of each of these rows."""
         chosen = self.take(numbers)
         rows, schema = self.vae.fitted_.stored(chosen.rows)
-        raw = self.vae.posterior_raw(chosen)
-        return row_bounds(self.model, rows, schema, self.seed_key(seed), samples, raw=raw)
+        return row_bounds(self.model, rows, schema, self.seed_key(seed), samples, raw=self.raw_of(numbers))
 
     def gap(self, row: int) -> Mapping[str, float]:
         """What the encoder loses on one row, and what its family loses, nats."""
         found = self.vae.gap(self.take([row]))
         names = ("amortized_elbo", "local_elbo", "log_prob", "amortization_gap", "approximation_gap", "inference_gap")
         return {name: float(getattr(found, name).value) for name in names}
-
-
-def spread(rows: int, count: int) -> NDArray[np.intp]:
-    """At most ``count`` row numbers, evenly spread over ``rows`` rows."""
-    return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.intp))
-
-
-def _parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
-
-
-@eqx.filter_jit
-def _row_kl(model: Model, raw: Array) -> tuple[Array, Array | None]:
-    """KL(q‖p) of rows, exact or NaN, and its terms where there are such."""
-    q, p = model.posterior.distribution(raw), model.prior_distribution()
-    try:
-        total = reparam.kl_divergence(q, p)
-    except NoClosedFormError:
-        total = jnp.full(len(raw), jnp.nan)
-    return total, kl_per_dimension(q, p)

@@ -3,7 +3,6 @@ r"""One datum's way through the model, every number of it: x → raw → q → �
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,6 +19,8 @@ from reparam.errors import NoClosedFormError, ParameterError
 from reparam.insight.session import Session
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
+from reparam.probability.conditional import conditional_kl
+from reparam.probability.scales import Scale
 
 DRAWS = 1000
 GRADIENTS = 200
@@ -83,8 +84,7 @@ class Trick:
 
 def noise(session: Session, seed: int) -> NDArray[np.float64]:
     """The ε of a seed, (noise size,)."""
-    q = session.q(session.raw(0))
-    return np.asarray(reparam.draw_noise(q, session.seed_key(seed)), np.float64)
+    return np.asarray(reparam.draw_noise(session.any_q, session.seed_key(seed)), np.float64)
 
 
 def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, seed: int) -> Trick:
@@ -110,8 +110,7 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
         reconstructions=passage.reconstructions - volume,
         log_weights=passage.log_weights - volume,
     )
-    closed = has_closed_kl(session)
-    if not closed:
+    if not session.closed_kl:
         ratios = np.asarray(passage.reconstructions - passage.log_weights, np.float64)[:draws]
         passage = passage._replace(kl=jnp.asarray(ratios.mean()))
     return Trick(
@@ -120,9 +119,9 @@ def trick(session: Session, row: int, eps: NDArray[np.float64], *, draws: int, s
         eps=eps,
         passage=passage,
         factor=factor_of(session.q(raw), np.asarray(passage.covariance, np.float64)),
-        reconstruction=session.decode(np.asarray(passage.z)[None])[0],
+        reconstruction=session.decode(np.asarray(passage.z)[None], row)[0],
         draws=draws,
-        closed_kl=closed,
+        closed_kl=session.closed_kl,
     )
 
 
@@ -130,15 +129,6 @@ def coordinates(std: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """The same σ as the raw number of every scale, by name, each (K,)."""
     values = jnp.asarray(std)
     return {name: np.asarray(reparam.SCALES[name].raw(values), np.float64) for name in COORDINATES}
-
-
-def has_closed_kl(session: Session) -> bool:
-    """Whether KL(q‖p) has a closed form."""
-    try:
-        reparam.kl_divergence(session.q(session.raw(0)), session.model.prior_distribution())
-    except NoClosedFormError:
-        return False
-    return True
 
 
 def factor_of(q: Distribution, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -164,32 +154,37 @@ def gradients(session: Session, row: int, eps: NDArray[np.float64], *, latent: i
     single = _single_gradients(session.model, raw, datum, jnp.asarray(eps, jnp.float32))
     keys = jax.random.split(session.seed_key(seed), GRADIENTS)
     many = (_spread(session.model, raw, datum, keys, estimator) for estimator in ("pathwise", "score_function"))
-    project = partial(_of_latent, session, raw, latent)
-    return Gradients(*(project(np.asarray(found, np.float64)) for found in (*single, *many)))
+    places, slopes = _of_latent(session, raw, latent)
+    return Gradients(*(np.asarray(found, np.float64)[..., places] / slopes for found in (*single, *many)))
 
 
-def _of_latent(session: Session, raw: Array, latent: int, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The entries of ∂/∂raw that belong to a latent's μ and σ, (..., R) → (..., 2), by the chain rule."""
-    size = session.latents
+def _of_latent(session: Session, raw: Array, latent: int) -> tuple[list[int], NDArray[np.float64]]:
+    """Where in raw a latent's μ and σ stand, and dμ/draw and dσ/draw there, by which ∂/∂raw becomes ∂/∂μ and ∂/∂σ."""
+    size = session.explaining
     scale = getattr(session.model.posterior, "scale", None)
     if scale is None:
-        return np.asarray(gradient[..., [latent, size + latent * (size + 1)]])
-    slope = float(jax.grad(scale.std)(raw[size + latent]))
-    return np.stack([gradient[..., latent], gradient[..., size + latent] / slope], axis=-1)
+        return [latent, size + latent * (size + 1)], np.ones(2)
+    return [latent, size + latent], np.array([1.0, float(_slope(scale, raw[size + latent]))])
+
+
+@eqx.filter_jit
+def _slope(scale: Scale, raw: Array) -> Array:
+    return jnp.asarray(jax.grad(scale.std)(raw))
 
 
 @eqx.filter_jit
 def _passage(model: Model, raw: Array, datum: Batch, eps: Array, key: PRNGKeyArray) -> Passage:
-    q, p = model.posterior.distribution(raw), model.prior_distribution(datum)
+    q, p = model.family.distribution(raw), model.prior_distribution(datum)
     z = reparam.reparameterize(q, eps)
     many = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
     reconstructions = model.log_likelihood(many, datum)
     log_weights = reconstructions + p.log_prob(many) - q.log_prob(many)
     mean, covariance = _moments(q, many)
+    parts = conditional_kl(q, p, many)
     try:
         kl, terms = reparam.kl_divergence(q, p), kl_per_dimension(q, p)
     except NoClosedFormError:
-        kl, terms = jnp.mean(reconstructions - log_weights), None
+        kl, terms = jnp.mean(reconstructions - log_weights), None if parts is None else jnp.mean(parts, axis=0)
     return Passage(
         mean=mean,
         std=jnp.sqrt(jnp.diagonal(covariance)),
@@ -222,10 +217,10 @@ def _single_gradients(model: Model, raw: Array, datum: Batch, eps: Array) -> tup
         return model.log_likelihood(z, datum)
 
     def at(raw: Array) -> Array:
-        return f(reparam.reparameterize(model.posterior.distribution(raw), eps))
+        return f(reparam.reparameterize(model.family.distribution(raw), eps))
 
-    z = reparam.reparameterize(model.posterior.distribution(raw), eps)
-    score = jax.grad(lambda raw: jnp.sum(model.posterior.distribution(raw).log_prob(z)))(raw)
+    z = reparam.reparameterize(model.family.distribution(raw), eps)
+    score = jax.grad(lambda raw: jnp.sum(model.family.distribution(raw).log_prob(z)))(raw)
     return jax.grad(at)(raw), f(z) * score
 
 
@@ -234,7 +229,7 @@ def _spread(model: Model, raw: Array, datum: Batch, keys: PRNGKeyArray, estimato
     def one(key: PRNGKeyArray) -> Array:
         return reparam.estimate_gradient(
             lambda z: model.log_likelihood(z, datum),
-            model.posterior.distribution,
+            model.family.distribution,
             raw,
             key,
             estimator=estimator,

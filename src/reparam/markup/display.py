@@ -87,6 +87,16 @@ def display_evaluation(document: Mapping[str, Any]) -> Html:
     return _framed(heading, notes, tag("div", table(("quantity", "value"), rows), picture, class_="row"))
 
 
+def display_progress(text: str, done: float) -> Html:
+    """How far something is, from 0 to 1, and what is said of it.
+
+    >>> 'value="0.25" max="1" aria-label="training"></progress> epoch 1/4' in display_progress("epoch 1/4", 0.25)
+    True
+    """
+    bar = tag("progress", value=f"{done:.4g}", max=1, aria_label="training")
+    return tag("p", bar, " ", text, style="margin: 0; font-variant-numeric: tabular-nums;")
+
+
 def _framed(title: str, *inside: Any) -> Html:
     return tag("div", Html(f"<style>{STYLE}</style>"), tag("strong", title), inside, class_="reparam")
 

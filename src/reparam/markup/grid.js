@@ -15,7 +15,7 @@ for (const walk of document.querySelectorAll("[data-walk]")) {
       const context = canvas.getContext("2d");
       context.imageSmoothingEnabled = false;
       context.drawImage(sheet, i * canvas.width, (down - 1 - j) * canvas.height, canvas.width, canvas.height, 0, 0, canvas.width, canvas.height);
-    } else walk.querySelectorAll(".large td").forEach((cell, k) => { cell.textContent = number(values[j * across + i][k]); });
+    } else walk.querySelectorAll(".large td").forEach((cell, k) => { cell.textContent = values[j * across + i][k]; });
   };
   const move = (i, j) => {
     place = [Math.min(across - 1, Math.max(0, i)), Math.min(down - 1, Math.max(0, j))];

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,17 +43,30 @@ def join(children: Any) -> Html:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for a reader: so many significant digits, a true minus sign, a dash for none.
+    """A number for a reader: so many significant digits, a true minus sign, a dash for none or NaN.
 
     >>> number(-1234.5678), number(0.00012345), number(None), number(2.0)
     ('−1235', '0.0001234', '–', '2')
     """
-    if value is None:
+    if value is None or math.isnan(value):
         return "–"
     size = abs(value)
     if size >= 10**digits and size < 1e7:
         return f"{value:.0f}".replace("-", "−")
     return f"{value:.{digits}g}".replace("-", "−")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them.
+
+    >>> clock(7.4), clock(3725)
+    ('7 s', '1:02:05')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def table(

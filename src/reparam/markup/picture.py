@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,21 @@ def image(
     pixels = _coloured(level) if diverging else np.round(255 * level).astype(np.uint8)
     height, width = pixels.shape[:2]
     return tag("img", src=data_uri(pixels), alt=description, width=width, height=height, class_=class_)
+
+
+def shrunk(images: NDArray[Any], most: int) -> NDArray[Any]:
+    """Images (…, H, W, C) of at most some pixels a side: means over squares; what is left over at the edges goes.
+
+    >>> shrunk(np.arange(16.0).reshape(4, 4, 1), 2)[..., 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
+    """
+    *lead, height, width, channels = images.shape
+    times = math.ceil(max(height, width) / most)
+    if times <= 1:
+        return images
+    high, wide = height // times, width // times
+    whole = images[..., : high * times, : wide * times, :]
+    return np.asarray(whole.reshape(*lead, high, times, wide, times, channels).mean(axis=(-4, -2)))
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:

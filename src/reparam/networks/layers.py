@@ -175,6 +175,26 @@ class Residual(eqx.Module):
         return self.linear(x) + self.correction(x)
 
 
+class LogCounts(eqx.Module):
+    """A network that sees counts as ln(1 + x): counts are skewed, and a linear map of them follows the largest.
+
+    Args:
+        network: what takes them.
+        levelled: see them as ln(1 + 10⁴ x/ℓ), ℓ the sum of the row, which then says nothing of how deep it was counted.
+
+    >>> LogCounts(Linear.of(2.0 * jnp.eye(1), jnp.zeros(1)))(jnp.expm1(jnp.ones((1, 1)))).round(4).tolist()
+    [[2.0]]
+    """
+
+    network: Callable[[Array], Array]
+    levelled: bool = eqx.field(static=True, default=False)
+
+    def __call__(self, x: Array) -> Array:
+        """(..., P) → (..., out)."""
+        level = 1e4 / jnp.maximum(jnp.sum(x, axis=-1, keepdims=True), 1.0) if self.levelled else 1.0
+        return self.network(jnp.log1p(level * x))
+
+
 def silenced(layer: eqx.Module) -> eqx.Module:
     """A layer whose output is zero, and which learns at once."""
     quiet: eqx.Module = jax.tree.map(jnp.zeros_like, layer)

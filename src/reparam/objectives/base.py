@@ -16,8 +16,10 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.errors import DataError
 from reparam.model import Model
+from reparam.objectives.draws import Draws
+from reparam.probability.distributions.chain import Chain
 from reparam.probability.distributions.location_scale import LocationScale
-from reparam.probability.divergences import kl_diagonal_normal_terms
+from reparam.probability.divergences import has_closed_form, kl_diagonal_normal_terms, kl_divergence
 from reparam.specification import real_number
 
 
@@ -28,6 +30,7 @@ class Terms(NamedTuple):
     surrogate: Array  # (B,) what is differentiated; its value means nothing
     reconstruction: Array  # (B,) E_q ln p(x|z)
     kl: Array  # (B,) KL(q‖p)
+    kl_per_dimension: Array | None = None  # (B, K) each latent's part of it, where it has such parts
 
 
 class Objective(eqx.Module):
@@ -72,7 +75,7 @@ class Objective(eqx.Module):
     def terms(self, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Terms:
         """What a call gives, once every argument stands."""
 
-    def at(self, step: Array, steps_per_epoch: int | Array) -> Objective:
+    def at(self, step: int | Array, steps_per_epoch: int | Array) -> Objective:
         """The objective as it stands at a step of training, counted from 0: only a warm-up changes with it."""
         return self
 
@@ -105,6 +108,16 @@ def nonnegative(name: str, value: float, objective: str) -> Array:
     return jnp.asarray(real_number(name, value, f"objective {objective!r}", least=0.0))
 
 
+def divergence(q: Distribution, p: Distribution, draws: Draws) -> tuple[Array, Array | None]:
+    """KL(q‖p) of each datum, (B,), and each latent's part, (B, K): in closed form where one is known, else by draws."""
+    if draws.kl is not None:
+        parts = jnp.mean(draws.kl, axis=0)
+        return jnp.sum(parts, axis=-1), parts
+    known = has_closed_form(q, p)
+    kl = kl_divergence(q, p) if known else jnp.mean(draws.log_q - draws.log_prior, axis=0)
+    return kl, kl_per_dimension(q, p)
+
+
 def kl_per_dimension(q: Distribution, p: Distribution) -> Array | None:
     """KL of each latent's marginal against N(0, 1), nats, shape (B, K); None where q or p is no such Gaussian.
 
@@ -115,6 +128,12 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Array | None:
     if not (standard and gaussian):
         return None
     return kl_diagonal_normal_terms(gaussian_marginals(q), p)
+
+
+def has_analytic_form(q: Distribution, p: Distribution, estimator: str) -> bool:
+    """Whether a gradient of KL(q‖p) needs no ln q(z): a closed form, or one within layers whose draws are pathwise."""
+    layered = isinstance(q, Chain) and isinstance(p, Chain)
+    return estimator == "pathwise" if layered else has_closed_form(q, p)
 
 
 def gaussian_marginals(q: Distribution) -> LocationScale:

@@ -12,6 +12,7 @@ from numpyro.distributions import Distribution
 
 from reparam.batch import Batch
 from reparam.model import Model
+from reparam.probability.conditional import conditional_kl
 from reparam.probability.reparameterization import draw_noise, reparameterize_with_log_prob
 
 Tree = TypeVar("Tree")
@@ -30,6 +31,7 @@ class Draws(NamedTuple):
     log_likelihood: Array  # ln p(x|z)
     log_prior: Array  # ln p(z)
     log_q: Array  # ln q(z|x)
+    kl: Array | None = None  # (K, B, latents), of several layers what each latent adds to KL(q‖p) at the draw
 
 
 def evaluate_draws(
@@ -59,7 +61,7 @@ def evaluate_draws(
 
     def draws(eps: Array) -> Draws:
         z, log_q = draw_with_log_prob(sampler, eps, density)
-        return Draws(model.log_likelihood(z, batch), p.log_prob(z), log_q)
+        return Draws(model.log_likelihood(z, batch), p.log_prob(z), log_q, conditional_kl(sampler, p, z))
 
     chunk = count if count == 1 else max(1, CHUNK_BYTES // (2 * _bytes(jax.make_jaxpr(draws)(eps[:1]).jaxpr)))
     if count <= chunk:

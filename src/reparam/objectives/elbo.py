@@ -12,10 +12,10 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.errors import NoClosedFormError, UnknownNameError
 from reparam.model import Model
-from reparam.objectives.base import Objective, Terms, nonnegative
+from reparam.objectives.base import Objective, Terms, divergence, has_analytic_form, nonnegative
 from reparam.objectives.draws import Draws, evaluate_draws
 from reparam.objectives.estimators import ESTIMATORS, check_estimator, mean_of_draws
-from reparam.probability.divergences import has_closed_form, kl_divergence
+from reparam.probability.divergences import kl_divergence
 from reparam.specification import positive_int
 
 FORMS = ("auto", "analytic", "monte_carlo", "entropy")
@@ -32,6 +32,9 @@ class ELBO(Objective):
     ``entropy``      :math:`\ln p(x|z) + \ln p(z) + H(q)`, the entropy in closed form
     ``auto``         analytic where a closed form is known and the estimator allows it, else monte_carlo
     ===============  =============================================================================
+
+    Of several layers of latents, ``analytic`` is in closed form within a layer, where that is known, and by draws of
+    what the layer is given; it needs the estimator ``pathwise``.
 
     With ``beta`` ≠ 1 the surrogate is reconstruction − β KL (Higgins et al. 2017); the bound is the ELBO all the same.
 
@@ -71,18 +74,22 @@ class ELBO(Objective):
         target = mean_of_draws(partial(self._log_weights, form))
         drawn, draws = ESTIMATORS[self.estimator](target, evaluate, model, q)
         reconstruction = jnp.mean(draws.log_likelihood, axis=0)
+        kl, parts = divergence(q, p, draws)
         if form == "analytic":
-            kl = kl_divergence(q, p)
-            return Terms(reconstruction - kl, drawn - self.beta * kl, reconstruction, kl)
+            return Terms(reconstruction - kl, drawn - self.beta * kl, reconstruction, kl, parts)
         entropy = _entropy(q) if form == "entropy" else jnp.mean(-draws.log_q, axis=0)
-        kl = -entropy - jnp.mean(draws.log_prior, axis=0)
         surrogate = drawn + self.beta * entropy if form == "entropy" else drawn
-        return Terms(reconstruction - kl, surrogate, reconstruction, kl)
+        if draws.kl is None:  # of several layers the divergence is that of the parts
+            kl = -entropy - jnp.mean(draws.log_prior, axis=0)
+        return Terms(reconstruction - kl, surrogate, reconstruction, kl, parts)
 
     def _form(self, q: Distribution, p: Distribution) -> str:
+        analytic = has_analytic_form(q, p, self.estimator)
+        if self.form == "analytic" and not analytic:
+            kl_divergence(q, p)  # says that there is none
         if self.form != "auto":
             return self.form
-        return "analytic" if self.estimator != "stl" and has_closed_form(q, p) else "monte_carlo"
+        return "analytic" if analytic and self.estimator != "stl" else "monte_carlo"
 
     def _log_weights(self, form: str, draws: Draws) -> Array:
         """What is averaged over draws, beside what is known in closed form."""

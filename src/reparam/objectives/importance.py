@@ -19,10 +19,9 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.errors import ParameterError, ReparamWarning
 from reparam.model import Model
-from reparam.objectives.base import Common, Objective, Terms, nonnegative
+from reparam.objectives.base import Common, Objective, Terms, divergence, nonnegative
 from reparam.objectives.draws import Draws, detached, evaluate_draws
 from reparam.objectives.estimators import ESTIMATORS, Target, arithmetic_mean, check_estimator
-from reparam.probability.divergences import has_closed_form, kl_divergence
 from reparam.specification import positive_int, real_number, requirement
 
 
@@ -105,10 +104,8 @@ class ImportanceWeighted(Objective):
             draws = evaluate(model, detached(q))
             surrogate = encoder + self.decoders.value(target.log_weights(draws))
         p = model.prior_distribution(batch)
-        log_ratio = draws.log_prior - draws.log_q
-        kl = kl_divergence(q, p) if has_closed_form(q, p) else jnp.mean(-log_ratio, axis=0)
-        bound = self.decoders.value(draws.log_likelihood + log_ratio)  # its weights are of power 1, whatever β is
-        return Terms(bound, surrogate, jnp.mean(draws.log_likelihood, axis=0), kl)
+        bound = self.decoders.value(draws.log_likelihood + draws.log_prior - draws.log_q)  # of power 1, whatever β is
+        return Terms(bound, surrogate, jnp.mean(draws.log_likelihood, axis=0), *divergence(q, p, draws))
 
     def _target(self) -> Target:
         def log_weights(draws: Draws) -> Array:

@@ -16,7 +16,7 @@ from numpyro.distributions import Distribution
 from reparam.batch import Batch
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.model import Model
-from reparam.objectives.base import Common, Objective, Terms, gaussian_marginals, kl_per_dimension, nonnegative
+from reparam.objectives.base import Common, Objective, Terms, gaussian_marginals, nonnegative
 from reparam.objectives.elbo import ELBO
 from reparam.objectives.estimators import ESTIMATORS, check_estimator
 from reparam.probability.distributions.location_scale import LocationScale
@@ -91,9 +91,7 @@ class FreeBits(Regularised):
 
     def surrogate(self, terms: Terms, model: Model, batch: Batch, key: PRNGKeyArray, q: Distribution) -> Array:
         """KL, and what each mean divergence lacks of λ: together the larger of the two."""
-        divergences: Array | None = terms.kl[:, None]
-        if self.per == "dimension":
-            divergences = kl_per_dimension(q, model.prior_distribution(batch))
+        divergences = terms.kl_per_dimension if self.per == "dimension" else terms.kl[:, None]
         if divergences is None:
             raise ParameterError(
                 f"free bits per dimension need a Gaussian q(z|x) and a standard normal prior. Got q {type(q).__name__} "

@@ -16,7 +16,7 @@ from reparam.model import Model
 from reparam.objectives.base import Objective, Terms
 from reparam.specification import construct, real_number
 
-Shape = Callable[[Array], Array]
+Shape = Callable[[float | Array], Array]
 
 SHAPES: dict[str, Shape] = {
     "linear": lambda time: jnp.minimum(time, 1.0),
@@ -68,7 +68,7 @@ class Warmup(Objective):
         """The objective as it is once it is warm."""
         return self.objective.terms(model, batch, key, q)
 
-    def at(self, step: Array, steps_per_epoch: int | Array) -> Objective:
+    def at(self, step: int | Array, steps_per_epoch: int | Array) -> Objective:
         """The objective with its coefficient of this step."""
         period = self.length * (steps_per_epoch if self.unit == "epochs" else 1)
         share = SHAPES[self.shape](step / period)

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from reparam.evaluation import Evaluation
-from reparam.plots.style import BLUE, INK, ORANGE, count_axis, dress, new_figure
+from reparam.plots.style import BLUE, CLASSES, INK, ORANGE, count_axis, dress, new_figure
 
 
 def bound_by_samples(found: Evaluation, *, title: str = "Evaluation") -> Figure:
@@ -25,7 +26,7 @@ def bound_by_samples(found: Evaluation, *, title: str = "Evaluation") -> Figure:
     bound, *rest = np.ravel(figure.subplots(1, panels)).tolist()
     _growth(bound, found)
     for axes in rest:
-        _latents(axes, found.kl_per_dimension or ())
+        _latents(axes, np.asarray(found.kl_per_dimension), [layer.latents for layer in found.layers or ()])
     return figure
 
 
@@ -39,8 +40,13 @@ def _growth(axes: Axes, found: Evaluation) -> None:
     dress(axes, f"Half of the rows have over {found.effective_samples:.0f} effective draws")
 
 
-def _latents(axes: Axes, terms: Sequence[float]) -> None:
-    axes.bar(range(1, len(terms) + 1), sorted(terms, reverse=True), color=BLUE)
+def _latents(axes: Axes, terms: NDArray[np.float64], layers: Sequence[int]) -> None:
+    """A bar for each latent, the largest first; where there are several layers, each has its colour."""
+    order, places = np.argsort(-terms, kind="stable"), np.arange(1, len(terms) + 1)
+    owner = np.repeat(np.arange(len(layers)), layers)[order] if layers else np.zeros(len(terms), int)
+    for layer in range(max(1, len(layers))):
+        colour, own = CLASSES[layer % len(CLASSES)] if layers else BLUE, owner == layer
+        axes.bar(places[own], terms[order][own], color=colour, label=f"layer {layer + 1}" if layers else None)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("latent, the most used first")
-    dress(axes, f"KL of each latent, {sum(terms):.2f} in all")
+    dress(axes, f"KL of each latent, {terms.sum():.2f} in all")

@@ -16,22 +16,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from reparam.plots.style import BLUE, FAINT, INK, ORANGE, dress, fitted, new_figure
+from reparam.plots.style import BLUE, CLASSES, FAINT, INK, ORANGE, dress, fitted, new_figure
 
 NAMED_CLASSES = 60
 LEGEND = 2.0
-CLASSES = (
-    "#332288",
-    "#88CCEE",
-    "#44AA99",
-    "#117733",
-    "#999933",
-    "#DDCC77",
-    "#CC6677",
-    "#882255",
-    "#AA4499",
-    "#7A7A7A",
-)
 LINES_AT_MOST = 8
 PANELS_ACROSS = 4
 PANEL = 2.7
@@ -51,10 +39,12 @@ def training_curves(history: History, *, title: str = "Training") -> Figure:
     bound, reconstruction, divergence = figure.subplots(1, 3)
     _curves(bound, history, "bound", "Bound on ln p(x)", best=True)
     _curves(reconstruction, history, "reconstruction", "Reconstruction, E ln p(x|z)")
-    if history[-1]["kl_per_dimension"] and len(history[-1]["kl_per_dimension"]) > LINES_AT_MOST:
+    if history[-1].get("kl_per_layer"):
+        _divergence_lines(divergence, history, "kl_per_layer", "layer", 1)
+    elif history[-1]["kl_per_dimension"] and len(history[-1]["kl_per_dimension"]) > LINES_AT_MOST:
         _divergence_map(figure, divergence, history)
     else:
-        _divergence_lines(divergence, history)
+        _divergence_lines(divergence, history, "kl_per_dimension", "latent", 0)
     for axes in (bound, reconstruction, divergence):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -270,13 +260,14 @@ def _range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _divergence_lines(axes: Axes, history: History) -> None:
+def _divergence_lines(axes: Axes, history: History, name: str, part_of: str, first: int) -> None:
+    """The divergence and its parts, which are counted from ``first``; of layers those may be below zero."""
     epochs = [line["epoch"] for line in history]
     axes.plot(epochs, [line["kl"] for line in history], color=INK, linewidth=2, label="sum")
-    parts = np.array([line["kl_per_dimension"] or () for line in history], np.float64)
+    parts = np.array([line[name] or () for line in history], np.float64)
     for index, part in enumerate(parts.T):
-        axes.plot(epochs, part, color=CLASSES[index], label=f"latent {index}")
-    axes.set_ylim(bottom=0)
+        axes.plot(epochs, part, color=CLASSES[index % len(CLASSES)], label=f"{part_of} {first + index}")
+    axes.set_ylim(bottom=min(0.0, float(np.min(parts, initial=0.0))))
     dress(axes, "KL(q(z|x) ‖ p(z))")
 
 

@@ -17,6 +17,18 @@ from matplotlib.ticker import LogFormatter, NullLocator
 
 INK, FAINT, BLUE, ORANGE, GREEN = "#222222", "#888888", "#0072B2", "#D55E00", "#009E73"
 DPI = 130
+CLASSES = (
+    "#332288",
+    "#88CCEE",
+    "#44AA99",
+    "#117733",
+    "#999933",
+    "#DDCC77",
+    "#CC6677",
+    "#882255",
+    "#AA4499",
+    "#7A7A7A",
+)
 POINTS_PER_INCH = 72
 TITLE_LINES = 3
 LONGEST = 500

@@ -20,6 +20,7 @@ from reparam.probability.distributions.flow import AutoregressiveFlow, FlowDistr
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.distributions.low_rank_normal import LowRankNormal
 from reparam.probability.numerics import at_least_single
+from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale, scale_from
 from reparam.specification import positive_int, requirement
 
@@ -37,6 +38,10 @@ class Posterior(eqx.Module):
     @abstractmethod
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return q(z) of ``raw``, shape (..., raw_size), with batch shape (...) and event shape (K,)."""
+
+    def beside(self, prior: Prior) -> Posterior:
+        """Return the family with what it takes of the prior; most take nothing."""
+        return self
 
     def initial_raw(self) -> Array:
         """Return the raw vector of N(0, I), or the nearest to it, shape (raw_size,): training starts around it."""

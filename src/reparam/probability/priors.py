@@ -31,9 +31,22 @@ class Prior(eqx.Module):
 
     latent_dim: int = eqx.field(static=True)
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """How many latents each layer has, the one that explains x first; most priors are of one."""
+        return (self.latent_dim,)
+
     @abstractmethod
     def distribution(self, encode: Encode | None = None) -> Distribution:
         """Return p(z), batch shape () and event shape (K,); ``encode`` maps x to q(z|x)."""
+
+    def under(self, top: LocationScale) -> Distribution:
+        """Return p(z) with another law of the top layer, which is all of z where there is one."""
+        return top
+
+    def settled(self, z: Array, layer: int) -> Array:
+        """Z (..., K) with every layer below ``layer``, counted from 1, at its mean given the one above."""
+        return z
 
 
 class StandardNormal(Prior):

@@ -77,6 +77,7 @@ def _is_level(x: Any) -> Any:
 REALS = Support("the finite real numbers", lambda x: abs(x) < np.inf)
 BITS = Support("{0, 1}", lambda x: (x == 0) | (x == 1), is_discrete=True)
 GREYS = Support("{0, 1}, or greys between", lambda x: (x >= 0) & (x <= 1), is_discrete=True)
+POSITIVE = Support("the numbers above 0", lambda x: (x > 0) & (x < np.inf), member=1.0)
 UNIT = Support("[0, 1]", lambda x: (x >= 0) & (x <= 1))
 OPEN_UNIT = Support("the open interval (0, 1)", lambda x: (x > 0) & (x < 1), member=0.5)
 COUNTS = Support("the whole numbers 0, 1, 2, …", functools.partial(_is_code, math.inf), is_discrete=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data import Dataset, grey_limits
+from reparam.data import Dataset, grey_limits, spread
 from reparam.data.pictures import enlarged, grid, levels
-from reparam.insight.session import spread
 from reparam.markup import Html, tag
 from reparam.markup.html import join
-from reparam.markup.picture import data_uri
+from reparam.markup.picture import data_uri, shrunk
 
 CLASSES, OF_A_CLASS, WITHOUT_LABELS = 30, 14, 112
-LEAST_SIDE, MOST_SIDE = 56, 64  # pixels on the page; a side of twice the latter is halved
+LEAST_SIDE, MOST_SIDE = 56, 127  # pixels on the page
 
 
 def contact_sheet(data: Dataset) -> Html:
@@ -37,22 +35,12 @@ def contact_sheet(data: Dataset) -> Html:
 def _sheet(data: Dataset, chosen: NDArray[np.intp], name: str) -> Html:
     """These rows side by side, under what they are."""
     shape = data.schema.event_shape
-    images = data.rows[chosen].reshape(len(chosen), *shape)
+    images = data.rows[chosen].reshape(len(chosen), *shape[:2], -1)
     limits = grey_limits(data.schema) or (float(np.nanmin(data.rows)), float(np.nanmax(data.rows)))
-    shown = levels(_smaller(images, max(1, max(shape[:2]) // MOST_SIDE)), limits)
+    shown = levels(shrunk(images, MOST_SIDE), limits)
     larger = math.ceil(LEAST_SIDE / max(shown.shape[1:3]))
     picture = grid(enlarged(shown, larger), min(len(chosen), OF_A_CLASS), line=3)
     plain = picture[..., 0] if picture.shape[2:] == (1,) else picture
     height, width = plain.shape[:2]
     image = tag("img", src=data_uri(plain), alt=f"images of {name}", width=width, height=height)
     return tag("figure", tag("figcaption", name), image)
-
-
-def _smaller(images: NDArray[Any], times: int) -> NDArray[Any]:
-    """Images of means over squares of so many pixels a side; what is left over at the edges goes."""
-    if times == 1:
-        return images
-    count, height, width, *channels = images.shape
-    high, wide = height // times, width // times
-    squares = images[:, : high * times, : wide * times].reshape(count, high, times, wide, times, *channels)
-    return np.asarray(squares.mean(axis=(2, 4)))

@@ -8,21 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data import Column
+from reparam.data.coding import decode
 from reparam.insight import Session
 from reparam.markup import Html, number, tag
-from reparam.markup.html import table
-from reparam.markup.picture import image
+from reparam.markup.html import join, table
+from reparam.markup.picture import image, shrunk
 
 TABLE_ROWS = 30
 COUNT_ROWS = 20
 
 
-def datum(session: Session, values: NDArray[Any], description: str, *, class_: str = "datum") -> Html:
-    """One datum in stored units, (P,)."""
+def datum(session: Session, values: NDArray[Any], description: str, *, most: int | None = None) -> Html:
+    """One datum in stored units, (P,); an image of no more than ``most`` pixels a side."""
     if session.kind == "image":
-        return image(values.reshape(session.schema.event_shape), description, limits=session.limits, class_=class_)
+        pixels = values.reshape(*session.schema.event_shape[:2], -1)
+        return image(pixels if most is None else shrunk(pixels, most), description, limits=session.limits)
     chosen = _chosen(session, values)
-    rows = ((session.columns[j], cell(values[j])) for j in chosen)
+    rows = ((session.columns[j], cell(session, j, values[j])) for j in chosen)
     return table(("column", "value"), rows, caption=f"{description}{_cut(session, chosen)}", class_="values")
 
 
@@ -34,10 +37,12 @@ def given_and_found(session: Session, given: NDArray[Any], found: NDArray[Any], 
     chosen = _chosen(session, np.where(np.isnan(given), found, given) if given.dtype.kind == "f" else given)
     caption = _cut(session, chosen).strip(" ,")
     if session.kind == "counts":
-        top = float(max(np.max(given[chosen]), np.max(found[chosen]), 1.0))
-        bars = ((session.columns[j], *_counted(given[j], top, 0), *_counted(found[j], top, 1)) for j in chosen)
-        return table(("column", names[0], "", names[1], ""), bars, caption=caption, class_="values")
-    rows = ((session.columns[j], cell(given[j]), cell(found[j]), _difference(given[j], found[j])) for j in chosen)
+        top = float(np.nanmax([*given[chosen], *found[chosen], 1.0]))
+        parts = ((given, 0), (found, 1))
+        bars = ((session.columns[j], *(_counted(session, j, side, top) for side in parts)) for j in chosen)
+        return table(("column", *names), bars, caption=caption, class_="values")
+    both = ((j, (cell(session, j, given[j]), cell(session, j, found[j]))) for j in chosen)
+    rows = ((session.columns[j], *pair, _difference(session, j, given, found)) for j, pair in both)
     return table(("column", *names, "difference"), rows, caption=caption, class_="values")
 
 
@@ -49,7 +54,7 @@ def strip(session: Session, values: Sequence[NDArray[Any]], names: Sequence[str]
     stacked = np.stack([np.asarray(v, np.float64) for v in values])
     scale = column_scale(session)
     order = np.argsort(-np.nan_to_num(np.ptp(stacked, axis=0) / scale), kind="stable")[:12]
-    rows = ((session.columns[j], *(float(v) for v in stacked[:, j])) for j in order)
+    rows = ((session.columns[j], *(cell(session, j, v) for v in stacked[:, j])) for j in order)
     note = "" if len(order) == session.schema.size else f", the {len(order)} columns that vary most"
     return tag("figure", tag("figcaption", title + note), table(("column", *names), rows, class_="values"))
 
@@ -83,9 +88,14 @@ def captioned(picture: Html, name: str) -> Html:
     return tag("div", picture, tag("span", name, class_="under"), class_="captioned")
 
 
-def cell(value: Any) -> str:
-    """A value, or the word for its absence."""
-    return "missing" if np.isnan(value) else number(float(value))
+def cell(session: Session, column: int, value: Any) -> str:
+    """A value as its column writes it, a level, a date or a number; or the word for its absence."""
+    if np.isnan(value):
+        return "missing"
+    known = _column(session, column)
+    if known is None or not (known.is_coded or known.kind == "date"):
+        return number(float(value))
+    return str(decode(np.array([value], np.float64), known)[0].as_py())
 
 
 def row_name(session: Session, row: int) -> str:
@@ -93,20 +103,38 @@ def row_name(session: Session, row: int) -> str:
     return f"row {row}" if session.labels is None else f"row {row}, label {session.labels[row]}"
 
 
-def _counted(value: Any, top: float, colour: int) -> tuple[str, Html]:
+def _column(session: Session, place: int) -> Column | None:
+    return None if session.schema.table is None else session.schema.table[place]
+
+
+def _counted(session: Session, column: int, side: tuple[NDArray[Any], int], top: float) -> Html:
     """A count and its bar, on the scale of the largest one shown."""
-    rect = tag("rect", x=0, y=2, width=f"{80 * float(value) / top:.1f}", height=8, class_=f"bar c{colour}")
-    return cell(value), tag("svg", rect, viewBox="0 0 80 12", width=80, height=12, class_="spark", aria_hidden="true")
+    values, colour = side
+    value = values[column]
+    width = 0.0 if np.isnan(value) else 80 * float(value) / top
+    rect = tag("rect", x=0, y=2, width=f"{width:.1f}", height=8, class_=f"bar c{colour}")
+    bar = tag("svg", rect, viewBox="0 0 80 12", width=80, height=12, class_="spark", aria_hidden="true")
+    return join((cell(session, column, value), " ", bar))
 
 
-def _difference(given: Any, found: Any) -> str:
-    return "–" if np.isnan(given) else number(float(found) - float(given), 3)
+def _difference(session: Session, column: int, given: NDArray[Any], found: NDArray[Any]) -> str:
+    """What was found beside what was given: a number, whether the level is the same, or why there is nothing to say."""
+    if session.columns[column] in session.condition:
+        return "given"
+    if np.isnan(given[column]):
+        return "–"
+    known = _column(session, column)
+    if known is not None and known.is_coded:
+        return "same" if given[column] == found[column] else "other"
+    if known is not None and known.kind == "date":
+        return f"{number((float(found[column]) - float(given[column])) / 86400, 3)} days"
+    return number(float(found[column]) - float(given[column]), 3)
 
 
 def _chosen(session: Session, values: NDArray[Any]) -> list[int]:
     """Which columns stand in the table: the largest counts, or the first columns."""
     if session.kind == "counts":
-        return [int(j) for j in np.argsort(-values, kind="stable")[:COUNT_ROWS]]
+        return [int(j) for j in np.argsort(-np.nan_to_num(values).astype(np.float64), kind="stable")[:COUNT_ROWS]]
     return list(range(min(session.schema.size, TABLE_ROWS)))
 
 

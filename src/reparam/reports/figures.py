@@ -195,9 +195,10 @@ def collapse_monitor(history: Sequence[Mapping[str, Any]]) -> Html | None:
     order = np.argsort(-parts[:, -1], kind="stable")
     thinned = parts[order][:, np.unique(np.linspace(0, parts.shape[1] - 1, 80).round().astype(int))]
     active = history[-1]["active_units"]
+    used = "" if active is None else f"; {active} of {len(parts)} in use at the end"
     return heat(
         thinned,
-        title=f"KL of each latent; {active} of {len(parts)} in use at the end",
+        title=f"KL of each latent{used}",
         description="A row for each latent, darker where its KL is larger; a latent that stays white is dead.",
         x_label="epoch",
         y_labels=[f"latent {index}" for index in order],

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from reparam.insight import Session
 from reparam.insight.latents import grid
-from reparam.markup import Html, number, tag
+from reparam.markup import Html, tag
 from reparam.markup.html import join, table
-from reparam.markup.picture import image
+from reparam.markup.picture import image, shrunk
+from reparam.reports.data_views import cell, column_scale
 
 PIXELS = 1_200_000
+LEAST_PLACES = 7
 MOST = 21
 COLUMNS = 12
 
@@ -24,7 +26,7 @@ def decoding_grid(session: Session) -> Html | None:
     """A grid at the prior's quantiles that can be walked by pointer or keys; None with more than two latents."""
     if session.latents > 2:
         return None
-    count = int(np.clip(math.isqrt(PIXELS // session.schema.size), 5, MOST))
+    count = int(np.clip(math.isqrt(PIXELS // session.schema.size), LEAST_PLACES, MOST))
     axes, decoded = grid(session, count)
     names = " and ".join(f"latent {k}" for k in range(session.latents))
     told = f"At the prior's quantiles of {names}. Move the pointer, or use the arrow keys, to look at a place."
@@ -34,9 +36,11 @@ def decoding_grid(session: Session) -> Html | None:
 
 def _image_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDArray[Any]) -> Html:
     """One picture of all; its parts are shown large by the file's own script."""
-    height, width = session.schema.event_shape[:2]
     across, down = len(axes[0]), len(axes[1]) if len(axes) > 1 else 1
-    shaped = decoded.reshape(down, across, height, width, -1)[::-1]
+    channels = session.schema.size // math.prod(session.schema.event_shape[:2])
+    images = decoded.reshape(down, across, *session.schema.event_shape[:2], channels)[::-1]
+    shaped = shrunk(images, math.isqrt(PIXELS // (across * down * channels)))
+    height, width = shaped.shape[2:4]
     whole = shaped.swapaxes(1, 2).reshape(down * height, across * width, -1)
     picture = image(whole, "decoded places", limits=session.limits, class_="datum mosaic")
     large = tag("canvas", "the place, larger", width=width, height=height, class_="datum large")
@@ -45,13 +49,10 @@ def _image_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDAr
 
 def _table_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDArray[Any]) -> Html:
     """The columns that move most, as numbers."""
-    moved = np.argsort(-np.ptp(decoded, axis=0), kind="stable")[:COLUMNS]
-    names = [session.columns[j] for j in moved]
-    values = [[float(f"{v:.5g}") for v in row] for row in decoded[:, moved]]
-    middle = decoded[len(decoded) // 2]
-    shown = table(
-        ("column", "decoded"), [(name, number(float(middle[j]))) for name, j in zip(names, moved, strict=True)]
-    )
+    moved = np.argsort(-np.ptp(decoded, axis=0) / column_scale(session), kind="stable")[:COLUMNS]
+    values = [[cell(session, j, row[j]) for j in moved] for row in decoded]
+    middle = values[len(decoded) // 2]
+    shown = table(("column", "decoded"), [(session.columns[j], v) for j, v in zip(moved, middle, strict=True)])
     board = tag("div", "", class_="board", aria_hidden="true")
     return _walk(axes, board, tag("div", shown, class_="large"), values)
 

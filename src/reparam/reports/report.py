@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reparam.data import inspect
+from reparam.data import inspect, spread
 from reparam.evaluation import Evaluation
 from reparam.evaluation.results import Estimate
 from reparam.insight import Session
 from reparam.insight import latents as moves
 from reparam.insight.comparison import count_parameters
-from reparam.insight.outliers import ranked
+from reparam.insight.outliers import contributions, ranked
 from reparam.insight.places import colouring, plane
 from reparam.insight.provenance import command, fingerprint, settings_apart, versions
-from reparam.insight.session import spread
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
-from reparam.markup.picture import image
-from reparam.plots import mosaic
 from reparam.reports import figures
 from reparam.reports.compared import shown_setting, with_error
 from reparam.reports.data_page import column_table
-from reparam.reports.data_views import captioned, cell, column_scale, datum, given_and_found, row_name
+from reparam.reports.data_views import captioned, cell, datum, given_and_found, row_name
 from reparam.reports.grid import decoding_grid
 from reparam.reports.page import page
+from reparam.reports.samples import SIDE, TABLE_COLUMNS, samples, shown_at_most
 
 MAPPED = 3000
-PIXELS = 300_000
-SAMPLES = 64
-TABLE_COLUMNS = 24
 
 
 def report(session: Session, *, shown: Session | None = None) -> Html:
@@ -52,7 +45,7 @@ def report(session: Session, *, shown: Session | None = None) -> Html:
         ("The latents", _latents(shown or session)),
         ("What places decode to", decoding_grid(session)),
         ("Reconstructions", _reconstructions(session)),
-        ("Samples beside data", _samples(session)),
+        ("Samples beside data", samples(session)),
         ("The worst rows", _worst(session)),
         ("To make it again", _again(session)),
     )
@@ -219,18 +212,16 @@ def _latents(session: Session) -> Html:
     return tag("div", table(header, rows), picture, class_="figures")
 
 
-def _count(session: Session, most: int) -> int:
-    """How many data a section can show without growing heavy."""
-    return int(np.clip(PIXELS // session.schema.size, 4, most))
-
-
 def _reconstructions(session: Session) -> Html:
-    numbers = spread(session.rows, _count(session, 24) if session.kind == "image" else 3)
+    numbers = spread(session.rows, shown_at_most(session, 24) if session.kind == "image" else 3)
     dataset = session.take(numbers)
     pairs = zip(numbers, dataset.rows, session.vae.reconstruct(dataset), strict=True)
     told = "The mean of p(x|z) at the mean of q(z|x), for rows evenly spread."
     if session.kind == "image":
-        shown = [captioned(join((datum(session, x, "x"), datum(session, y, "x̂"))), str(n)) for n, x, y in pairs]
+        shown = [
+            captioned(join(tuple(datum(session, v, name, most=SIDE) for v, name in ((x, "x"), (y, "x̂")))), str(n))
+            for n, x, y in pairs
+        ]
         return join(
             (
                 tag("p", f"{told} Above the datum, below its reconstruction.", class_="note"),
@@ -244,32 +235,6 @@ def _reconstructions(session: Session) -> Html:
     return join((tag("p", told, class_="note"), tag("div", shown, class_="figures")))
 
 
-def _samples(session: Session) -> Html:
-    count = min(_count(session, SAMPLES), session.rows)
-    if session.kind == "image":
-        rows = session.take(spread(session.rows, count)).rows
-        drawn = session.vae.sample(count)
-        sides = ((rows, "data"), (drawn, "samples: means of p(x|z) at draws of the prior"))
-        return tag("div", (captioned(_mosaic(session, values, name), name) for values, name in sides), class_="pair")
-    drawn = session.vae.sample(2000, draw=True)
-    levels = (0.05, 0.5, 0.95)
-    data, own = (
-        np.nanquantile(values.astype(np.float64), levels, axis=0) for values in (session.data.rows[:20_000], drawn)
-    )
-    rows_ = [
-        (name, *(float(v) for pair in zip(data[:, j], own[:, j], strict=True) for v in pair))
-        for j, name in enumerate(session.columns[:TABLE_COLUMNS])
-    ]
-    header = ("column", *(f"{which}, {level:.0%}" for level in levels for which in ("data", "samples")))
-    return table(header, rows_, caption="Quantiles of the data and of 2,000 draws from the model")
-
-
-def _mosaic(session: Session, values: NDArray[Any], name: str) -> Html:
-    across = int(np.ceil(np.sqrt(len(values))))
-    shaped = mosaic(values.reshape(-1, *session.schema.event_shape), session.limits, across)
-    return image(shaped, name, limits=(0.0, 1.0), class_="datum mosaic")
-
-
 def _worst(session: Session) -> Html:
     found = ranked(session, 12)
     told = (
@@ -278,20 +243,21 @@ def _worst(session: Session) -> Html:
     )
     if session.kind == "image":
         shown = [
-            captioned(datum(session, session.data.rows[o.row], row_name(session, o.row)), f"{o.row}: {number(o.score)}")
+            captioned(
+                datum(session, session.data.rows[o.row], row_name(session, o.row), most=SIDE),
+                f"{o.row}: {number(o.score)}",
+            )
             for o in found
         ]
         return join((tag("p", told, class_="note"), tag("div", shown, class_="strip")))
-    scale = column_scale(session)
-    mean = np.nanmean(session.data.rows[:20_000].astype(np.float64), axis=0)
     rows = []
-    for one in found:
-        values = session.data.rows[one.row].astype(np.float64)
-        far = np.argsort(-np.nan_to_num(np.abs(values - mean) / scale), kind="stable")[:3]
-        rows.append(
-            (row_name(session, one.row), one.score, ", ".join(f"{session.columns[j]} {cell(values[j])}" for j in far))
-        )
-    return join((tag("p", told, class_="note"), table(("row", "score, nats", "farthest from the mean"), rows)))
+    for one, parts in zip(found, contributions(session, [one.row for one in found]), strict=True):
+        least = np.argsort(parts, kind="stable")[:3]
+        values = session.data.rows[one.row]
+        against = (f"{session.columns[j]} {cell(session, j, values[j])} ({number(float(parts[j]), 3)})" for j in least)
+        rows.append((row_name(session, one.row), one.score, ", ".join(against)))
+    header = ("row", "score, nats", "explained least, and what that adds to E ln p(x|z), nats")
+    return join((tag("p", told, class_="note"), table(header, rows)))
 
 
 def _again(session: Session) -> Html:

@@ -24,6 +24,7 @@ from safetensors.numpy import load_file, save_file
 
 from reparam.documents import checked, parsed
 from reparam.errors import RunError
+from reparam.location import check_run
 from reparam.runs.documents import FORMAT, Config, Line
 from reparam.specification import shown
 from reparam.storage import begun, sync
@@ -144,8 +145,7 @@ def checkpoints(place: str | Path) -> Iterator[Checkpoint]:
         RunError: there is no run.
     """
     folder = Path(place)
-    if not folder.is_dir():
-        raise RunError(f"{folder} is no run folder. 'reparam train DATA --out {folder}' makes one.")
+    check_run(folder)
     if (folder / NEXT).is_dir():
         yield Checkpoint((folder / NEXT, folder))
     yield Checkpoint((folder,))

@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from reparam.errors import RunError
-from reparam.runs.folder import CONFIG, MODEL, PREVIOUS, STAGING, Run, checkpoints, publish, save
+from reparam.runs.folder import CONFIG, MODEL, NEXT, PREVIOUS, STAGING, Run, checkpoints, publish, save
 from reparam.storage import begun, lock, sync
 
 PICTURES, REPORT = "plots", "report.html"
@@ -151,6 +151,11 @@ def check_place(path: str | Path, *, overwrite: bool = False) -> None:
         raise RunError(f"{place} holds something that is not a run, and is left alone. Choose another folder.")
     if not overwrite:
         raise RunError(f"{place} holds a run already: --resume continues it, --overwrite replaces it.")
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a checkpoint stands there, or most of one."""
+    return any((Path(path) / name).exists() for name in (CONFIG, NEXT, PREVIOUS))
 
 
 @contextmanager

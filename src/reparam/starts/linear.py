@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 Matrix = NDArray[np.float64]
@@ -176,6 +175,8 @@ def search_noise(covariance: Matrix, latent_dim: int, *, lowest: Matrix, prior: 
         lowest: shape (P,), positive.
         prior: adds ``prior / ψ`` to −2/N times the log-likelihood.
     """
+    from scipy.optimize import minimize  # which a model that is only used does not need
+
     variances = np.diag(covariance)
 
     def objective(log_noise: Matrix) -> tuple[float, Matrix]:

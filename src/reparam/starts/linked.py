@@ -29,7 +29,7 @@ LARGEST_SHARE = 0.75
 """Of the variance 8/π that a logit's first-order loadings may have before the correction leaves its range."""
 
 
-def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0) -> Start:
+def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0, *, levelled: bool = False) -> Start:
     """The moment start of a likelihood in ``MOMENTS``.
 
     Args:
@@ -37,6 +37,7 @@ def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 
         latent_dim: K.
         likelihood: ``bernoulli``, ``poisson`` or ``negative_binomial``.
         seed: of the rows drawn for the encoder.
+        levelled: rows are counts whose depth, their sum, is given: all are taken as if counted to the mean depth.
 
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(20_000, 1))
@@ -44,11 +45,14 @@ def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 
     >>> np.abs(start.loadings[:, 0]).round(1).tolist(), start.intercept.round(1).tolist()
     ([0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0])
     """
-    intercept, loadings, noise = MOMENTS[likelihood](np.asarray(x, np.float64), latent_dim)
+    rows = np.asarray(x, np.float64)
+    rows = np.mean(rows.sum(axis=1)) * _shares(rows) if levelled else rows
+    intercept, loadings, noise = MOMENTS[likelihood](rows, latent_dim)
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(DREAMS, latent_dim))
     dreamed = DRAWS[likelihood](rng, intercept + z @ loadings.T, noise)
-    return Start(intercept, loadings, noise, *_regression(FEATURES[likelihood](dreamed), z))
+    seen = 1e4 * _shares(dreamed) if levelled else dreamed  # as networks.LogCounts shows them
+    return Start(intercept, loadings, noise, *_regression(FEATURES[likelihood](seen), z))
 
 
 def bernoulli_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matrix, None]:
@@ -94,6 +98,12 @@ def negative_binomial_moments(x: Matrix, latent_dim: int) -> tuple[Matrix, Matri
     dispersion = np.expm1(np.clip(noise - 1.0 / mean, 1e-3, 10.0))
     intercept = np.log(mean) - 0.5 * np.sum(loadings**2, axis=1)
     return intercept, padded(loadings, latent_dim), 1.0 / dispersion
+
+
+def _shares(counts: Matrix) -> Matrix:
+    """What of its row each count is."""
+    shares: Matrix = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    return shares
 
 
 def _log_covariance(x: Matrix) -> tuple[Matrix, Matrix]:

@@ -10,26 +10,11 @@ from jaxtyping import Array, ArrayLike
 
 from reparam.errors import ParameterError
 from reparam.model import Model
-from reparam.networks import Linear, NamedNetwork, Residual
+from reparam.networks import Linear, LogCounts, NamedNetwork, Residual
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson
 from reparam.probability.posteriors import Full, Posterior
 from reparam.starts.linear import Start
-
-
-class LogCounts(eqx.Module):
-    """A network that sees counts as ln(1 + x): counts are skewed, and a linear map of them follows the largest.
-
-    >>> LogCounts(Linear.of(2.0 * jnp.eye(1), jnp.zeros(1)))(jnp.expm1(jnp.ones((1, 1)))).round(4).tolist()
-    [[2.0]]
-    """
-
-    network: Any
-
-    def __call__(self, x: Array) -> Array:
-        """(..., P) → (..., out)."""
-        out: Array = self.network(jnp.log1p(x))
-        return out
 
 
 def begin_at(model: Model, start: Start) -> Model:
@@ -45,14 +30,16 @@ def begin_at(model: Model, start: Start) -> Model:
     Raises:
         ParameterError: a network is one's own.
     """
-    correction = _named(model.encoder)
+    seen = model.encoder.network if isinstance(model.encoder, LogCounts) else model.encoder
+    correction = _named(seen)
     encoder = Residual(_encoder_path(model.posterior, start, correction.in_size), correction)
     counts = isinstance(model.likelihood, Poisson | NegativeBinomial)
+    levelled = getattr(model.likelihood, "library", "latent") == "observed"
     begun: Model = eqx.tree_at(
         lambda tree: (tree.encoder, tree.decoder, tree.likelihood),
         model,
         (
-            LogCounts(encoder) if counts else encoder,
+            LogCounts(encoder, levelled=levelled) if counts else encoder,
             Residual(_decoder_path(model.likelihood, start), _named(model.decoder)),
             _with_noise(model.likelihood, start),
         ),

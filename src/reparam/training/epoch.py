@@ -72,16 +72,17 @@ def train_epoch(
         The state after; sums for each batch, of copies those of the last; and whether all stayed finite, () or (M,), or
         of a ``careful`` epoch which steps were taken, (steps,) or (M, steps).
     """
+    devices, visit, transformation = recipe.devices, recipe.visit, recipe.optimizer.transformation
     batches, weights, keys = visits(key, rows.shape[0], recipe)
+    batches, weights = devices.rows((batches, weights), axis=1)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
-    visit, transformation = recipe.visit, recipe.optimizer.transformation
 
     def loss(trained: Any, local: Any, visited: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(visit.raw(model, local, visited, key))
+        q = model.family.distribution(visit.raw(model, local, visited, key))
         terms = now(model, visited.batch, key, q=q)
         weight = visited.batch.weights
-        sums = batch_sums(terms, q, model.prior_distribution(visited.batch), weight)
+        sums = batch_sums(terms, q, weight)
         return -(weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
 
     def step(
@@ -94,7 +95,7 @@ def train_epoch(
         visited = Visited(indices, seen_rows(rows[indices], draw_key, schema, recipe, weight))
         now = objective.at(number, clock.steps_per_epoch)
         local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
-        gradient, sums = jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key)
+        gradient, sums = devices.weights(jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key))
         updates, moments = transformation.update(gradient, at.moments, at.trained)
         rate = learning_rate * recipe.schedule.factor(now_at)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
@@ -113,16 +114,21 @@ def train_epoch(
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
     along = batches, weights, numbers, keys
 
-    def epoch(start: Position, shares: Array | None) -> tuple[Position, Sums, Array]:
-        end, (sums, taken) = jax.lax.scan(partial(step, shares=shares), start, along)
-        return end, sums, taken if careful else is_finite((sums.bound, end.trained, end.moments))
+    def finite(bounds: Array, end: Position) -> Array:
+        return is_finite((bounds, end.trained, end.moments))
 
     if shares is None:
-        end, sums, taken = epoch(start, None)
-    else:
+        end, (sums, taken) = jax.lax.scan(partial(step, shares=None), start, along)
+        taken = taken if careful else finite(sums.bound, end)
+    else:  # copies within the scan: the other way round a step would be traced twice
         start = start._replace(stopped=jnp.zeros(len(shares), bool))
-        end, sums, taken = jax.vmap(epoch)(start, shares)
-        sums = jax.tree.map(lambda copies: copies[-1], sums)
+        of_copies = jax.vmap(step, in_axes=(0, None, 0))
+        end, (every, taken) = jax.lax.scan(lambda at, this: of_copies(at, this, shares), start, along)
+        taken = taken.T if careful else jax.vmap(finite, in_axes=(1, 0))(every.bound, end)
+        sums = jax.tree.map(lambda copies: copies[:, -1], every)
+    sums, taken = devices.whole((sums, taken))
+    moved, end_local = devices.weights((end.trained, end.moments, end.average)), devices.rows(end.local)
+    end = Position(*moved, end_local, end.stopped)
     models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
     return _with(state, models[0], end.moments, models[1], end.local), sums, taken
 
@@ -142,21 +148,22 @@ def evaluate_epoch(
 
     Where rows own a q, those held out follow the weights first.
     """
-    batches, weights = padded_batches(jnp.arange(rows.shape[0]), min(recipe.batch_size, rows.shape[0]))
-    visit = recipe.visit
+    devices, visit = recipe.devices, recipe.visit
+    numbers = padded_batches(jnp.arange(rows.shape[0]), min(recipe.batch_size, rows.shape[0]))
+    batches, weights = devices.rows(numbers, axis=1)
 
     def step(local: Any, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[Any, Sums]:
         indices, weight, key = this
         seen = Visited(indices, Batch.of_rows(rows[indices], schema, weight))
         own_key, key = jax.random.split(key)
         local = visit.improve(model, local, seen, own_key, objective)
-        q = model.posterior.distribution(visit.raw(model, local, seen, key))
+        q = model.family.distribution(visit.raw(model, local, seen, key))
         terms = objective(model, seen.batch, key, q=q)
-        return local, batch_sums(terms, q, model.prior_distribution(seen.batch), weight)
+        return local, batch_sums(terms, q, weight)
 
     keys = jax.random.split(key, len(batches))
     followed, sums = jax.lax.scan(step, held_out, (batches, weights, keys))
-    return followed, sums
+    return devices.rows(followed), devices.whole(sums)
 
 
 @eqx.filter_jit
@@ -178,27 +185,32 @@ def judge_copies(
     """
     trained, fixed = eqx.partition(copies, eqx.is_inexact_array)
     count, (parts, longest) = rows.shape[0], held_out.shape
-    batches, filled = padded_batches(jnp.arange(longest), min(recipe.batch_size, longest))
+    numbers = padded_batches(jnp.arange(longest), min(recipe.batch_size, longest))
+    batches, filled = recipe.devices.rows(numbers, axis=1)
     keys = jax.random.split(key, len(batches))
 
-    def judged(trained: Any, numbers: Array) -> tuple[Array, Sums]:
+    def judged(trained: Any, numbers: Array, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[Array, Sums]:
         model = eqx.combine(trained, fixed)
+        places, weight, key = this
+        indices = numbers[places]
+        weight = weight * (indices < count)
+        draw_key, key = jax.random.split(key)
+        batch = seen_rows(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
+        q = model.family.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
+        terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
+        return terms.bound, batch_sums(terms, q, weight)
 
-        def step(_: None, this: tuple[Array, Array, PRNGKeyArray]) -> tuple[None, tuple[Array, Sums]]:
-            places, weight, key = this
-            indices = numbers[places]
-            weight = weight * (indices < count)
-            draw_key, key = jax.random.split(key)
-            batch = seen_rows(rows[jnp.minimum(indices, count - 1)], draw_key, schema, recipe, weight)
-            q = model.posterior.distribution(recipe.visit.raw(model, None, Visited(indices, batch), key))
-            terms = IWAE(JUDGING_DRAWS)(model, batch, key, q=q)
-            return None, (terms.bound, batch_sums(terms, q, model.prior_distribution(batch), weight))
+    of_copies = jax.vmap(judged, in_axes=(0, 0, None))
+    judges = jax.tree.map(lambda leaf: leaf[:parts], trained)
+    _, (bounds, sums) = jax.lax.scan(
+        lambda _, this: (None, of_copies(judges, held_out, this)), None, (batches, filled, keys)
+    )
 
-        _, (bounds, sums) = jax.lax.scan(step, None, (batches, filled, keys))
-        return bounds.reshape(-1)[:longest], sums
+    def flattened(leaf: Array) -> Array:
+        return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])  # a leaf of no values says no -1
 
-    bounds, sums = jax.vmap(judged)(jax.tree.map(lambda leaf: leaf[:parts], trained), held_out)
-    return bounds, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), sums)
+    bounds = jnp.swapaxes(bounds, 0, 1).reshape(parts, -1)[:, :longest]
+    return recipe.devices.whole((bounds, jax.tree.map(flattened, sums)))
 
 
 @eqx.filter_jit
@@ -230,8 +242,9 @@ def _calibrated(  # noqa: PLR0917
     rows_key, draw_key, noise_key = jax.random.split(key, 3)
     chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
     visited = Visited(chosen, seen_rows(rows[chosen], draw_key, schema, recipe))
-    z = model.posterior.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
-    likelihood = model.likelihood.refit(model.decoder(z), visited.batch.x, visited.batch.observed)
+    z = model.family.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
+    likelihood = model.likelihood.refit(model.decoded(z, visited.batch), visited.batch.x, visited.batch.observed)
+    likelihood = recipe.devices.whole(likelihood)
     calibrated: Model = eqx.tree_at(lambda model: model.likelihood, model, likelihood)
     return calibrated
 

@@ -52,7 +52,7 @@ def fault(model: Model, local: Local | None, stored: Array, schema: Schema, at: 
 
     def loss(trained: Any) -> tuple[Array, Any]:
         model = eqx.combine(trained, fixed)
-        q = model.posterior.distribution(recipe.visit.raw(model, local, Visited(indices, batch), noise))
+        q = model.family.distribution(recipe.visit.raw(model, local, Visited(indices, batch), noise))
         terms = at.objective(model, batch, noise, q=q)
         return -(weight @ terms.surrogate), terms
 

@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
@@ -24,7 +25,17 @@ from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.pace import Clock
 from reparam.training.recipe import Recipe, Settings
 from reparam.training.rows import Rows, Streamed
-from reparam.training.state import Judged, TrainState, advance, epoch_keys, one_copy, order_seed, validation_key
+from reparam.training.state import (
+    Judged,
+    TrainState,
+    advance,
+    epoch_keys,
+    one_copy,
+    order_seed,
+    shapes_of,
+    spread,
+    validation_key,
+)
 
 
 @dataclass(frozen=True)
@@ -77,12 +88,15 @@ class Task:
         """How many there are at most: of chunks, where rows come in chunks."""
         return self.settings.epochs * self.chunks
 
-    def clock(self, epoch: int) -> Clock:
-        """Where the first step of an epoch stands, counted from 0: of a chunk, where rows come in chunks."""
+    def first_step(self, epoch: int) -> int:
+        """The number of the first step of an epoch, counted from 0: of a chunk, where rows come in chunks."""
         whole, part = divmod(epoch, self.chunks)
-        first = whole * self.steps_per_epoch + part * (self.rows.chunk_rows // self.recipe.batch_size)
-        counts = (first, self.steps_per_epoch, self.settings.epochs * self.steps_per_epoch)
-        return Clock(*map(jnp.asarray, counts))
+        return whole * self.steps_per_epoch + part * (self.rows.chunk_rows // self.recipe.batch_size)
+
+    def clock(self, epoch: int) -> Clock:
+        """Where that step stands."""
+        counts = (self.first_step(epoch), self.steps_per_epoch, self.settings.epochs * self.steps_per_epoch)
+        return Clock(*(jax.device_put(np.asarray(count, np.int32)) for count in counts))
 
     @property
     def folds(self) -> Folds | None:
@@ -96,6 +110,11 @@ class Task:
         if isinstance(self.rows, Rows):
             return self.folds.weights(rows.total)
         return np.ones((self.folds.copies, rows.total), np.float32)
+
+    def spread(self) -> Task:
+        """The same with the rows that judge on every device."""
+        held_out = self.held_out.on(self.recipe.devices) if isinstance(self.held_out, Rows) else self.held_out
+        return replace(self, held_out=held_out)
 
     def is_over(self, state: TrainState) -> bool:
         """Whether the epochs are done, or the validation bound rises no more: of chunks, whether folds judge them."""
@@ -117,36 +136,38 @@ def fit(state: TrainState, task: Task) -> Iterator[Record]:
     Raises:
         TrainingError: the bound or a weight is no longer finite, or the validation bound never was.
     """
+    whole, devices = shapes_of(state), task.recipe.devices
+    task, state = task.spread(), spread(state, devices)
     if task.folds is not None and int(state.epoch) == 0:
         state = _judged_start(state, task, task.folds)
     if task.is_over(state):
         return
-    for rows in task.rows.chunks(int(state.epoch), order_seed(state)):
+    for rows in task.rows.chunks(int(state.epoch), partial(order_seed, state), devices):
         started, number = time.perf_counter(), int(state.epoch)
         train_key, calibration_key = epoch_keys(state)
         state, training = _train(state, task, rows, train_key)
         state = _calibrated(state, task, rows, calibration_key)
         better, validation, state = _validate(state, task)
-        state = advance(state, None if validation is None else validation.bound, better)
+        state = spread(advance(state, None if validation is None else validation.bound, better), devices)
         over = task.is_over(state)
         if validation is not None and over and not math.isfinite(float(state.best_bound)):
             raise TrainingError(
                 f"the bound on held-out rows was not finite in any of {int(state.epoch)} epochs, so no weights can be "
                 "chosen by it. Hold out none (early_stopping=False), or choose another posterior or likelihood."
             )
-        last = task.clock(number + 1).step - 1
-        coefficients = task.objective.at(last, task.steps_per_epoch).coefficients()
-        yield Record(number + 1, training, validation, time.perf_counter() - started, state, coefficients)
+        coefficients = task.objective.at(task.first_step(number + 1) - 1, task.steps_per_epoch).coefficients()
+        seconds, kept = time.perf_counter() - started, devices.gathered(state, whole)
+        yield Record(number + 1, training, validation, seconds, kept, coefficients)
         if over:
             return
 
 
 def _train(state: TrainState, task: Task, rows: Rows, key: Array) -> tuple[TrainState, Metrics]:
-    rate, clock = jnp.asarray(task.settings.learning_rate, float), task.clock(int(state.epoch))
-    shares = None if (weights := task.shares(rows)) is None else jnp.asarray(weights)
+    rate, clock = jax.device_put(np.float64(task.settings.learning_rate)), task.clock(int(state.epoch))
+    shares = None if (weights := task.shares(rows)) is None else jax.device_put(weights)
     how: Any = {"objective": task.objective, "schema": rows.schema, "recipe": task.recipe, "shares": shares}
     after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=task.recipe.skip)
-    if not (task.recipe.skip or np.all(taken)):  # the same epoch again, to see which step it was
+    if not (task.recipe.skip or np.asarray(taken).all()):  # the same epoch again, to see which step it was
         after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=True)
     missed = np.argwhere(~np.atleast_2d(taken).T)  # steps, and by which copies
     skipped = len(np.unique(missed[:, 0]))
@@ -167,8 +188,10 @@ def _told_fault(after: TrainState, task: Task, rows: Rows, key: Array, where: tu
     """What a copy's step out of the finite numbers was, and how that is mended."""
     copy, step = where
     shares, number = task.shares(rows), int(after.epoch)
-    model, weights = (after.model, None) if shares is None else (one_copy(after.model, copy), jnp.asarray(shares[copy]))
-    objective = task.objective.at(task.clock(number).step + step, task.steps_per_epoch)
+    model, weights = (
+        (after.model, None) if shares is None else (one_copy(after.model, copy), jax.device_put(shares[copy]))
+    )
+    objective = task.objective.at(task.first_step(number) + step, task.steps_per_epoch)
     at = Step(step, key, task.recipe, objective, weights)
     steps = task.recipe.passes * -(-rows.total // task.recipe.batch_size)
     return (
@@ -190,7 +213,7 @@ def _calibrated(state: TrainState, task: Task, rows: Rows, key: Array) -> TrainS
     def refitted(model: Model) -> Model:
         if shares is None:
             return calibrate(model, state.local, stored, key, schema=schema, recipe=task.recipe)
-        numbers = jnp.asarray(numbers_seen(shares))
+        numbers = jax.device_put(numbers_seen(shares))
         return calibrate_copies(model, stored, numbers, key, schema=schema, recipe=task.recipe)
 
     model, average = refitted(state.model), None if state.average is None else refitted(state.average)
@@ -206,7 +229,7 @@ def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, Trai
         return True, None, state
     if isinstance(task.held_out, Folds):
         return _judge(state, task, task.held_out)
-    now = task.objective.at(task.clock(int(state.epoch) + 1).step - 1, task.steps_per_epoch)
+    now = task.objective.at(task.first_step(int(state.epoch) + 1) - 1, task.steps_per_epoch)
     stored, schema = task.held_out
     followed, sums = evaluate_epoch(
         state.candidate,
@@ -238,13 +261,15 @@ def _judge(state: TrainState, task: Task, folds: Folds) -> tuple[bool, Metrics, 
 def _judged_start(state: TrainState, task: Task, folds: Folds) -> TrainState:
     """The state before the first epoch, with the bound of where it begins: training has to gain on that."""
     bounds, metrics = _judgement(state, task, folds)
-    begun: TrainState = eqx.tree_at(lambda s: s.best_bound, state, jnp.asarray(metrics.bound, state.best_bound.dtype))
+    begun: TrainState = eqx.tree_at(
+        lambda s: s.best_bound, state, jax.device_put(np.asarray(metrics.bound, state.best_bound.dtype))
+    )
     return _with_judged(begun, Judged(bounds, bounds))
 
 
 def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metrics]:
     """The bound of each row under the copy that never saw it, and the means over all rows."""
-    judged, key, held_out = task.rows.judged, validation_key(state), jnp.asarray(folds.held_out)
+    judged, key, held_out = task.rows.judged, validation_key(state), jax.device_put(folds.held_out)
     bounds, sums = judge_copies(state.candidate, judged.stored, held_out, key, schema=judged.schema, recipe=task.recipe)
     return bounds, reduce_sums(sums).in_units(judged.log_volume)
 

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array
 from numpyro.distributions import Distribution
 
-from reparam.objectives import Terms, kl_per_dimension
+from reparam.objectives import Terms
+from reparam.probability.distributions.chain import Chain, layer_sums
 
 WITHOUT_DENSITY_AT_MOST = 0.01
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov (2016), Section 5.2
@@ -25,6 +26,7 @@ class Sums(NamedTuple):
     reconstruction: Array  # () nats
     kl: Array  # () nats
     kl_per_dimension: Array  # (K,) nats
+    kl_per_layer: Array  # (L,) nats, empty where there is one
     mean: Array  # (K,) Σ E_q z
     mean_square: Array  # (K,) Σ (E_q z)²
 
@@ -37,7 +39,8 @@ class Metrics:
     q, which nothing constrains, can pass through a singular one on its way. Beyond one in a hundred the mean is −∞.
     ``active_units`` counts the latents whose posterior mean varies over the data by more than 0.01 (Burda et al.
     2016); like ``kl_per_dimension`` it is None where the posterior has no closed form of it. ``skipped`` counts the
-    steps that were left out because they led out of the finite numbers; their rows are in no mean.
+    steps that were left out because they led out of the finite numbers; their rows are in no mean. ``kl_per_layer``
+    sums to ``kl``, z₁'s first, and is None where there is one layer.
     """
 
     bound: float
@@ -47,6 +50,7 @@ class Metrics:
     active_units: int | None
     without_density: int = 0
     skipped: int = 0
+    kl_per_layer: tuple[float, ...] | None = None
 
     def in_units(self, log_volume: float) -> Metrics:
         """The same of densities in units in which a datum takes e^log_volume times the room."""
@@ -54,10 +58,11 @@ class Metrics:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain values."""
-        return {**vars(self), "kl_per_dimension": self.kl_per_dimension and list(self.kl_per_dimension)}
+        lists = {name: list(found) for name, found in vars(self).items() if isinstance(found, tuple)}
+        return {**vars(self), **lists}
 
 
-def batch_sums(terms: Terms, q: Distribution, p: Distribution, weight: Array) -> Sums:
+def batch_sums(terms: Terms, q: Distribution, weight: Array) -> Sums:
     """Sum a batch's terms over its data, each datum by its weight (B,): 1, or 0 for padding."""
     mean = posterior_mean(q)
     absent = jnp.isneginf(terms.bound)
@@ -68,7 +73,8 @@ def batch_sums(terms: Terms, q: Distribution, p: Distribution, weight: Array) ->
         weight @ jnp.where(absent, 0.0, terms.bound),
         weight @ terms.reconstruction,
         weight @ jnp.where(absent, 0.0, terms.kl),
-        _weighted(weight, kl_per_dimension(q, p)),
+        _weighted(weight, terms.kl_per_dimension),
+        _weighted(weight, _per_layer(terms.kl_per_dimension, q)),
         _weighted(weight, mean),
         _weighted(weight, None if mean is None else mean**2),
     )
@@ -94,7 +100,12 @@ def reduce_sums(sums: Sums) -> Metrics:
         kl_per_dimension=tuple((totals.kl_per_dimension / rows).tolist()) or None,
         active_units=int(np.sum(variance > ACTIVE_VARIANCE)) if variance.size else None,
         without_density=int(totals.without_density),
+        kl_per_layer=tuple((totals.kl_per_layer / rows).tolist()) or None,
     )
+
+
+def _per_layer(kl: Array | None, q: Distribution) -> Array | None:
+    return layer_sums(kl, q.layers) if kl is not None and isinstance(q, Chain) else None
 
 
 def _weighted(weight: Array, values: Array | None) -> Array:

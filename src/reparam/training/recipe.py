@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reparam.devices.mesh import ONE_DEVICE, Devices
 from reparam.inference import AMORTIZED, Inference
 from reparam.training.pace import Averaging, Decay, NoAverage, Optimizer, Schedule
 from reparam.training.visits import Visit, visit_by
@@ -24,6 +25,7 @@ class Recipe:
         redraw: draw zeros and ones of grey values at every visit.
         skip: leave out steps that would leave the finite numbers, instead of stopping at the first.
         passes: how often an epoch visits every row; more than once where rows are few.
+        devices: that share each batch.
     """
 
     batch_size: int = 128
@@ -34,6 +36,7 @@ class Recipe:
     redraw: bool = False
     skip: bool = False
     passes: int = 1
+    devices: Devices = ONE_DEVICE
 
     @property
     def visit(self) -> Visit:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import repeat
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array
 
 from reparam.data import Passes, Schema
+from reparam.devices.mesh import Devices
 
 
 class Rows(NamedTuple):
@@ -40,9 +41,13 @@ class Rows(NamedTuple):
         """The rows that folds number."""
         return self
 
-    def chunks(self, first: int, seed: int) -> Iterator[Rows]:
+    def on(self, devices: Devices) -> Rows:
+        """The same on all of these devices: each takes from them what it needs of a batch."""
+        return self._replace(stored=devices.spread(self.stored))
+
+    def chunks(self, first: int, seed: Callable[[], int], devices: Devices) -> Iterator[Rows]:
         """Themselves, for ever."""
-        return repeat(self)
+        return repeat(self.on(devices))
 
 
 class Streamed(NamedTuple):
@@ -73,8 +78,8 @@ class Streamed(NamedTuple):
         """The rows that folds number."""
         return self.held_out
 
-    def chunks(self, first: int, seed: int) -> Iterator[Rows]:
-        """The chunks from that number on, each on the device when its turn has come."""
-        with closing(self.passes.chunks(first, seed)) as chunks:
+    def chunks(self, first: int, seed: Callable[[], int], devices: Devices) -> Iterator[Rows]:
+        """The chunks from that number on, each on the devices when its turn has come."""
+        with closing(self.passes.chunks(first, seed())) as chunks:
             for stored in chunks:
-                yield Rows(jnp.asarray(stored), self.schema)
+                yield Rows(jax.device_put(stored), self.schema).on(devices)

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from reparam.devices.mesh import Devices
 from reparam.model import Model
-from reparam.training.pace import NoAverage, Optimizer
+from reparam.training.pace import NoAverage
 from reparam.training.recipe import Recipe
 from reparam.training.visits import Local
 
@@ -80,7 +82,7 @@ def copied_state(copies: Model, key: PRNGKeyArray, recipe: Recipe, held_out: tup
     nothing_yet = jnp.full(held_out, -jnp.inf)
     return TrainState(
         model=copies,
-        moments=_moments_of_copies(eqx.filter(copies, eqx.is_inexact_array), recipe.optimizer),
+        moments=jax.vmap(recipe.optimizer.transformation.init)(eqx.filter(copies, eqx.is_inexact_array)),
         average=None if isinstance(recipe.averaging, NoAverage) else copies,
         local=None,
         held_out=None,
@@ -92,12 +94,6 @@ def copied_state(copies: Model, key: PRNGKeyArray, recipe: Recipe, held_out: tup
         best_bound=jnp.full((), -jnp.inf),
         stale_epochs=jnp.zeros((), jnp.int32),
     )
-
-
-@eqx.filter_jit
-def _moments_of_copies(trained: Any, optimizer: Optimizer) -> Any:
-    """Compiled, for it is many small steps."""
-    return jax.vmap(optimizer.transformation.init)(trained)
 
 
 @eqx.filter_jit
@@ -114,29 +110,62 @@ def advance(state: TrainState, validation_bound: float | None, better: bool) -> 
     bound = (
         state.best_bound
         if validation_bound is None or not better
-        else jnp.asarray(validation_bound, state.best_bound.dtype)
+        else jax.device_put(np.asarray(validation_bound, state.best_bound.dtype))
     )
-    stale = jnp.zeros_like(state.stale_epochs) if better else state.stale_epochs + 1
+    stale = 0 if better else int(state.stale_epochs) + 1
     after: TrainState = eqx.tree_at(
         lambda s: (s.epoch, s.best_model, s.best_raw, s.best_bound, s.stale_epochs),
         state,
-        (state.epoch + 1, *best, bound, stale),
+        (counted(int(state.epoch) + 1), *best, bound, counted(stale)),
         is_leaf=lambda leaf: leaf is None,
     )
     return after
 
 
+def spread(state: TrainState, devices: Devices) -> TrainState:
+    """The state on the devices: of what rows own each has a share, of the weights all, or its share of wide layers."""
+    tables = lambda s: (s.local, s.held_out, s.best_raw)  # noqa: E731
+    without = eqx.tree_at(tables, state, (None, None, None), is_leaf=lambda leaf: leaf is None)
+    laid: TrainState = eqx.tree_at(
+        tables, devices.spread_weights(without), devices.spread_rows(tables(state)), is_leaf=lambda leaf: leaf is None
+    )
+    return laid
+
+
+def shapes_of(state: TrainState) -> TrainState:
+    """The shapes of its arrays, before tables are filled up."""
+    shapes: TrainState = eqx.filter_eval_shape(lambda: state)
+    return shapes
+
+
+def counted(number: int) -> Array:
+    """A count of epochs as the state holds it; nothing is compiled for it."""
+    count: Array = jax.device_put(np.asarray(number, np.int32))
+    return count
+
+
 def epoch_keys(state: TrainState) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Keys of the epoch that comes next: of training, and of calibrating the noise of the data."""
-    train, calibration = jax.random.split(jax.random.fold_in(state.key, state.epoch))
+    train, calibration = two_keys(state.key, state.epoch)
     return train, calibration
 
 
 def order_seed(state: TrainState) -> int:
     """What the orders are drawn by in which chunks of rows are read."""
-    return int(jax.random.bits(jax.random.fold_in(state.key, jnp.uint32(2**32 - 2))))
+    return int(jax.random.bits(_fold_in(state.key, np.uint32(2**32 - 2))))
 
 
 def validation_key(state: TrainState) -> PRNGKeyArray:
     """The same at every epoch, so that two epochs are compared on the same noise."""
-    return jax.random.fold_in(state.key, jnp.uint32(2**32 - 1))
+    key: PRNGKeyArray = _fold_in(state.key, np.uint32(2**32 - 1))
+    return key
+
+
+_fold_in = jax.jit(jax.random.fold_in)
+
+
+@jax.jit
+def two_keys(key: PRNGKeyArray, number: Array) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """Two keys made of one and a number."""
+    first, second = jax.random.split(jax.random.fold_in(key, number))
+    return first, second

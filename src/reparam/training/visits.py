@@ -87,7 +87,7 @@ class Owned(Visit):
         weight = batch.weights
 
         def loss(raw: Array, key: PRNGKeyArray) -> Array:
-            terms = objective(model, batch, key, q=model.posterior.distribution(raw))
+            terms = objective(model, batch, key, q=model.family.distribution(raw))
             return -jnp.sum(weight * terms.surrogate)
 
         def step(visited: Local, key: PRNGKeyArray) -> tuple[Local, None]:

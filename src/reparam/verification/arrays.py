@@ -83,6 +83,17 @@ def reshaped(value: Any, shape: tuple[int, ...]) -> Any:
     return value.reshape(shape)
 
 
+def row_sums(value: Any, like: Any) -> Any:
+    """One number per datum, in the array's own framework, of one per datum or one per element of ``like``."""
+    if tuple(value.shape) == tuple(like.shape):
+        return (
+            sys.modules["tensorflow"].reduce_sum(value, -1)
+            if "tensorflow" in module_of(value).__name__
+            else value.sum(-1)
+        )
+    return reshaped(value, (like.shape[0],)) if value.shape else value
+
+
 def joined(values: list[Any]) -> Any:
     """The arrays joined along their last axis, in their own framework."""
     module = module_of(values[0])
@@ -128,10 +139,8 @@ def _gradient_torch(function: Callable[..., Any], arrays: list[Any], weights: Ar
 
 def _gradient_jax(function: Callable[..., Any], arrays: list[Any], weights: Array) -> list[Array] | None:
     jax: Any = sys.modules["jax"]
-    if not isinstance(function(*arrays), jax.Array):
-        return None
 
-    def total(*values: Any) -> Any:
+    def total(*values: Any) -> Any:  # called once: a generator of the user's own would go on
         value = function(*values)
         return (value.reshape(-1) * jax.numpy.asarray(weights.reshape(-1), value.dtype)).sum()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,10 @@ from reparam.verification.subject import Subject, standard_deviation
 
 WITHOUT_EDGES = ("beta", "logit_normal")
 """Likelihoods that give 0 and 1 no density."""
+
+
+LOSS = re.compile(r"loss|nll|err|cost|neg", re.IGNORECASE)
+"""In the name of what is meant to be small; a term without it may be a log-likelihood."""
 
 
 class SkipCheck(Exception):  # noqa: N818 - no error: a check that has nothing to say
@@ -65,7 +70,8 @@ class Context:
 
     def has(self, job: str) -> bool:
         """Whether the file defines a function for that job, or a loss that it is a part of."""
-        return self.subject.has(job) or (job in ("kl", "reconstruction_loss") and self.is_split)
+        weighs_samples = job == "bound" and self.subject.has("loss") and self.subject.functions["loss"].call.between
+        return self.subject.has(job) or weighs_samples or (job in ("kl", "reconstruction_loss") and self.is_split)
 
     def function(self, job: str) -> Function:
         """The user's function for that job; SkipCheck where the file has none."""
@@ -110,6 +116,11 @@ class Context:
         """The measured sampler, in trouble or not."""
         return SamplerMeasurement(self.function("sample"), self.subject.namespaces)
 
+    @property
+    def sampler_error(self) -> float:
+        """Standard error of the sampler's ln σ; 0 without one."""
+        return self.sampler.error if self.subject.has("sample") else 0.0
+
     @cached_property
     def split(self) -> Split:
         """The joint loss in its two parts."""
@@ -148,7 +159,7 @@ class Context:
         if isinstance(own, Function) and self.is_random(own):
             raise SkipCheck("the KL is a Monte Carlo estimate, which kl-matches-sampler compares in expectation")
         if not isinstance(own, Function) and self.split.capacity is not None:
-            raise CannotTell(f"{self.split.capacity}; its formula cannot be read off such a loss")
+            raise SkipCheck(f"{self.split.capacity}, of which kl-matches-sampler tells")
         return DivergenceMeasurement(own, self.examples)
 
     @cached_property
@@ -164,8 +175,10 @@ class Context:
 
     def _is_subtracted(self, measured: ReconstructionMeasurement) -> bool:
         """Whether what rises as the outputs near the data is a log-likelihood, because the loss subtracts it."""
-        if not self.subject.has("loss") or measured.kind is None or measured.kind.factor > 0:
-            return False
+        rising = measured.kind.factor < 0 if measured.kind is not None else bool(np.all(np.diff(measured.table[1]) > 0))
+        if not rising or not self.subject.has("loss"):
+            call = measured.function.call if isinstance(measured.function, Function) else None
+            return rising and call is not None and call.is_formula and not LOSS.search(call.title.split()[0])
         loss = self.function("loss")
         (mean, raw), (x, decoded) = self.examples.posteriors(1), self.examples.data(1)
         far, near = 1.0 - x, 0.9 * x + 0.1 * decoded

@@ -69,6 +69,8 @@ class Function:
     call: Call
     frameworks: tuple[Framework, ...]
     kind: tuple[Framework, str] | None = field(default=None, init=False)
+    only: int = field(default=0, init=False)
+    summed: bool = field(default=False, init=False)
 
     @property
     def file(self) -> str:
@@ -78,6 +80,8 @@ class Function:
 
     def __call__(self, *arrays: NDArray[Any], precision: str | None = None) -> Array:
         """Call it and convert what comes back; UserError where it raises or returns no array."""
+        if self.only and len(arrays[0]) != self.only:
+            return self._datum_by_datum(arrays, precision)
         framework, usual = self.kind or self._settle(arrays)
         try:
             value = self._run([framework.make(array, precision or usual) for array in arrays])
@@ -87,6 +91,33 @@ class Function:
             return to_numpy(value)
         except TypeError as error:
             raise UserError(self.name, f"{self.name} returned {error}") from error
+
+    def _datum_by_datum(self, arrays: tuple[NDArray[Any], ...], precision: str | None) -> Array:
+        """What a function of one batch size gives for another: each datum fills a batch, whose share is its own."""
+        alone = [
+            self(*(np.repeat(a[i : i + 1], self.only, axis=0) for a in arrays), precision=precision)
+            for i in range(len(arrays[0]))
+        ]
+        if alone[0].size > 1:
+            return np.stack([value[0] for value in alone])
+        values = np.array([float(value.ravel()[0]) for value in alone])
+        return np.asarray(values.sum() / self.only if self.summed else values.mean())
+
+    def _settle_batch(self) -> None:
+        """Whether it takes one batch size alone, and then whether it sums over it, by how steep it is."""
+        arrays, layout = self.examples(), self.call.layout
+        try:
+            self(*(array[:1] for array in arrays))
+        except UserError:
+            self.only = layout.count
+        if not self.only:
+            return
+        role, size = ("mean", layout.latent_dim) if "mean" in self.call.roles else ("decoded", layout.features)
+        place = self.call.roles.index(role)
+        low, high = ([*arrays[:place], 0.0 * arrays[place] + one, *arrays[place + 1 :]] for one in (0.5, 0.9))
+        rise = abs(float(np.mean(self(*high) - self(*low)))) / 0.3 + 1e-30  # of one element, roughly
+        shares = {1: False, size: False, layout.count: True, layout.count * size: True}
+        self.summed = shares[min(shares, key=lambda share: abs(np.log(rise / share)))]
 
     def gradient(self, arrays: list[NDArray[Any]], weights: Array) -> list[Array] | None:
         """The framework's gradient of Σ weights ∘ f(arrays), or None where its values carry none."""
@@ -127,14 +158,29 @@ class Function:
         return kinds[0]
 
     def settled(self, layouts: list[Layout]) -> bool:
-        """Whether it works at one of these sizes, which it then keeps."""
+        """Whether it works at one of these sizes, which it then keeps; one where the data do not mix goes first."""
+        first: tuple[Call, tuple[Framework, str] | None] | None = None
+        ways, owner = self._ways(), getattr(self.call.target, "__self__", None)
+        bases = getattr(owner, "__dict__", {}).get("_owner", type(owner)).__mro__
+        of_one = any(base.__module__.startswith("equinox") for base in bases)  # its modules are of single data
         for layout in layouts:
-            for way in self._ways():
-                self.call = replace(self.call, layout=layout, **way)
-                self.kind = None
-                if self._works():
+            if first is not None and len(layout.shape) < 3:  # it may be images whose axes were taken for one another
+                continue
+            for way in ways:
+                self.call, self.kind = replace(self.call, layout=layout, **way), None
+                if not self._works():
+                    continue
+                if not (way["between"] or of_one) or not self._mixes():
+                    self._settle_batch()
                     return True
-        owner = getattr(self.call.target, "__self__", None)
+                first = first or (self.call, self.kind)
+                if not of_one:
+                    ways = [way]
+                    break
+        if first is not None:
+            self.call, self.kind = first
+            self._settle_batch()
+            return True
         if getattr(owner, "training", False) is True:  # where it takes a list of outputs, in evaluation it takes one
             own: Any = copy.copy(owner)
             own.training = False
@@ -148,8 +194,8 @@ class Function:
         """A batch at once, with an axis between, row by row; inside a Haiku transform if need be."""
         plain: dict[str, Any] = {"rowwise": False, "between": False, "transformed": False}
         ways = [plain]
-        if self.call.job in ("sample", "kl"):
-            ways += [{**plain, "between": True}] if self.call.job == "sample" else []
+        if self.call.job in ("sample", "loss"):
+            ways.append({**plain, "between": True})
         if self.call.job != "bound":
             ways.append({**plain, "rowwise": True})
         if "haiku" in sys.modules:
@@ -165,6 +211,22 @@ class Function:
         if self.call.job == "sample":
             return value.shape == (n, d)
         return value.size in (1, n, n * d, d, n * self.call.layout.features) or self.call.job in ("bound", "log_q")
+
+    def _mixes(self) -> bool:
+        """Whether a loss of a batch is neither the mean nor the sum of its data's, which a call gives again."""
+        if self.call.job != "loss":
+            return False
+        arrays = self.examples()
+        try:
+            whole, again = self(*arrays), self(*arrays)
+            alone = np.array([self(*(array[i : i + 1] for array in arrays)).sum() for i in range(len(arrays[0]))])
+        except UserError:  # it takes one batch size
+            return False
+        return (
+            whole.size == 1
+            and bool(whole == again)
+            and not np.isclose(whole, [alone.mean(), alone.sum()], rtol=1e-5).any()
+        )
 
     def examples(self) -> list[Array]:
         """Ordinary arguments at its sizes."""

@@ -103,6 +103,9 @@ def _held(namespaces: Iterable[dict[str, Any]]) -> Iterator[Callable[[int], None
             yield partial(_reset_streams, value)
         elif kind == "SeedGenerator" and hasattr(value, "state"):
             yield partial(_reset_state, value)
+    keras: Any = sys.modules.get("keras.src.random.seed_generator")
+    if keras is not None:
+        yield partial(_reset_state, keras.global_seed_generator())
 
 
 def _reset_state(generator: Any, seed: int) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from reparam.errors import DataError
-from reparam.verification.arrays import FRAMEWORKS, Framework, module_of
+from reparam.verification.arrays import FRAMEWORKS, Framework, module_of, row_sums, to_numpy
 from reparam.verification.declarations import DataTroubleError, Declarations, declarations
 from reparam.verification.finding.calling import Call, Layout
 from reparam.verification.finding.search import Found, found_in
-from reparam.verification.finding.signatures import CANONICAL
+from reparam.verification.finding.signatures import CANONICAL, Argument
 from reparam.verification.finding.sizes import layouts
 from reparam.verification.finding.words import POSITIVE, snake
 from reparam.verification.functions import Function, UserError
@@ -84,10 +84,8 @@ def subject_of(
         raise DataError(_nothing(holder, found))
     source = ast.unparse(tree) if tree is not None else ""
     declared = declarations([holder, module], _text_of(module), flags)
-    spaces = tuple(_namespaces(holder, found, module))
-    for names in spaces:
-        demand(_global_names(found))
-        del names
+    demand(_global_names(found))
+    spaces = tuple({id(names): names for names in _namespaces(holder, found, module)}.values())
     subject = Subject({}, declared, _first_layout(declared), spaces, left_out=list(found.left_out))
     _settle(subject, found, _frameworks(declared, holder, found, spaces), source)
     return subject
@@ -122,17 +120,19 @@ def _first_layout(declared: Declarations) -> Layout:
 def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], source: str) -> None:
     """For each job the first candidate that works, all at sizes on which they agree."""
     first = subject.layout
-    for job in ("loss", "reconstruction_loss", "kl", "sample", "bound", "log_q"):
-        if job == "log_q" and (subject.has("kl") or subject.has("loss")):
-            continue
+    for job in ("loss", "reconstruction_loss", "kl", "sample", "bound"):
         inside = job in ("kl", "reconstruction_loss") and subject.has("loss")  # its terms are had by splitting it
         calls = [call for call in found.candidates.get(job, []) if not (inside and call.is_formula)]
+        calls = [whole for call in calls if (whole := _with_terms(call, found)) is not None]
+        if job == "kl" and not inside:
+            calls += [_divergence_from(density) for density in found.candidates.get("log_q", [])]
         if job == "sample" and any(f.call.coordinate != "raw" for f in subject.functions.values()):
             calls.sort(key=lambda call: not POSITIVE.match(snake(call.named("raw"))))  # as the KL: σ itself
         tried = [Function(job, call, frameworks) for call in calls]
         for function in tried:
             options = layouts(first, function.call, source, free_shape=subject.layout.shape == first.shape)
-            options.insert(0, replace(subject.layout))
+            if subject.layout != first:
+                options.insert(0, subject.layout)
             with fixed_noise(subject.namespaces):
                 works = function.settled(options)
             if works:
@@ -146,12 +146,42 @@ def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], s
         raise DataError(f"nothing that was found could be called: {'; '.join(found.left_out) or 'formulas only'}.")
 
 
+def _with_terms(call: Call, found: Found) -> Call | None:
+    """A formula of a kl or a reconstruction that is had elsewhere, with what gives it; None where nothing does."""
+    terms = dict(call.terms)
+    for kind, job in (("kl", "kl"), ("reconstruction", "reconstruction_loss")):
+        if kind in call.takes:
+            others = sorted(found.candidates.get(job, []), key=lambda other: other.owner != call.owner)
+            if not others:
+                return None
+            terms[kind] = others[0]
+    return replace(call, terms=terms)
+
+
+def _divergence_from(density: Call) -> Call:
+    """log q(z) − log p(z) averaged over z, of a function that gives log q(z); its ½·ln 2π is in both or in neither."""
+
+    def per_latent(z: Any, mean: Any, raw: Any) -> float:
+        return float(to_numpy(row_sums(density(z, mean, raw), z)).mean()) / int(z.shape[-1])
+
+    def kl(z: Any, mean: Any, raw: Any) -> Any:
+        nothing, one = 0.0 * z, 0.0 * z + 1.0
+        top = per_latent(nothing, nothing, one)
+        precision = 2.0 * (top - per_latent(one, nothing, one))
+        constant = 0.5 * np.log(2.0 * np.pi) if 0.5 * np.log(precision) - top > 0.5 else 0.0
+        return row_sums(density(z, mean, raw), z) + row_sums(0.5 * z * z, z) + constant * int(z.shape[-1])
+
+    return replace(
+        density, job="kl", target=kl, arguments=tuple(Argument(density.named(r), (r,)) for r in ("z", "mean", "raw"))
+    )
+
+
 def _adopt(subject: Subject, job: str, function: Function) -> None:
     """Take a function in, with the sizes at which it works and the reading of its raw number."""
     if job in ("loss", "reconstruction_loss"):
         subject.layout = function.call.layout
-    if job == "loss" or "z" not in function.call.takes:
-        function.call = replace(function.call, coordinate=_coordinate(function, subject.namespaces))
+    if job == "loss" or "z" not in function.call.takes or not function.call.is_formula:
+        function.call = replace(function.call, coordinate=_coordinate(function, subject))
     subject.functions[job] = function
     names = {kind: function.call.named(kind) for kind in ("mean", "raw", "x", "decoded") if kind in function.call.takes}
     read = ", ".join(f"{name} as {_meaning(kind, function.call)}" for kind, name in names.items() if name != kind)
@@ -163,14 +193,17 @@ def _meaning(kind: str, call: Call) -> str:
     return words.get(kind) or {"std": "σ", "variance": "σ²"}.get(call.coordinate, "the raw scale")
 
 
-def _coordinate(function: Function, namespaces: Namespaces) -> str:
+def _coordinate(function: Function, subject: Subject) -> str:
     """Whether the function takes a number of any sign for the scale, or σ, or σ²: by what it does at −1, 1, 2 and 4.
 
     A sampler that is given σ is odd in it (even, where it squares it) and grows with it; a KL of σ
-    is even or not a number at −1.
+    is even or not a number at −1. What a network gives to both under one name is the same number for both.
     """
-    call = function.call
+    call, namespaces = function.call, subject.namespaces
     if "raw" not in call.takes or not POSITIVE.match(snake(call.named("raw"))):
+        return "raw"
+    others = [f.call for f in subject.functions.values() if f.call.named("raw") == call.named("raw")]
+    if call.is_formula and any(other.coordinate == "raw" for other in others):
         return "raw"
     by_name = (
         "variance" if "var" in snake(call.named("raw")) or snake(call.named("raw")).endswith(("2", "sq")) else "std"

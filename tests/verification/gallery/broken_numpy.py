@@ -4,7 +4,10 @@ import numpy as np
 from correct_numpy import (
     LOG_2PI,
     BetaVAE,
+    Capacity,
     ContinuousBernoulliPixels,
+    FixedBatchLoss,
+    FreeBitsPerLatent,
     GaussianNLL,
     Joint,
     LogStd,
@@ -13,6 +16,7 @@ from correct_numpy import (
     OwnNoise,
     PoissonCounts,
     SampledKL,
+    Samples,
     SamplesFirst,
     SmallBeta,
     Softplus,
@@ -768,3 +772,40 @@ class RawIsStdOwnNoise(LogVariance):
 
     def sample(self, mean, raw):
         return mean + raw * np.random.randn(*mean.shape)
+
+
+class FreeBitsOfAnotherScale(FreeBitsPerLatent):
+    """The KL under the floor reads log σ² where the sampler reads log σ."""
+
+    FAILS = ("kl-matches-sampler",)
+
+    def sample(self, mean, raw):
+        return mean + np.exp(raw) * np.random.randn(*mean.shape)
+
+
+class CapacityWithoutLogarithm(Capacity):
+    """γ·|KL − C| whose KL has lost its -log σ²."""
+
+    FAILS = ("kl-matches-sampler",)
+
+    def loss(self, x, mean, raw, decoded):
+        kl = np.sum(0.5 * (mean**2 + np.exp(raw) - 1), axis=1)
+        return np.mean(LogVariance.reconstruction_loss(self, x, decoded) + 30.0 * np.abs(kl - 3.0))
+
+
+class FixedBatchSumAndMean(FixedBatchLoss):
+    """A loss of one batch size: the KL is summed over the batch, and the cross-entropy is 1/N of that."""
+
+    FAILS = ("likelihood-support",)
+    REDUCTION = None
+
+    def loss(self, x, mean, raw, decoded):
+        kl = np.sum(gaussian_kl(mean, np.exp(0.5 * raw)))
+        return LogVariance.reconstruction_loss(self, x.reshape(self.batch_size, -1), decoded) + kl
+
+
+class SamplesTurned(Samples):
+    """The worst of the samples weighs most."""
+
+    FAILS = ("bound-log-mean-exp",)
+    sign = 1.0

@@ -358,3 +358,45 @@ class FixedBatch(OwnNoise):
 
     def sample(self, mean, raw):
         return mean + np.exp(0.5 * raw) * np.random.randn(self.batch_size, mean.shape[1])
+
+
+class FreeBitsPerLatent(Joint):
+    """A floor under the KL of each latent."""
+
+    def loss(self, x, mean, raw, decoded):
+        kl = np.sum(np.maximum(gaussian_kl(mean, np.exp(0.5 * raw)), 0.5), axis=1)
+        return np.mean(LogVariance.reconstruction_loss(self, x, decoded) + kl)
+
+
+class FixedBatchLoss(Joint):
+    """A loss of one batch size, written out."""
+
+    batch_size = 16
+
+    def loss(self, x, mean, raw, decoded):
+        x, decoded = x.reshape(self.batch_size, -1), decoded.reshape(self.batch_size, -1)
+        return LogVariance.reconstruction_loss(self, x, decoded) + LogVariance.kl(self, mean, raw)
+
+
+class FixedBatchSum(FixedBatchLoss):
+    """The same, summed over the batch."""
+
+    REDUCTION = "sum"
+
+    def loss(self, x, mean, raw, decoded):
+        return super().loss(x, mean, raw, decoded) * self.batch_size
+
+
+class Samples(Joint):
+    """A loss over an axis of samples, whose weights are softmax(-loss)."""
+
+    num_samples = 5
+    bound = None
+    sign = -1.0
+
+    def loss(self, x, mean, raw, decoded):
+        x = np.repeat(x[:, None, :], self.num_samples, axis=1)
+        kl = np.sum(gaussian_kl(mean, np.exp(0.5 * raw)), axis=2)
+        losses = -np.sum(x * np.log(decoded) + (1 - x) * np.log(1 - decoded), axis=2) + kl
+        weights = np.exp(self.sign * (losses - losses.min()))
+        return np.mean(np.sum(weights * losses, axis=1) / np.sum(weights, axis=1))

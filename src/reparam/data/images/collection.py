@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import Raw
+from reparam.data.images import quiet
 from reparam.data.images.decoding import Form, Header, decode, header
-from reparam.data.images.finding import Found, Picture
+from reparam.data.images.finding import Found, Picture, pictures_at
 from reparam.data.reading import Reading
 from reparam.data.schema import Schema
 from reparam.errors import DataError, ReparamWarning
@@ -40,6 +42,13 @@ class Fault:
     error: DataError
 
 
+class Size(NamedTuple):
+    """The shape that all pictures have, and the name of one that has it; None where it is that of a model's own."""
+
+    shape: tuple[int, ...]
+    name: str | None
+
+
 def read(found: Found, reading: Reading, schema: Schema | None = None) -> Raw:
     """Pictures as an array of uint8, or of uint16 where one has 16 bits, shape (N, H, W) or, in colour, (N, H, W, 3).
 
@@ -54,20 +63,74 @@ def read(found: Found, reading: Reading, schema: Schema | None = None) -> Raw:
     Raises:
         DataError: a picture cannot be read, or sizes differ.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet.silence:
         warnings.simplefilter("ignore")  # of damaged metadata, and of large pictures, which are refused
         heads, faults = _headers(found.pictures, skip=reading.skip_broken)
         kept = [number for number, head in enumerate(heads) if head is not None]
-        form = _form([head for head in heads if head is not None], reading, schema)
-        array, more = _decoded(found, kept, form, skip=reading.skip_broken)
+        form = form_of(Heads().seen(*(head for head in heads if head is not None)), reading, schema)
+        size = size_of(found.pictures, kept, form, skip=reading.skip_broken)
+        if size is None:
+            raise DataError(f"{found.source}: not one of {len(found.pictures):,} pictures can be read.")
+        array, more = decoded(found.pictures, kept, form, size, skip=reading.skip_broken)
     broken = sorted([*faults, *more], key=lambda fault: fault.number)
     if broken:
-        _warn(broken, len(found.pictures))
+        warn_of([str(fault.error) for fault in broken], len(found.pictures))
     good = np.setdiff1d(np.arange(len(found.pictures)), [fault.number for fault in broken])
     labels, index = (None if values is None else values[good] for values in (found.labels, found.index))
-    told = [head for head in (heads[number] for number in good) if head is not None]
-    remarks = (*found.remarks, *_notes(told), *(_sizes(told, form.size) if form.size else ()))
-    return Raw(array, labels=labels, scale=WHITE[form.deep], index=index, remarks=remarks)
+    told = Heads().seen(*(head for head in (heads[number] for number in good) if head is not None))
+    return Raw(array, labels=labels, scale=WHITE[form.deep], index=index, remarks=(*found.remarks, *told.remarks(form)))
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What the heads of many pictures say together.
+
+    Args:
+        grey: whether each has one channel.
+        deep: whether one has 16 bits.
+        notes: how many have each.
+        sizes: how many have each.
+    """
+
+    grey: bool = True
+    deep: bool = False
+    notes: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def seen(self, *heads: Header) -> Heads:
+        """With these, too."""
+        return Heads(
+            self.grey and all(head.grey for head in heads),
+            self.deep or any(head.deep for head in heads),
+            self.notes + Counter(note for head in heads for note in head.notes),
+            self.sizes + Counter(head.size for head in heads),
+        )
+
+    def remarks(self, form: Form) -> tuple[str, ...]:
+        """What a user should know of pictures that are read in a form."""
+        count = self.sizes.total()
+        notes = [
+            f"{self.notes[note]:,} of {count:,} pictures {text.format('has' if self.notes[note] == 1 else 'have')}"
+            for note, text in NOTES.items()
+            if self.notes[note]
+        ]
+        return (*notes, *(_sizes(self.sizes, form.size) if form.size else ()))
+
+
+def pictured_bytes(text: str, reading: Reading) -> int:
+    """About how many bytes the pictures at a place take in memory, by the first that can be read; 0 where none are.
+
+    Raises:
+        DataError: a folder has no pictures, or may not be read.
+    """
+    found = pictures_at(text)
+    for picture in () if found is None else found.pictures:
+        with suppress(DataError):
+            head = header(picture)
+            height, width = reading.resize or head.size
+            channels = 1 if head.grey or reading.gray else 3
+            return len(found.pictures) * height * width * channels * (2 if head.deep else 1)  # type: ignore[union-attr]
+    return 0
 
 
 def _headers(pictures: Sequence[Picture], *, skip: bool) -> tuple[list[Header | None], list[Fault]]:
@@ -88,14 +151,14 @@ def _mendable(error: DataError, pictures: Sequence[Picture]) -> DataError:
     return DataError(f"{error} --skip-broken leaves such out.") if len(pictures) > 1 else error
 
 
-def _form(heads: Sequence[Header], reading: Reading, schema: Schema | None) -> Form:
+def form_of(heads: Heads, reading: Reading, schema: Schema | None) -> Form:
     """What every picture becomes.
 
     Raises:
         DataError: the model's data are no pixels of pictures.
     """
-    grey = reading.gray or all(head.grey for head in heads)
-    form = Form(1 if grey else 3, any(head.deep for head in heads), reading.resize, reading.crop, reading.gray)
+    grey = reading.gray or heads.grey
+    form = Form(1 if grey else 3, heads.deep, reading.resize, reading.crop, reading.gray)
     if schema is None:
         return form
     white = {f"x/{level:g}": deep for deep, level in WHITE.items()}
@@ -108,22 +171,35 @@ def _form(heads: Sequence[Header], reading: Reading, schema: Schema | None) -> F
     return replace(form, channels=channels, deep=white[schema.units])
 
 
-def _decoded(found: Found, kept: Sequence[int], form: Form, *, skip: bool) -> tuple[NDArray[Any], list[Fault]]:
-    """Pictures of these numbers in one array, without those that turn out broken."""
-    pictures, faults, first = found.pictures, list[Fault](), None
-    for place, number in enumerate(kept):
-        first, fault = _try(pictures, number, form)
-        if fault is None:
-            kept = kept[place:]
-            break
-        _keep(faults, fault, pictures, skip=skip)
-    if first is None:
-        raise DataError(f"{found.source}: not one of {len(pictures):,} pictures can be read.")
-    target = np.empty((len(kept), *first.shape), first.dtype)
+def size_of(pictures: Sequence[Picture], kept: Sequence[int], form: Form, *, skip: bool) -> Size | None:
+    """The shape of the first picture of these numbers that can be decoded; None where none can.
+
+    Raises:
+        DataError: it cannot be, and is not to be left out.
+    """
+    for number in kept:
+        pixels, fault = _try(pictures, number, form)
+        if pixels is not None:
+            return Size(pixels.shape, pictures[number].name)
+        if fault is not None:
+            _keep([], fault, pictures, skip=skip)
+    return None
+
+
+def decoded(
+    pictures: Sequence[Picture], kept: Sequence[int], form: Form, size: Size, *, skip: bool
+) -> tuple[NDArray[Any], list[Fault]]:
+    """Pictures of these numbers in one array, without those that turn out broken.
+
+    Raises:
+        DataError: one cannot be read and is not to be left out, or has another size.
+    """
+    faults: list[Fault] = []
+    target = np.empty((len(kept), *size.shape), np.uint16 if form.deep else np.uint8)
     places = range(0, len(kept), AT_ONCE)
 
     def fill(start: int) -> list[Fault]:
-        return _fill(target[start : start + AT_ONCE], pictures, kept[start : start + AT_ONCE], form, kept[0])
+        return _fill(target[start : start + AT_ONCE], pictures, kept[start : start + AT_ONCE], form, size)
 
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
         try:
@@ -160,7 +236,7 @@ def _try(pictures: Sequence[Picture], number: int, form: Form) -> tuple[NDArray[
 
 
 def _fill(
-    target: NDArray[Any], pictures: Sequence[Picture], numbers: Sequence[int], form: Form, first: int
+    target: NDArray[Any], pictures: Sequence[Picture], numbers: Sequence[int], form: Form, size: Size
 ) -> list[Fault]:
     """Decode pictures into their places; what cannot be is a fault."""
     faults = []
@@ -169,7 +245,7 @@ def _fill(
         if pixels is not None and pixels.shape == place.shape:
             place[...] = pixels
         elif pixels is not None:
-            faults.append(Fault(number, _other_size(pictures, (first, place.shape), (number, pixels.shape))))
+            faults.append(Fault(number, _other_size(pictures[number].name, pixels.shape, size)))
         elif fault is not None:
             faults.append(fault)
     return faults
@@ -179,35 +255,30 @@ class OtherSizeError(DataError):
     """A picture that can be read, and has another size than the first."""
 
 
-def _other_size(pictures: Sequence[Picture], *two: tuple[int, Sequence[int]]) -> OtherSizeError:
-    sizes = [f"{pictures[number].name} is {shape[0]} × {shape[1]}" for number, shape in two]
+def _other_size(name: str, shape: Sequence[int], size: Size) -> OtherSizeError:
+    told = f"{name} is {shape[0]} × {shape[1]}"
+    height, width = size.shape[:2]
+    if size.name is None:
+        return OtherSizeError(
+            f"{told}, but the model was made for {height} × {width} (height × width). Give pictures of that size."
+        )
     return OtherSizeError(
-        f"pictures have different sizes: {', but '.join(sizes)} (height × width). --resize {two[0][1][0]},"
-        f"{two[0][1][1]} gives all one size, with --crop without stretching."
+        f"pictures have different sizes: {size.name} is {height} × {width}, but {told} (height × width). --resize "
+        f"{height},{width} gives all one size, with --crop without stretching."
     )
 
 
-def _warn(broken: Sequence[Fault], count: int) -> None:
-    """Say how many pictures are left out, and name the first."""
-    named = "; ".join(str(fault.error) for fault in broken[:NAMED])
+def warn_of(broken: Sequence[str], count: int) -> None:
+    """Say how many pictures are left out, and name the first, each with why it cannot be read."""
+    named = "; ".join(broken[:NAMED])
     more = f"; and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
     text = f"{len(broken):,} of {count:,} pictures cannot be read and are left out: {named}{more}"
     warnings.warn(text, ReparamWarning, stacklevel=2)
 
 
-def _sizes(heads: Sequence[Header], size: tuple[int, int]) -> list[str]:
+def _sizes(known: Mapping[tuple[int, int], int], size: tuple[int, int]) -> list[str]:
     """What sizes pictures had before they were resized."""
-    known = sorted({head.size for head in heads}, key=lambda pair: (pair[0] * pair[1], pair))
-    smallest, largest = (f"{height} × {width}" for height, width in (known[0], known[-1]))
-    spread = smallest if len(known) == 1 else f"{len(known):,} sizes, from {smallest} to {largest}"
-    return [f"resized to {size[0]} × {size[1]} (height × width) from {spread}"] if known != [size] else []
-
-
-def _notes(heads: Sequence[Header]) -> list[str]:
-    """What is to be said of pictures that were read, with how many they are."""
-    counts = Counter(note for head in heads for note in head.notes)
-    return [
-        f"{counts[note]:,} of {len(heads):,} pictures {text.format('has' if counts[note] == 1 else 'have')}"
-        for note, text in NOTES.items()
-        if counts[note]
-    ]
+    found = sorted(known, key=lambda pair: (pair[0] * pair[1], pair))
+    smallest, largest = (f"{height} × {width}" for height, width in (found[0], found[-1]))
+    spread = smallest if len(found) == 1 else f"{len(found):,} sizes, from {smallest} to {largest}"
+    return [f"resized to {size[0]} × {size[1]} (height × width) from {spread}"] if found != [size] else []

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reparam.data.images.finding import Found, Picture
+from reparam.data.places import Place
 from reparam.data.reading import Reading
 from reparam.errors import DataError, ParameterError, UnknownNameError
 
@@ -38,13 +39,14 @@ def wanted_columns(schema: pa.Schema, reading: Reading, source: str) -> tuple[st
     return str(picture_column(schema)), reading.labels or _label_column(schema), reading.index
 
 
-def in_table(table: Any, reading: Reading, path: Path) -> Found:
+def in_table(table: Any, reading: Reading, path: Place, *, part: str = "") -> Found:
     """The pictures of a table, with their labels by the names that the file gives them.
 
     Args:
         table: an Arrow table.
         reading: ``labels`` and ``index`` name columns; without the former a column of classes, or ``label``, is taken.
         path: of its file; a cell that holds no bytes names a file beside it.
+        part: which part of the file it is, for errors, where it is one.
 
     Raises:
         DataError: there are no rows, or labels are missing.
@@ -53,7 +55,8 @@ def in_table(table: Any, reading: Reading, path: Path) -> Found:
     if not table.num_rows:
         raise DataError(f"{path} holds no rows; at least one is required.")
     pictures = tuple(
-        Picture(f"{path}: row {row}", content) for row, content in enumerate(_contents(table[column], path.parent))
+        Picture(f"{path}{part}: row {row}", content)
+        for row, content in enumerate(_contents(table[column], path.parent))
     )
     others = [name for name in table.column_names if name not in (column, label, index)]
     told = [f"pictures are those of column {column!r}"]
@@ -76,9 +79,9 @@ def _holds_pictures(kind: pa.DataType) -> bool:
     return "path" in fields and held is not None and (pa.types.is_binary(held) or pa.types.is_large_binary(held))
 
 
-def _contents(cells: Any, folder: Path) -> list[pa.Buffer | Path | None]:
+def _contents(cells: Any, folder: Place) -> list[pa.Buffer | Place | None]:
     """The bytes of each cell, or the file that it names in the folder; None where it holds neither."""
-    contents: list[pa.Buffer | Path | None] = []
+    contents: list[pa.Buffer | Place | None] = []
     for cell in (cell for chunk in cells.chunks for cell in chunk):
         held, named = (cell["bytes"], cell["path"]) if cell.is_valid else (None, None)
         if held is not None and held.is_valid:
@@ -88,7 +91,7 @@ def _contents(cells: Any, folder: Path) -> list[pa.Buffer | Path | None]:
     return contents
 
 
-def _beside(folder: Path, name: str | None) -> Path | None:
+def _beside(folder: Place, name: str | None) -> Place | None:
     """A file in the folder; a table from elsewhere has no say of others."""
     within = name is not None and not Path(name).is_absolute() and ".." not in Path(name).parts
     return folder / str(name) if within else None
@@ -101,7 +104,7 @@ def _label_column(schema: pa.Schema) -> str | None:
     return next(iter([*named, *plain]), None)
 
 
-def _labels(table: Any, column: str, path: Path) -> NDArray[Any]:
+def _labels(table: Any, column: str, path: Place) -> NDArray[Any]:
     cells = table[column]
     if cells.null_count:
         raise DataError(f"{path}: {cells.null_count} labels are missing in column {column!r}; fill them in.")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
-import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from reparam.data.places import Place, Remote, place_of
 from reparam.errors import DataError
+from reparam.location import is_uri
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 SHOWN = 4
@@ -27,7 +29,7 @@ class Picture:
     """One picture: what errors call it, and where its bytes are: a file, a buffer, or nowhere."""
 
     name: str
-    content: Path | pa.Buffer | None
+    content: Place | pa.Buffer | None
 
     def opened(self) -> BinaryIO:
         """Its bytes, to be read.
@@ -36,17 +38,31 @@ class Picture:
             DataError: there are none.
             OSError: they cannot be read.
         """
-        if isinstance(self.content, Path):
-            kind = self.content.stat()
-            if not stat.S_ISREG(kind.st_mode):
+        if isinstance(self.content, Path | Remote):
+            size = self.content.stat().st_size
+            if not self.content.is_file():
                 raise DataError(f"{self.name} is no file that holds a picture.")
-            if kind.st_size == 0:
+            if size == 0:
                 raise DataError(f"{self.name} is empty (0 bytes).")
-            return self.content.open("rb")
+            if isinstance(self.content, Remote):
+                return self.content.open("rb")
+            return _Bounded(self.content.open("rb", buffering=0), size)
         if self.content is None or self.content.size == 0:
             raise DataError(f"{self.name} holds no picture: its cell is empty.")
         stream: BinaryIO = pa.BufferReader(self.content)
         return stream
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked for than there is: its bytes may say that gigabytes follow."""
+
+    def __init__(self, raw: io.FileIO, size: int):
+        super().__init__(raw)
+        self.size = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(self.size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,14 @@ class Found:
     labels: NDArray[Any] | None = None
     index: NDArray[Any] | None = None
     remarks: tuple[str, ...] = ()
+
+    def take(self, numbers: Sequence[int] | NDArray[Any]) -> Found:
+        """Some of them, by their numbers."""
+        chosen = np.asarray(numbers, np.int64)
+        labels, index = (None if values is None else values[chosen] for values in (self.labels, self.index))
+        return replace(
+            self, pictures=tuple(self.pictures[number] for number in chosen.tolist()), labels=labels, index=index
+        )
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
@@ -94,37 +118,45 @@ def pictures_at(text: str) -> Found | None:
     Raises:
         DataError: no picture is there, or a folder may not be read.
     """
-    path = Path(text).expanduser()
-    if text and path.is_dir():
-        return _found(text, path, _files(path))
-    if not path.exists() and glob.has_magic(text):
-        return _found(text, _fixed(path), _matches(path))
-    return Found(text, (Picture(text, path),)) if is_picture(path) and path.is_file() else None
+    place = place_of(text) if text else Path(text)
+    if text and place.is_dir():
+        return _found(text, {name: place / str(name) for name in _names(place)}, "is a folder without")
+    if isinstance(place, Path) and not is_uri(text) and not place.exists() and glob.has_magic(text):
+        root = _fixed(place)
+        return _found(text, {path.relative_to(root): path for path in _matches(place)}, "is a pattern that fits no")
+    return Found(text, (Picture(text, place),)) if is_picture(place.name) and place.is_file() else None
 
 
-def _found(text: str, root: Path, files: Iterable[Path]) -> Found:
-    every = sorted(files, key=lambda path: natural(path.relative_to(root)))
-    pictures = [path for path in every if is_picture(path)]
-    others = [path for path in every if not is_picture(path)]
+def _names(folder: Place) -> Iterator[PurePath]:
+    """Every file below a folder that is not hidden, by its path from there."""
+    if isinstance(folder, Path):
+        yield from (path.relative_to(folder) for path in _files(folder))
+    else:
+        yield from (name for name in folder.walk() if not any(part.startswith(".") for part in name.parts))
+
+
+def _found(text: str, files: Mapping[PurePath, Place], what: str) -> Found:
+    every = sorted(files, key=natural)
+    pictures = [name for name in every if is_picture(name)]
+    others = [name for name in every if not is_picture(name)]
     if not pictures:
-        what = "is a folder without" if Path(text).expanduser().is_dir() else "is a pattern that fits no"
         kinds = f", only {_counted(others)}" if others else ""
         raise DataError(
             f"{text} {what} pictures ({', '.join(ENDINGS)}){kinds}. Give one that has some, a file, "
             "or a folder of tables with --stream."
         )
-    folders = [_plain(path.relative_to(root).parent.as_posix()) for path in pictures]
-    names = [_plain(path.relative_to(root).as_posix()) for path in pictures]
+    folders = [_plain(name.parent.as_posix()) for name in pictures]
+    names = [_plain(name.as_posix()) for name in pictures]
     return Found(
         text,
-        tuple(Picture(_plain(str(path)), path) for path in pictures),
+        tuple(Picture(_plain(str(files[name])), files[name]) for name in pictures),
         np.asarray(folders) if len({*folders}) > 1 else None,
         np.asarray(names),
         (f"left out: {_counted(others)}, which are no pictures by their names",) if others else (),
     )
 
 
-def natural(path: Path) -> tuple[Any, ...]:
+def natural(path: PurePath) -> tuple[Any, ...]:
     """What paths are ordered by: folder by folder, letters of either case together, numbers by their size.
 
     >>> sorted(map(Path, ["b/10.png", "B/2.png", "a.png"]), key=natural)
@@ -176,7 +208,7 @@ def _matches(pattern: Path) -> Iterator[Path]:
     return (path for path in files if path.parent in kept)
 
 
-def _counted(files: list[Path]) -> str:
+def _counted(files: Sequence[PurePath]) -> str:
     """How many files, and of which endings, the commonest first."""
     endings = Counter(_plain(path.suffix.lower()) or "no ending" for path in files).most_common()
     more = f" and {len(endings) - SHOWN} more" if len(endings) > SHOWN else ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from reparam.data.arrays import Raw
 from reparam.data.dialect import Dialect, recognise
 from reparam.data.files import reading as parsing
 from reparam.data.files import refuse_labels
+from reparam.data.images import Found, in_table, picture_column
+from reparam.data.images.columns import wanted_columns
+from reparam.data.places import Place
 from reparam.data.reading import Reading
 from reparam.data.sheets import Sheet
 from reparam.data.tables import text_sheet, text_table, typed_sheet, valid
@@ -25,19 +29,16 @@ from reparam.errors import DataError
 
 PART_BYTES = 1 << 24
 HASHED_BYTES = 1 << 22
+Identity = tuple[int, int]
 
 
 class Parts:
-    """The parts of a file; concrete ones are final.
+    """The parts of a source; concrete ones are final.
 
-    Args:
-        path: of the file.
-        reading: what the user says of it.
+    ``name`` is what errors call it.
     """
 
-    def __init__(self, path: Path, reading: Reading):
-        self.path, self.reading = path, reading
-        self._was = _identity(path)
+    name: str
 
     @property
     @abstractmethod
@@ -45,29 +46,59 @@ class Parts:
         """How many there are."""
 
     @abstractmethod
-    def _read(self, number: int, columns: Sequence[str] | None) -> Raw | Sheet:
+    def _read(self, number: int, columns: Sequence[str] | None) -> Raw | Sheet | Found:
         """A part; of a file that knows its columns these alone."""
 
-    def read(self, number: int, columns: Sequence[str] | None = None) -> Raw | Sheet:
-        """A part, of a table at least these columns.
-
-        Raises:
-            DataError: the file is gone, is another than when it was opened, or is damaged.
-        """
-        self.check()
-        return self._read(number, columns)
-
+    @abstractmethod
     def check(self) -> None:
-        """Refuse a file that is not what it was when it was opened.
+        """Refuse a source that is not what it was when it was opened.
 
         Raises:
             DataError: it is gone, or was written since.
         """
-        if _identity(self.path) != self._was:
+
+    @abstractmethod
+    def digest(self, into: Any) -> None:
+        """Feed all bytes of the source to a hash."""
+
+    def read(self, number: int, columns: Sequence[str] | None = None) -> Raw | Sheet | Found:
+        """A part: of a table at least these columns, of pictures the files that are yet to be decoded.
+
+        Raises:
+            DataError: the source is gone, is another than when it was opened, or is damaged.
+        """
+        self.check()
+        return self._read(number, columns)
+
+    @staticmethod
+    def refuse_another(name: str, was: Identity, now: Identity) -> None:
+        """Refuse a file of another size or time.
+
+        Raises:
+            DataError: so it is.
+        """
+        if was != now:
             raise DataError(
-                f"{self.path} was written since it was opened: its rows are no longer those that were surveyed. "
+                f"{name} was written since it was opened: its rows are no longer those that were surveyed. "
                 "Keep files as they are while they are read."
             )
+
+
+class FileParts(Parts):
+    """The parts of one file.
+
+    Args:
+        path: of the file.
+        reading: what the user says of it.
+    """
+
+    def __init__(self, path: Place, reading: Reading):
+        self.path, self.reading, self.name = path, reading, str(path)
+        self._was = identity(path)
+
+    def check(self) -> None:
+        """Refuse a file that is not what it was when it was opened."""
+        self.refuse_another(self.name, self._was, identity(self.path))
 
     def digest(self, into: Any) -> None:
         """Feed all bytes of the file to a hash."""
@@ -77,22 +108,22 @@ class Parts:
                 into.update(block)
 
 
-class ArrayParts(Parts):
+class ArrayParts(FileParts):
     """Ranges of rows of a ``.npy`` file, read and not mapped, for pages of a map count as memory of the process."""
 
-    def __init__(self, path: Path, reading: Reading):
+    def __init__(self, path: Place, reading: Reading):
         super().__init__(path, reading)
         refuse_labels(path, reading.labels)
-        with parsing(path, ".npy array"):
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not mapped.flags.c_contiguous or mapped.ndim < 2 or len(mapped) == 0:
+        with parsing(path, ".npy array"), path.open("rb") as file:
+            shape, by_columns, self._dtype = array_header(file)
+            self._offset = file.tell()
+        if by_columns or len(shape) < 2 or shape[0] == 0:
             raise DataError(
-                f"{path} has shape {mapped.shape}{'' if mapped.flags.c_contiguous else ', column after column'}; rows "
-                "one after the other are required, shape (N, P), to read it part by part. Save it so, or load it whole."
+                f"{path} has shape {shape}{', column after column' if by_columns else ''}; rows one after the other "
+                "are required, shape (N, P), to read it part by part. Save it so, or load it whole."
             )
-        self._shape, self._dtype, self._offset = mapped.shape, mapped.dtype, mapped.offset
-        self._row_bytes = mapped[:1].nbytes
-        self._rows = max(1, PART_BYTES // self._row_bytes)
+        self._shape, self._row_bytes = shape, self._dtype.itemsize * math.prod(shape[1:])
+        self._rows = max(1, PART_BYTES // max(1, self._row_bytes))
 
     @property
     def count(self) -> int:
@@ -102,17 +133,29 @@ class ArrayParts(Parts):
     def _read(self, number: int, columns: Sequence[str] | None) -> Raw:
         start = number * self._rows
         rows = min(self._rows, self._shape[0] - start)
-        with parsing(self.path, ".npy array"):
-            flat = np.fromfile(
-                self.path,
-                self._dtype,
-                count=rows * self._row_bytes // self._dtype.itemsize,
-                offset=self._offset + start * self._row_bytes,
-            )
+        with parsing(self.path, ".npy array"), self.path.open("rb") as file:
+            file.seek(self._offset + start * self._row_bytes)
+            flat = np.frombuffer(file.read(rows * self._row_bytes), self._dtype)
             return Raw(flat.reshape(rows, *self._shape[1:]))
 
 
-class ParquetParts(Parts):
+def array_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it lies column after column, and type of the array of a ``.npy`` file, which then is at its start.
+
+    Raises:
+        ValueError: it is no such file, or holds pickles.
+    """
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"its format {version} is unknown")
+    shape, by_columns, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError("Python objects")
+    return shape, bool(by_columns) and sum(length > 1 for length in shape) > 1, dtype
+
+
+class ParquetParts(FileParts):
     """The row groups of a Parquet table."""
 
     @cached_property
@@ -120,38 +163,52 @@ class ParquetParts(Parts):
         from pyarrow import parquet
 
         with parsing(self.path, "Parquet table"):
-            return parquet.ParquetFile(self.path)
+            return parquet.ParquetFile(self.path if isinstance(self.path, Path) else self.path.open("rb"))
 
     @property
     def count(self) -> int:
         """How many there are."""
         return int(self._file.num_row_groups)
 
-    def _read(self, number: int, columns: Sequence[str] | None) -> Sheet:
-        there = None if columns is None or not set(columns) <= set(self._file.schema_arrow.names) else list(columns)
+    def _read(self, number: int, columns: Sequence[str] | None) -> Sheet | Found:
+        schema = self._file.schema_arrow
+        there = None if columns is None or not set(columns) <= set(schema.names) else list(columns)
+        if picture_column(schema) is not None:
+            wanted = wanted_columns(schema, self.reading, self.name)
+            there = [name for name in wanted if name is not None]
         with parsing(self.path, "Parquet table"):
-            return typed_sheet(str(self.path), valid(self._file.read_row_group(number, there, use_threads=False)))
+            table = valid(self._file.read_row_group(number, there, use_threads=False))
+        return _cells_or_pictures(self, number, table)
 
 
-class ArrowParts(Parts):
+class ArrowParts(FileParts):
     """The record batches of an Arrow file, also called Feather."""
 
     @cached_property
     def _file(self) -> Any:
         with parsing(self.path, "Arrow file (a stream of Arrow has no parts: save it as a file)"):
-            return pa.ipc.open_file(pa.OSFile(str(self.path)))
+            here = isinstance(self.path, Path)
+            return pa.ipc.open_file(pa.OSFile(str(self.path)) if here else self.path.open("rb"))
 
     @property
     def count(self) -> int:
         """How many there are."""
         return int(self._file.num_record_batches)
 
-    def _read(self, number: int, columns: Sequence[str] | None) -> Sheet:
+    def _read(self, number: int, columns: Sequence[str] | None) -> Sheet | Found:
         with parsing(self.path, "Arrow table"):
-            return typed_sheet(str(self.path), valid(pa.Table.from_batches([self._file.get_batch(number)])))
+            table = valid(pa.Table.from_batches([self._file.get_batch(number)]))
+        return _cells_or_pictures(self, number, table)
 
 
-class TextParts(Parts):
+def _cells_or_pictures(file: FileParts, number: int, table: Any) -> Sheet | Found:
+    """Of a table with a column of pictures these, else its cells."""
+    if picture_column(table.schema) is None:
+        return typed_sheet(file.name, table)
+    return in_table(table, file.reading, file.path, part=f", part {number + 1}")
+
+
+class TextParts(FileParts):
     """Ranges of a table of text, each of whole rows."""
 
     @cached_property
@@ -181,7 +238,7 @@ class TextParts(Parts):
         return sheet if number == 0 else replace(sheet, line_of=None)
 
 
-def row_ends(path: Path, quote: bytes, block_bytes: int) -> Iterator[int]:
+def row_ends(path: Place, quote: bytes, block_bytes: int) -> Iterator[int]:
     """Places in a file of text behind which a row begins, about a block apart, and its end.
 
     A line ends a row unless it stands within quotes: there an odd number of quotes went before.
@@ -219,7 +276,12 @@ def digest(files: Sequence[Parts]) -> str:
     return found.hexdigest()
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def identity(path: Place) -> Identity:
+    """Size and time of a file, by which it is known again.
+
+    Raises:
+        DataError: it is gone.
+    """
     try:
         status = path.stat()
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
 from reparam.data.streaming.opening import Stream
 from reparam.data.tables import matched
+from reparam.devices.processes import ALONE, Share, every
 from reparam.errors import DataError
 
 MOST_HELD_OUT = 2_000
 SAMPLED_ROWS = 20_000
 SAMPLED_VALUES = 1 << 24
+TALLIED = ("count", "low", "high", "mean", "square", "whole")
 LARGEST_PRIORITY = np.iinfo(np.uint64).max
 
 Report = Callable[[int, int], None]
@@ -64,9 +67,14 @@ class Survey:
         """Rows that were drawn, as a dataset."""
         return Dataset(rows, self.stream.schema.of(rows), judgement=self.stream.judgement)
 
+    @cached_property
+    def _training_counts(self) -> tuple[int, ...]:
+        drawn = (priorities(self.seed, number, rows) for number, rows in enumerate(self.rows))
+        return tuple(int((each > self.threshold).sum()) for each in drawn)
+
     def training_count(self, number: int) -> int:
         """How many rows of a part are not held out."""
-        return int((priorities(self.seed, number, self.rows[number]) > self.threshold).sum())
+        return self._training_counts[number]
 
     def training(self, number: int) -> NDArray[Any]:
         """The rows of a part that are not held out, in stored units."""
@@ -77,7 +85,13 @@ class Survey:
 
 
 def survey(
-    stream: Stream, seed: int, *, held_out: int = MOST_HELD_OUT, known: bool = False, report: Report | None = None
+    stream: Stream,
+    seed: int,
+    *,
+    held_out: int = MOST_HELD_OUT,
+    known: bool = False,
+    share: Share = ALONE,
+    report: Report | None = None,
 ) -> Survey:
     """See every row of a stream once.
 
@@ -89,17 +103,19 @@ def survey(
         seed: of the rows that are drawn.
         held_out: how many rows to hold out, at most a fifth of all.
         known: whether the schema is that of a model, so that what it does not know is refused.
+        share: of the parts, that this process sees; what all of them saw is joined.
         report: called after each part with the parts done and all.
 
     Raises:
         DataError: a cell is no value of its column; the text says where.
     """
     seen = _Seen(stream, seed, held_out, known)
-    for number in range(len(stream.parts)):
+    for number in filter(share.has, range(len(stream.parts))):
         seen.add(number)
         if report is not None:
             report(number + 1, len(stream.parts))
-    return seen.finished()
+    stream.tell_broken(sum(seen.rows))
+    return (seen if share.count == 1 else seen.of_all(share)).finished()
 
 
 def priorities(seed: int, part: int, rows: int) -> NDArray[np.uint64]:
@@ -122,6 +138,9 @@ class _Seen:
     def add(self, number: int) -> None:
         """See a part."""
         found = self.stream.part(number, before=sum(self.rows))
+        if not (found.rows if isinstance(found, Sheet) else len(found.array)):
+            self.rows.append(0)
+            return
         if isinstance(found, Sheet):
             self._learn_levels(found)
         rows = self.stream.rows(found).rows
@@ -148,6 +167,37 @@ class _Seen:
         )
         self.stream = replace(self.stream, schema=replace(self.stream.schema, table=columns))
 
+    def of_all(self, share: Share) -> _Seen:
+        """What all processes saw, joined in their order; each has it."""
+        table = self.stream.schema.table or ()
+        numbers = {name: getattr(self.tally, name) for name in TALLIED}
+        said = {"rows": self.rows, "counts": self.tally.counts, "binary": self.tally.binary, "tallied": self.tally.rows}
+        levels = [list(column.levels or ()) if column.is_coded else None for column in table]
+        parts = every({**numbers, "kept": self.kept, "priorities": self.priorities}, {**said, "levels": levels})
+        whole = _Seen(self.stream, self.seed, self.most_held_out, self.known)
+        whole.rows = [0] * len(self.stream.parts)
+        for index, (arrays, document) in enumerate(parts):
+            whole.rows[index :: share.count] = document["rows"]
+            flags = {name: document[name] for name in ("counts", "binary")}
+            tally = Tally(rows=document["tallied"], **{name: arrays[name] for name in TALLIED}, **flags)
+            whole.tally = whole.tally.joined(tally)
+            whole._keep(whole._recoded(arrays["kept"], document["levels"]), arrays["priorities"])
+        return whole
+
+    def _recoded(self, kept: NDArray[Any], levels: Sequence[Any]) -> NDArray[Any]:
+        """Rows by the codes of this survey, which learns the levels that it did not know."""
+        table = self.stream.schema.table
+        if table is None or self.known:
+            return kept
+        columns, rows = list(table), kept.copy()
+        for place, theirs in enumerate(levels):
+            if theirs is not None:
+                ours = tuple(dict.fromkeys((*(columns[place].levels or ()), *theirs)))
+                columns[place] = replace(columns[place], levels=_few_enough(columns[place], ours, self.stream.name))
+                rows[:, place] = _recode(rows[:, place], [ours.index(level) for level in theirs])
+        self.stream = replace(self.stream, schema=replace(self.stream.schema, table=tuple(columns)))
+        return rows
+
     def finished(self) -> Survey:
         """Everything that was seen, levels in their order."""
         total = sum(self.rows)
@@ -155,8 +205,7 @@ class _Seen:
             raise DataError(f"{self.stream.name} has {total} row: at least 2 are required to train.")
         schema, codes = (self.stream.schema, {}) if self.known else _completed(self.stream.schema, self.tally)
         for place, new in codes.items():
-            column = self.kept[:, place]
-            self.kept[:, place] = np.where(np.isnan(column), np.nan, new[np.nan_to_num(column).astype(np.int64)])
+            self.kept[:, place] = _recode(self.kept[:, place], new)
         schema = replace(schema, missing=schema.missing or bool((self.tally.count < total).any()))
         count = min(self.most_held_out, total // 5)
         threshold = int(self.priorities[count - 1]) if count else -1
@@ -171,13 +220,22 @@ def _with_levels(column: Column, cells: Any, name: str) -> Column:
         return column
     known = dict.fromkeys(column.levels or ())
     texts = compute.unique(as_text(cells, column.stored_as)).drop_null().to_pylist()
-    levels = tuple(known | dict.fromkeys(texts))
+    return replace(column, levels=_few_enough(column, tuple(known | dict.fromkeys(texts)), name))
+
+
+def _few_enough(column: Column, levels: tuple[str, ...], name: str) -> tuple[str, ...]:
     if len(levels) > MOST_LEVELS:
         raise DataError(
             f"{name}: column {column.name!r} has more than {MOST_LEVELS:,} levels. --drop {column.name}, or say what "
             "it is with --column."
         )
-    return replace(column, levels=levels)
+    return levels
+
+
+def _recode(codes: NDArray[Any], new: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    """The new code of each old one, (N,); a missing cell stays one."""
+    known = np.asarray([*new, np.nan], np.float64)  # so that there is one where no code is
+    return known[np.where(np.isnan(codes), -1, codes).astype(np.int64)]
 
 
 def _completed(schema: Schema, tally: Tally) -> tuple[Schema, dict[int, NDArray[np.float64]]]:

@@ -2,12 +2,14 @@
 import { mountMap, clearMap } from "./map.js";
 import { addSaving } from "./pictures.js";
 
+const PLANE = ["projection", "x", "y"], ON_PLANE = ["box", "place", "line", "lasso"]; // places of one plane mean nothing on another
 const form = document.getElementById("controls");
 const results = document.getElementById("results");
 let asking = null; // the request under way
 let again = false; // whether the form has changed since
 let timer = 0;
 
+const API = { query, set, remember };
 const control = (name) => form.elements.namedItem(name);
 
 export function query(changes = {}) {
@@ -29,12 +31,18 @@ function showValue(field) {
   if (field.type === "range") field.parentElement.querySelector("output").textContent = field.value;
 }
 
+// The address is the state: a link restores it.
+export function remember() {
+  const address = `/${document.body.dataset.tab}?${query()}`;
+  history.replaceState(null, "", address);
+  return address;
+}
+
 // One request at a time: while the server works, changes wait and are asked for together.
 export async function refresh() {
   if (asking) { again = true; return; }
   if (!form.checkValidity()) { form.reportValidity(); return; }
-  const address = `/${document.body.dataset.tab}?${query()}`;
-  history.replaceState(null, "", address);
+  const address = remember();
   results.setAttribute("aria-busy", "true");
   asking = fetch(address, { headers: { "X-Fragment": "1" } });
   try {
@@ -57,7 +65,7 @@ function show(text, ok) {
   for (const summary of results.querySelectorAll("details > summary"))
     if (open.has(place(summary))) summary.parentElement.open = true;
   addSaving(results);
-  mountMap(results, map, { query, set, refresh });
+  mountMap(results, map, API);
 }
 
 const place = (summary) => `${summary.closest("section, .fact")?.querySelector("h2, .formula")?.textContent}/${summary.textContent}`;
@@ -111,19 +119,21 @@ const ACTIONS = {
     const root = document.documentElement;
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
     try { localStorage.setItem("reparam-theme", root.dataset.theme); } catch { /* private windows keep nothing */ }
-    mountMap(results, results.querySelector("#map"), { query, set, refresh });
+    mountMap(results, results.querySelector("#map"), API);
   },
 };
 
 if (form) {
   form.addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
   form.addEventListener("input", (event) => {
+    if (event.target.form !== form) return; // what the pointer does is no part of the state
     showValue(event.target);
-    if (event.target.name && event.target.type !== "text") later();
+    if (PLANE.includes(event.target.name)) for (const name of ON_PLANE) set(name, "", { ask: false });
+    if (event.target.type !== "text") later();
   });
   form.addEventListener("change", (event) => {
     if (event.target.name === "run") { location.assign(`/${document.body.dataset.tab}?run=${event.target.value}`); return; }
-    if (event.target.name && event.target.type === "text") later();
+    if (event.target.form === form && event.target.type === "text") later();
   });
   document.addEventListener("click", (event) => {
     const action = event.target.closest("button")?.id;
@@ -138,5 +148,5 @@ if (form) {
     if (saved) saved.href = `${saved.pathname}?${query()}`;
   });
   if (results.getAttribute("aria-busy") === "true") refresh();
-  else { addSaving(results); mountMap(results, null, { query, set, refresh }); }
+  else { addSaving(results); mountMap(results, null, API); }
 }

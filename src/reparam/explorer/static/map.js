@@ -1,33 +1,11 @@
-// The map: marks by WebGL (or without it by a plain canvas), gestures, and a tooltip that the server fills.
+// The map: what the pointer and the keys do on it, its axes, and a tooltip that the server fills.
+import { paint, read } from "./marks.js";
 
-const SHADERS = {
-  vertex: `attribute vec4 mark; uniform vec4 box; uniform float size; uniform vec2 cell; varying vec2 told;
-    void main() {
-      vec2 place = (mark.xy - box.xz) / (box.yw - box.xz);
-      gl_Position = vec4(2.0 * place - 1.0, 0.0, 1.0);
-      gl_PointSize = size;
-      told = mark.zw;
-    }`,
-  fragment: `precision mediump float; varying vec2 told; uniform vec3 classes[10]; uniform vec3 ramp[5]; uniform vec2 limits;
-    uniform float kind; uniform float round; uniform vec3 none;
-    vec3 colour() {
-      if (told.x < -1e29) return none;
-      if (kind > 0.5) { vec3 found = classes[0]; for (int i = 0; i < 10; i++) if (abs(float(i) - told.x) < 0.5) found = classes[i]; return found; }
-      float t = 4.0 * clamp((told.x - limits.x) / (limits.y - limits.x), 0.0, 1.0);
-      vec3 found = ramp[4];
-      for (int i = 0; i < 4; i++) if (t >= float(i) && t <= float(i + 1)) found = mix(ramp[i], ramp[i + 1], t - float(i));
-      return found;
-    }
-    void main() {
-      if (round > 0.5 && length(gl_PointCoord - 0.5) > 0.5) discard;
-      float alpha = round > 0.5 ? 0.75 : 0.15 + 0.85 * told.y;
-      gl_FragColor = vec4(colour() * alpha, alpha);
-    }`,
-};
-const NOWHERE = -1e30; // stands for NaN, which a shader may not see
-const KINDS = { place: "place", line: "line", lasso: "lasso", zoom: "box" };
+const DEEPEST = 1e-4, WIDEST = 20; // how far one zooms, in widths of the window that shows all
+const SETTLED = 120; // milliseconds without a move, until the marks of the new window are asked for
 
-let page, canvas, view, drawn, pressed, hovering;
+let page, canvas, view, all, drawn, pressed, hovering;
+let settling = 0, painting = 0, asked = 0;
 
 export function clearMap() { pressed = null; }
 
@@ -37,10 +15,10 @@ export async function mountMap(root, kept, api) {
   page = api;
   canvas = kept && kept !== fresh ? reuse(kept, fresh) : fresh;
   if (!canvas.dataset.wired) wire(canvas);
-  view = canvas.dataset.box.split(" ").map(Number);
+  const numbers = (text) => text.split(" ").map(Number);
+  [view, all] = [numbers(canvas.dataset.box), numbers(canvas.dataset.all)];
   fit();
-  drawn = await ask();
-  draw();
+  await renew();
 }
 
 function reuse(kept, fresh) {
@@ -49,15 +27,17 @@ function reuse(kept, fresh) {
   return kept;
 }
 
-async function ask() {
-  const answer = await fetch(`/map/marks?${page.query({ box: text(view), place: "", line: "", lasso: "" })}`);
-  if (!answer.ok) return null;
-  const bytes = await answer.arrayBuffer();
-  const length = new DataView(bytes).getUint32(0, true);
-  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
-  const marks = new Float32Array(bytes, 4 + length);
-  for (let i = 2; i < marks.length; i += 4) if (Number.isNaN(marks[i])) marks[i] = NOWHERE;
-  return { head, marks };
+// The marks of the window, unless they are at hand; an answer that a later question has overtaken is dropped.
+async function renew() {
+  const question = page.query({ box: text(view), place: "", line: "", lasso: "" });
+  const turn = ++asked;
+  if (question !== drawn?.question) {
+    const answer = await fetch(`/map/marks?${question}`);
+    const found = answer.ok ? { ...read(await answer.arrayBuffer()), question } : null;
+    if (turn !== asked) return;
+    drawn = found;
+  }
+  draw();
 }
 
 // ---- drawing
@@ -69,84 +49,14 @@ function fit() {
   canvas.height = Math.round(box.height * ratio);
 }
 
-const colour = (name) => {
-  const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255);
-};
-const palette = () => Array.from({ length: 10 }, (_, i) => colour(`--c${i}`));
-const ramp = () => Array.from({ length: 5 }, (_, i) => colour(`--s${i}`));
-
 function draw() {
   if (!canvas || !drawn) return;
   const { head } = drawn;
-  const ratio = window.devicePixelRatio || 1;
-  const across = canvas.width / (view[1] - view[0]), up = canvas.height / (view[3] - view[2]);
-  const size = head.cell ? Math.ceil(Math.max(head.cell[0] * across, head.cell[1] * up)) : ratio * Math.min(7, Math.max(2.5, 220 / Math.sqrt(head.count + 1)));
-  const gl = canvas.getContext("webgl", { preserveDrawingBuffer: true, premultipliedAlpha: true, antialias: true });
-  gl ? drawGL(gl, size) : drawPlain(size);
-  canvas.dataset.drawn = gl ? "webgl" : "canvas";
-  const dense = head.cell ? `, too many to show singly: ${head.count.toLocaleString("en")} cells, darker where rows are denser` : "";
+  canvas.dataset.drawn = paint(canvas, drawn, view, window.devicePixelRatio || 1);
+  const dense = head.cell ? ", too many to show singly: darker where rows are denser" : "";
   document.getElementById("inside").textContent = `${head.inside.toLocaleString("en")} of ${head.rows.toLocaleString("en")} rows in the window${dense}.`;
   drawAxes();
   drawOver();
-}
-
-function program(gl) {
-  if (canvas.gl) return canvas.gl;
-  const made = gl.createProgram();
-  for (const [kind, source] of [[gl.VERTEX_SHADER, SHADERS.vertex], [gl.FRAGMENT_SHADER, SHADERS.fragment]]) {
-    const shader = gl.createShader(kind);
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(made, shader);
-  }
-  gl.linkProgram(made);
-  const buffer = gl.createBuffer();
-  canvas.gl = { made, buffer };
-  return canvas.gl;
-}
-
-function drawGL(gl, size) {
-  const { made, buffer } = program(gl);
-  const { head, marks } = drawn;
-  const at = (name) => gl.getUniformLocation(made, name);
-  gl.viewport(0, 0, canvas.width, canvas.height);
-  gl.clearColor(0, 0, 0, 0);
-  gl.clear(gl.COLOR_BUFFER_BIT);
-  gl.useProgram(made);
-  gl.enable(gl.BLEND);
-  gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-  gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-  gl.bufferData(gl.ARRAY_BUFFER, marks, gl.STATIC_DRAW);
-  const place = gl.getAttribLocation(made, "mark");
-  gl.enableVertexAttribArray(place);
-  gl.vertexAttribPointer(place, 4, gl.FLOAT, false, 16, 0);
-  gl.uniform4f(at("box"), ...view);
-  gl.uniform1f(at("size"), size);
-  gl.uniform1f(at("kind"), head.classes === null ? 0 : 1);
-  gl.uniform1f(at("round"), head.cell ? 0 : 1);
-  gl.uniform2f(at("limits"), ...head.limits);
-  gl.uniform3fv(at("classes"), palette().flat());
-  gl.uniform3fv(at("ramp"), ramp().flat());
-  gl.uniform3f(at("none"), ...colour("--faint"));
-  gl.drawArrays(gl.POINTS, 0, head.count);
-}
-
-function drawPlain(size) {
-  const context = canvas.getContext("2d");
-  const { head, marks } = drawn;
-  const classes = palette(), scale = ramp(), none = colour("--faint");
-  const css = (rgb, alpha) => `rgba(${rgb.map((v) => Math.round(255 * v)).join(",")},${alpha})`;
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  for (let i = 0; i < marks.length; i += 4) {
-    const t = 4 * Math.min(1, Math.max(0, (marks[i + 2] - head.limits[0]) / (head.limits[1] - head.limits[0])));
-    const low = Math.min(3, Math.floor(t));
-    const mixed = () => scale[low].map((v, k) => v + (t - low) * (scale[low + 1][k] - v));
-    const rgb = marks[i + 2] <= NOWHERE ? none : head.classes === null ? mixed() : classes[marks[i + 2] % 10];
-    context.fillStyle = css(rgb, head.cell ? 0.15 + 0.85 * marks[i + 3] : 0.75);
-    const [x, y] = pixel(marks[i], marks[i + 1], canvas.width, canvas.height);
-    context.fillRect(x - size / 2, y - size / 2, size, size);
-  }
 }
 
 const pixel = (x, y, width, height) => [((x - view[0]) / (view[1] - view[0])) * width, (1 - (y - view[2]) / (view[3] - view[2])) * height];
@@ -219,12 +129,14 @@ function wire(target) {
   target.dataset.wired = "1";
   target.addEventListener("pointerdown", (event) => {
     target.setPointerCapture(event.pointerId);
-    pressed = { mode: mode(), trail: [placeOf(event)] };
+    pressed = { mode: event.shiftKey ? "move" : mode(), trail: [placeOf(event)] };
     hide();
   });
   target.addEventListener("pointermove", (event) => {
     if (!pressed) { hover(event); return; }
-    pressed.trail.push(placeOf(event));
+    const [x, y] = placeOf(event);
+    if (pressed.mode === "move") { move(pressed.trail[0][0] - x, pressed.trail[0][1] - y); pressed.moved = true; return; }
+    pressed.trail.push([x, y]);
     drawOver();
   });
   target.addEventListener("pointerup", () => {
@@ -236,30 +148,45 @@ function wire(target) {
   target.addEventListener("pointerleave", hide);
   target.addEventListener("wheel", (event) => { event.preventDefault(); zoom(placeOf(event), event.deltaY > 0 ? 1.2 : 1 / 1.2); }, { passive: false });
   target.addEventListener("keydown", keys);
+  target.addEventListener("redraw", draw); // before it is saved
+  target.addEventListener("webglcontextlost", (event) => event.preventDefault());
+  target.addEventListener("webglcontextrestored", () => { target.kit = null; draw(); });
   new ResizeObserver(() => { fit(); draw(); }).observe(target);
-  document.querySelectorAll("#modes input").forEach((radio) => radio.addEventListener("change", () => {
-    document.querySelectorAll("#modes input").forEach((other) => { other.checked = other === radio; });
-  }));
 }
 
-function finish({ mode: made, trail }) {
+function finish({ mode: made, trail, moved: went }) {
+  if (went) return;
   const first = trail[0], last = trail.at(-1);
   const moved = Math.hypot(...[0, 1].map((k) => (last[k] - first[k]) / (view[2 * k + 1] - view[2 * k]))) > 0.01;
   if (made === "place" || !moved) page.set("place", text(last));
   else if (made === "line") page.set("line", text([...first, ...last]));
-  else if (made === "zoom") page.set("box", text([0, 1].flatMap((k) => [Math.min(first[k], last[k]), Math.max(first[k], last[k])])));
+  else if (made === "zoom") look([0, 1].flatMap((k) => [Math.min(first[k], last[k]), Math.max(first[k], last[k])]));
   else if (trail.length > 2) {
     const step = Math.ceil(trail.length / 120);
     page.set("lasso", text(trail.filter((_, i) => i % step === 0 || i === trail.length - 1).flat()));
   }
 }
 
-let zooming = 0;
+// Another window: drawn at once with the marks at hand, and with its own when it stands still.
+function look(next) {
+  const wide = (k) => (next[k + 1] - next[k]) / (all[k + 1] - all[k]);
+  if (Math.min(wide(0), wide(2)) < DEEPEST || Math.max(wide(0), wide(2)) > WIDEST) return;
+  view = next;
+  painting ||= requestAnimationFrame(() => { painting = 0; draw(); });
+  clearTimeout(settling);
+  settling = setTimeout(() => {
+    page.set("box", text(view), { ask: false });
+    page.remember();
+    renew();
+  }, SETTLED);
+}
+
 function zoom([x, y], factor) {
-  view = [x + (view[0] - x) * factor, x + (view[1] - x) * factor, y + (view[2] - y) * factor, y + (view[3] - y) * factor];
-  draw(); // at once with the marks at hand, then with those of the new window
-  clearTimeout(zooming);
-  zooming = setTimeout(() => page.set("box", text(view)), 200);
+  look([x + (view[0] - x) * factor, x + (view[1] - x) * factor, y + (view[2] - y) * factor, y + (view[3] - y) * factor]);
+}
+
+function move(across, up) {
+  look([view[0] + across, view[1] + across, view[2] + up, view[3] + up]);
 }
 
 function keys(event) {
@@ -268,7 +195,9 @@ function keys(event) {
   const at = canvas.dataset.place ? canvas.dataset.place.split(" ").map(Number) : middle;
   if (event.key in steps) {
     event.preventDefault();
-    const moved = at.map((v, k) => v + steps[event.key][k] * 0.03 * (view[2 * k + 1] - view[2 * k]));
+    const step = (k) => steps[event.key][k] * (event.shiftKey ? 0.15 : 0.03) * (view[2 * k + 1] - view[2 * k]);
+    if (event.shiftKey) { move(step(0), step(1)); return; }
+    const moved = at.map((v, k) => v + step(k));
     canvas.dataset.place = text(moved);
     drawOver();
     page.set("place", canvas.dataset.place);

@@ -46,6 +46,7 @@ export function standalone(figure) {
   }
   for (const picture of figure.querySelectorAll("img, canvas")) {
     const place = offset(picture.getBoundingClientRect(), box);
+    picture.dispatchEvent(new Event("redraw")); // what WebGL has drawn is gone once it is shown
     const href = picture.tagName === "IMG" ? picture.src : picture.toDataURL("image/png");
     drawing.insertBefore(element("image", { ...place, href, preserveAspectRatio: "none", "image-rendering": "pixelated" }), drawing.children[1] ?? null);
   }

@@ -32,7 +32,11 @@ def _reach(session: Session) -> float:
 def _parameters(session: Session) -> dict[str, Parameter]:
     start, reach = moves.start_code(session), _reach(session)
     found = {f"z{k}": Parameter(real(-reach, reach), f"{start[k]:g}") for k in _sliders(session)}
-    return {"latent": Parameter(whole(0, session.latents - 1), str(int(session.order[0]))), **found}
+    return {
+        "latent": Parameter(whole(0, session.latents - 1), str(int(session.order[0]))),
+        "like": Parameter(whole(0, session.rows - 1), "0"),
+        **found,
+    }
 
 
 def _controls(look: Look) -> Html:
@@ -52,8 +56,10 @@ def _controls(look: Look) -> Html:
         for k in _sliders(session)
     ]
     options = [(str(k), f"latent {k}") for k in session.order]
+    like = controls.whole("like", f"as row, 0 to {session.rows - 1}", state["like"], 0, session.rows - 1)
     return join(
         (
+            controls.group(f"given: {', '.join(session.condition)}", like) if session.condition else None,
             controls.group(
                 "one latent, looked at",
                 controls.choice("latent", "latent", str(state["latent"]), options),
@@ -74,12 +80,12 @@ def code(session: Session, state: Any) -> NDArray[np.float64]:
 
 def _results(look: Look) -> Html:
     session, state = look.session, look.state
-    z, latent = code(session, state), state["latent"]
-    decoded = session.decode(z[None])[0]
+    z, latent, like = code(session, state), state["latent"], state["like"]
+    decoded = session.decode(z[None], like)[0]
     names = [f"{level:.0%}" for level in moves.QUANTILES]
     others = [int(k) for k in session.order[:TRAVERSALS] if k != latent]
     strips = [
-        strip(session, list(moves.traversal(session, z, k)), names, f"latent {k} at the prior's quantiles")
+        strip(session, list(moves.traversal(session, z, k, like)), names, f"latent {k} at the prior's quantiles")
         for k in ([latent, *others] if session.kind == "image" else [latent])
     ]
     return join(
@@ -91,18 +97,20 @@ def _results(look: Look) -> Html:
                 id="decoded",
             ),
             tag("section", tag("h2", "Traversals from z"), strips, id="traversals"),
-            tag("section", tag("h2", f"What latent {latent} moves"), _moved(session, z, latent), id="effects"),
+            tag("section", tag("h2", f"What latent {latent} moves"), _moved(session, z, latent, like), id="effects"),
             tag("section", tag("h2", "All latents"), _all(session), id="latents"),
         )
     )
 
 
-def _moved(session: Session, z: NDArray[np.float64], latent: int) -> Html:
-    effects = moves.effects(session, z, latent)
+def _moved(session: Session, z: NDArray[np.float64], latent: int, like: int) -> Html:
+    effects = moves.effects(session, z, latent, like)
     if session.kind == "image":
         return signed(session, effects, "x̂ at the prior's 90 % quantile, less that at its 10 %", ("pixel", "change"))
-    scaled = effects / column_scale(session)
+    coded = np.array([column.is_coded for column in session.schema.table or ()] or [False] * len(effects))
+    scaled = np.where(coded, effects, effects / column_scale(session))
     title = "Change of x̂ from the prior's 10 % to its 90 %, in deviations of the column"
+    title += "; of levels the probability that moves" if coded.any() else ""
     return signed(session, scaled, title, ("column", "change"))
 
 

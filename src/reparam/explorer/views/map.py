@@ -17,15 +17,17 @@ from reparam.explorer.views.base import Look, View
 from reparam.insight import Session
 from reparam.insight import places as maps
 from reparam.insight.places import Colouring, Plane
+from reparam.insight.selection import differences, inside_polygon, label_shares
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
-from reparam.reports.data_views import captioned, datum, row_name, signed, strip
+from reparam.reports.data_views import captioned, cell, datum, given_and_found, row_name, signed, strip
 
 STEPS = 9
 LASSO_CORNERS = 150
 LISTED = 50
 DIFFERENCES = 12
 COLUMNS_OFFERED = 100
+MARGIN = 0.25  # of the window on every side: what comes into sight while it is moved
 
 
 def _colours(session: Session) -> list[tuple[str, str]]:
@@ -71,7 +73,13 @@ def _controls(look: Look) -> Html:
         controls.whole("x", "latent across", state["x"], 0, last),
         controls.whole("y", "latent upwards", state["y"], 0, last),
     )
-    modes = [("place", "decode a place"), ("line", "walk a line"), ("lasso", "lasso rows"), ("zoom", "zoom in")]
+    modes = [
+        ("place", "decode a place"),
+        ("line", "walk a line"),
+        ("lasso", "lasso rows"),
+        ("move", "move the window"),
+        ("zoom", "zoom in"),
+    ]
     return join(
         (
             controls.group(
@@ -97,9 +105,10 @@ def _controls(look: Look) -> Html:
 
 
 def _modes(modes: list[tuple[str, str]]) -> Html:
-    """What a press of the pointer does; no part of the address."""
+    """What a press of the pointer does; no part of the form, so none of the address."""
+    grouped = {"type": "radio", "name": "pointer", "form": ""}
     items = (
-        tag("label", tag("input", type="radio", id=f"mode-{key}", value=key, checked=key == "place"), " ", shown)
+        tag("label", tag("input", checked=key == "place", id=f"mode-{key}", value=key, **grouped), " ", shown)
         for key, shown in modes
     )
     return tag("div", items, id="modes", role="radiogroup", aria_label="what the pointer does")
@@ -109,7 +118,6 @@ def _results(look: Look) -> Html:
     session, state = look.session, look.state
     plane = plane_of(look)
     colours = maps.colouring(session, state["colour"])
-    x0, x1, y0, y1 = state["box"] or plane.box
     canvas = tag(
         "canvas",
         "A map of the rows in the latent space.",
@@ -117,8 +125,9 @@ def _results(look: Look) -> Html:
         tabindex=0,
         role="application",
         aria_label=f"Map of {session.rows:,} rows, {plane.names[0]} across and {plane.names[1]} upwards. "
-        "Arrow keys move the place that is decoded; plus and minus zoom.",
-        data_box=f"{x0!r} {x1!r} {y0!r} {y1!r}",
+        "Arrow keys move the place that is decoded, with Shift the window; plus and minus zoom.",
+        data_box=_exact(state["box"] or plane.box),
+        data_all=_exact(plane.box),
         data_place=_text(state["place"]),
         data_line=_text(state["line"]),
         data_lasso=_corners(state["lasso"]),
@@ -149,11 +158,8 @@ def _place(session: Session, plane: Plane, state: Any) -> Html | None:
     code = plane.codes(np.array([state["place"]]), session)
     text = f"z = ({', '.join(number(float(v), 3) for v in code[0][:8])}{', …' if session.latents > 8 else ''})"
     near = int(plane.nearest(state["place"])[0])
-    body = datum(session, session.decode(code)[0], "what this place decodes to")
-    beside = datum(session, session.data.rows[near], f"nearest, {row_name(session, near)}")
-    pair = tag(
-        "div", captioned(body, "decoded"), captioned(beside, f"nearest: {row_name(session, near)}"), class_="pair"
-    )
+    names = (f"nearest: {row_name(session, near)}", "decoded")
+    pair = given_and_found(session, session.data.rows[near], session.decode(code, near)[0], names)
     return tag("section", tag("h2", "This place"), tag("p", text, id="place-code", class_="note"), pair, id="place")
 
 
@@ -162,7 +168,8 @@ def _line(session: Session, plane: Plane, state: Any) -> Html | None:
         return None
     ends = np.array(state["line"]).reshape(2, 2)
     share = np.linspace(0.0, 1.0, STEPS)
-    decoded = session.decode(plane.codes(ends[0] + share[:, None] * (ends[1] - ends[0]), session))
+    places = ends[0] + share[:, None] * (ends[1] - ends[0])
+    decoded = session.decode(plane.codes(places, session), int(plane.nearest(ends[0])[0]))
     body = strip(session, list(decoded), [f"{s:.2g}" for s in share], "Decoded along the line")
     return tag("section", tag("h2", "Along the line"), body, id="line")
 
@@ -170,12 +177,12 @@ def _line(session: Session, plane: Plane, state: Any) -> Html | None:
 def _lasso(session: Session, plane: Plane, state: Any) -> Html | None:
     if state["lasso"] is None:
         return None
-    chosen = maps.inside_polygon(plane.places, np.array(state["lasso"]))
+    chosen = inside_polygon(plane.places, np.array(state["lasso"]))
     title = tag("h2", f"{len(chosen):,} of {session.rows:,} rows in the lasso")
     if not len(chosen):
         return tag("section", title, id="lasso")
     stats = _statistics(session, chosen)
-    shares = maps.label_shares(session, chosen)
+    shares = label_shares(session, chosen)
     labels = table(("label", "in the lasso", "in all"), shares, caption="labels") if shares else None
     save = tag("p", tag("a", "Save these rows as CSV", id="csv", href="/map/rows.csv", data_query="lasso"))
     return tag("section", title, save, labels, stats, _members(session, chosen), id="lasso")
@@ -183,7 +190,7 @@ def _lasso(session: Session, plane: Plane, state: Any) -> Html | None:
 
 def _statistics(session: Session, chosen: NDArray[np.intp]) -> Html:
     """The chosen rows against the rest, column by column; of images the two means and their difference."""
-    found = maps.differences(session, chosen)
+    found = differences(session, chosen)
     if session.kind == "image":
         place = {one.column: one for one in found}
         ordered = [place[name] for name in session.columns]
@@ -213,9 +220,9 @@ def marks(look: Look) -> bytes:
     plane = plane_of(look)
     colours = maps.colouring(look.session, look.state["colour"])
     window = look.state["box"] or plane.box
-    found = maps.marks(plane, colours, window)
+    found = maps.marks(plane, colours, window, margin=MARGIN)
     head = {
-        "box": window,
+        "region": found.region,
         "count": len(found.values),
         "inside": found.inside,
         "rows": look.session.rows,
@@ -236,10 +243,12 @@ def hover(look: Look) -> Html:
     row = int(plane.nearest(look.state["place"] or (0.0, 0.0))[0])
     at = " ".join(f"{float(v)!r}" for v in plane.places[row])
     title = tag("p", tag("b", row_name(session, row)), f", KL {number(float(session.codes.kl[row]))} nats", data_at=at)
-    found = session.decode(session.codes.mean[row][None])[0]
+    found = session.decode(session.codes.mean[row][None], row)[0]
     if session.kind != "image":
         shown = list(range(min(6, session.schema.size)))
-        cells = [(session.columns[j], number(float(session.data.rows[row, j])), number(float(found[j]))) for j in shown]
+        cells = [
+            (session.columns[j], cell(session, j, session.data.rows[row, j]), cell(session, j, found[j])) for j in shown
+        ]
         return join((title, table(("column", "x", "x̂"), cells)))
     pair = ((session.data.rows[row], "x"), (found, "x̂"))
     return join((title, tag("div", (captioned(datum(session, v, n), n) for v, n in pair), class_="pair")))
@@ -249,7 +258,7 @@ def rows_csv(look: Look) -> bytes:
     """The rows in the lasso: number, label, codes, KL, and every column."""
     session, plane = look.session, plane_of(look)
     corners = look.state["lasso"]
-    chosen = np.arange(0) if corners is None else maps.inside_polygon(plane.places, np.array(corners))
+    chosen = np.arange(0) if corners is None else inside_polygon(plane.places, np.array(corners))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["row", "label", *(f"mean_{k}" for k in range(session.latents)), "kl", *session.columns])
@@ -258,6 +267,10 @@ def rows_csv(look: Look) -> bytes:
         codes = session.codes.mean[row].tolist()
         writer.writerow([int(row), label, *codes, float(session.codes.kl[row]), *session.data.rows[row].tolist()])
     return stream.getvalue().encode()
+
+
+def _exact(values: Any) -> str:
+    return " ".join(map(repr, values))
 
 
 def _text(values: Any) -> str:

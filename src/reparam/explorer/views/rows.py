@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from reparam.explorer import controls
 from reparam.explorer.queries import Parameter, flag, one_of, whole
 from reparam.explorer.views.base import Look, View
@@ -13,7 +11,7 @@ from reparam.insight import Session
 from reparam.insight.outliers import contributions, neighbours, ranked, score_of
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
-from reparam.reports.data_views import captioned, datum, given_and_found, row_name, signed
+from reparam.reports.data_views import captioned, cell, datum, given_and_found, row_name, signed
 
 LISTED = 12
 
@@ -79,8 +77,8 @@ def _thumbnail(session: Session, row: int, below: str) -> Html:
 
 
 def _one(session: Session, row: int) -> Html:
-    given, found = session.data.rows[row], session.decode(session.codes.mean[row][None])[0]
-    parts = contributions(session, row)
+    given, found = session.data.rows[row], session.decode(session.codes.mean[row][None], row)[0]
+    (parts,) = contributions(session, [row])
     facts = (
         controls.fact("score", f"{session.vae.bound_samples}-sample bound", number(score_of(session, row)), "nats"),
         controls.fact("kl", "KL(q‖p)", number(float(session.codes.kl[row])), "nats"),
@@ -115,7 +113,7 @@ def _neighbours(session: Session, row: int) -> Html:
 
 
 def _cells(session: Session, row: int) -> list[str]:
-    return ["missing" if np.isnan(v) else number(float(v)) for v in session.data.rows[row][:8]]
+    return [cell(session, j, value) for j, value in enumerate(session.data.rows[row][:8])]
 
 
 ROWS = View("The rows", "The worst and the best rows, and why.", _parameters, _controls, _results)

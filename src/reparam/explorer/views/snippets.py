@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from reparam.insight import Session
 from reparam.insight.trick import DRAWS, GRADIENTS, Trick
+from reparam.reports.data_views import cell
 
 OPENING = """import jax, jax.numpy as jnp, reparam, reparam.objectives
 
 vae = reparam.load({run!r})
-model, p = vae.model_, vae.model_.prior_distribution()
+model = vae.model_
 kept, schema = vae.fitted_.stored(rows[[{row}]])   # rows: the data as stored
-x = jnp.asarray(schema.apply(kept)[0])           # as the model sees it
-q = {posterior}
+{datum}
 eps = jnp.array({eps})
 z = reparam.reparameterize(q, eps)"""
+
+WHOLE = """x = jnp.asarray(schema.apply(kept)[0])           # as the model sees it
+q, p = {posterior}, model.prior_distribution()"""
+
+WITH_GAPS = """from reparam.batch import Batch
+batch = Batch.of_rows(jnp.asarray(kept), schema)   # as the model sees it: values, and which were seen
+x = jax.tree.map(lambda leaf: leaf[0], batch)
+q, p = {posterior}, model.prior_distribution(x)"""
 
 MANY = """noise = reparam.draw_noise(q, jax.random.key({seed}), ({all},))[:{draws}]
 many = reparam.reparameterize(q, noise)
@@ -23,36 +31,48 @@ many = reparam.reparameterize(q, noise)
 def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
     """Code for each number, by its name; ``setting`` comes before any of them and ``rows`` are the reader's."""
     eps = ", ".join(f"{float(value)!r}" for value in told.eps)
-    opening = OPENING.format(run=session.name, row=told.row, eps=f"[{eps}]", posterior=_posterior(session, told))
+    whole = not (session.condition or session.schema.missing)
+    seen = (WHOLE if whole else WITH_GAPS).format(posterior=_posterior(session, told))
+    opening = OPENING.format(run=session.name, row=told.row, eps=f"[{eps}]", datum=seen)
+    density = "model.decode({z}).log_prob(x)" if whole else "model.log_likelihood({z}, x)"
+    one_density, densities = density.format(z="z"), density.format(z="many")
     many = MANY.format(seed=seed, all=DRAWS, draws=told.draws)
-    unit = " - schema.log_volume" if session.schema.log_volumes.any() else ""  # densities are of the data's units
+    volume = "schema.log_volume" if whole else "jnp.asarray(schema.log_volume_of(kept)).max()"
+    unit = f" - {volume}" if session.schema.log_volumes.any() else ""  # densities are of the data's units
     kl = "reparam.kl_divergence(q, p)" if told.closed_kl else "jnp.mean(q.log_prob(many) - p.log_prob(many))"
     before = "" if told.closed_kl else many
     return {
         "setting": opening,
         "z": "q = model.encode(x)                  # x → encoder → raw → q(z|x)\n"
         f"z = reparam.reparameterize(q, eps)   # {_map(session)}\n"
-        "x_hat = vae.inverse_transform(z[None])",
+        f"x_hat = vae.inverse_transform(z[None]{_given(session, told.row)})",
         "coordinates": "mu, sigma = q.mean, q.variance ** 0.5\n"
         "raw = {name: scale.raw(sigma) for name, scale in reparam.SCALES.items()}   # the same σ in every scale\n"
         "kl = reparam.objectives.kl_per_dimension(q, p)                             # of each latent, nats",
-        "likelihood": f"value = model.decode(z).log_prob(x){unit}",
+        "likelihood": f"value = {one_density}{unit}",
         "prior": "value = p.log_prob(z)",
         "posterior": "value = q.log_prob(z)",
         "kl": f"{before}value = {kl}",
-        "elbo": f"{many}value = model.decode(many).log_prob(x).mean() - {kl}{unit}",
-        "bound": f"{many}log_w = model.decode(many).log_prob(x) + p.log_prob(many) - q.log_prob(many)\n"
+        "elbo": f"{many}value = {densities}.mean() - {kl}{unit}",
+        "bound": f"{many}log_w = {densities} + p.log_prob(many) - q.log_prob(many)\n"
         f"value = jax.nn.logsumexp(log_w) - jnp.log(len(log_w)){unit}",
-        "gradients": _gradients(session, seed),
+        "gradients": _gradients(one_density, seed),
     }
 
 
-def _gradients(session: Session, seed: int) -> str:
+def _given(session: Session, row: int) -> str:
+    """What a conditional model is told, as a reader would write it."""
+    places = [session.columns.index(name) for name in session.condition]
+    told = {session.columns[j]: cell(session, j, session.data.rows[row, j]) for j in places}
+    return f", given={told!r}" if told else ""
+
+
+def _gradients(density: str, seed: int) -> str:
     return (
-        "f = lambda z: model.decode(z).log_prob(x)\n"
+        f"f = lambda z: {density}\n"
         f"keys = jax.random.split(jax.random.key({seed}), {GRADIENTS})\n"
         "value = jax.vmap(lambda key: reparam.estimate_gradient(\n"
-        '    f, model.posterior.distribution, model.encoder(x), key, estimator="pathwise"))(keys)'
+        '    f, model.family.distribution, model.raw(x), key, estimator="pathwise"))(keys)'
     )
 
 
@@ -61,7 +81,7 @@ def _posterior(session: Session, told: Trick) -> str:
     if session.vae.inference == "amortized":
         return "model.encode(x)"
     raw = ", ".join(f"{float(value)!r}" for value in told.raw)
-    return f"model.posterior.distribution(jnp.array([{raw}]))"
+    return f"model.family.distribution(jnp.array([{raw}]))"
 
 
 def _map(session: Session) -> str:

@@ -23,7 +23,7 @@ SHOWN_LATENTS = 32
 
 
 def _parameters(session: Session) -> dict[str, Parameter]:
-    last = session.latents - 1
+    last = session.explaining - 1
     return {
         "row": Parameter(whole(0, session.rows - 1), "0"),
         "seed": Parameter(whole(0, LARGEST_SEED), "0"),
@@ -41,8 +41,8 @@ def _controls(look: Look) -> Html:
     size = session.noise_size
     eps = "" if state["eps"] is None else " ".join(f"{value:g}" for value in state["eps"])
     pair: tuple[Html, ...] = ()
-    if session.latents > 1:
-        last = session.latents - 1
+    if session.explaining > 1:
+        last = session.explaining - 1
         pair = (
             controls.whole("x", "latent across", state["x"], 0, last),
             controls.whole("y", "latent upwards", state["y"], 0, last),
@@ -133,8 +133,7 @@ def _latents(session: Session, told: Trick, state: Any) -> Html:
 
 
 def _map_of(session: Session) -> str:
-    q = session.q(session.raw(0))
-    if getattr(q, "matrix", None) is not None:
+    if getattr(session.any_q, "matrix", None) is not None:
         return "Here z = μ + S ε; σ is the root of the diagonal of S Sᵀ."
     return "Here z = μ + σ ⊙ ε." if session.noise_size == session.latents else "Here ε has further parts than z."
 

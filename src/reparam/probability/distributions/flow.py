@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from flowjax.bijections import AbstractBijection
-from flowjax.distributions import Normal as FlowBase
-from flowjax.flows import masked_autoregressive_flow
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from numpyro.distributions import constraints
 
@@ -24,6 +21,9 @@ from reparam.probability.reparameterization import (
     reparameterize_with_log_prob,
 )
 from reparam.specification import positive_int
+
+if TYPE_CHECKING:
+    from flowjax.bijections import AbstractBijection
 
 Key = PRNGKeyArray | None
 
@@ -90,7 +90,10 @@ def _skeleton(latent_dim: int, layers: int, width: int, context: int | None, pre
 
 
 def _layers(latent_dim: int, layers: int, width: int, context: int | None, key: PRNGKeyArray) -> AbstractBijection:
-    base = FlowBase(jnp.zeros(latent_dim))
+    from flowjax.distributions import Normal  # when a flow is asked for: most models have none
+    from flowjax.flows import masked_autoregressive_flow
+
+    base = Normal(jnp.zeros(latent_dim))
     return masked_autoregressive_flow(
         key, base_dist=base, cond_dim=context, flow_layers=layers, nn_width=width, invert=False
     ).bijection

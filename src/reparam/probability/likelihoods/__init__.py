@@ -25,7 +25,7 @@ from reparam.probability.likelihoods.bounded import (
     DiscretizedLogistic,
 )
 from reparam.probability.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from reparam.probability.likelihoods.real import Gaussian, Laplace, StudentT
+from reparam.probability.likelihoods.real import Gaussian, Laplace, LogNormal, StudentT
 from reparam.probability.likelihoods.table import Table
 from reparam.specification import build
 
@@ -37,6 +37,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
     "laplace": Laplace,
     "student_t": StudentT,
+    "log_normal": LogNormal,
     "categorical": Categorical,
     "poisson": Poisson,
     "negative_binomial": NegativeBinomial,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 import equinox as eqx
@@ -56,6 +57,10 @@ class Likelihood(eqx.Module):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return the law of each feature, batch shape (..., P) and no event, of ``raw``, shape (..., raw_size)."""
 
+    def of_datum(self, x: Array, observed: Array | None) -> Self:
+        """Return the likelihood of data, (..., P), where some of it is given and not explained; here nothing."""
+        return self
+
     @abstractmethod
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the raw vector where training starts, (raw_size,), from column means and deviations, (P,)."""
@@ -105,10 +110,12 @@ class Likelihood(eqx.Module):
         """Return which values lie in the support, in the shape of ``x``."""
         return np.asarray(self.support(x))
 
-    def check(self, x: NDArray[Any], *, first_row: int = 0, missing: bool = False) -> None:
+    def check(
+        self, x: NDArray[Any], *, first_row: int = 0, missing: bool = False, names: Sequence[str] | None = None
+    ) -> None:
         """Refuse data, shape (..., P), to which the likelihood gives no probability; rows count from ``first_row``.
 
-        Where the caller knows of missing cells, NaN, ``missing`` lets them pass.
+        Where the caller knows of missing cells, NaN, ``missing`` lets them pass; ``names`` are what columns are called.
 
         Raises:
             DataError: there are not P features.
@@ -120,14 +127,17 @@ class Likelihood(eqx.Module):
                 f"The {self.name} likelihood was made for {self.event_size} features. Got {values.shape[-1]} instead."
             )
         rows = values.reshape(-1, self.event_size)
-        outside = ~self.inside(rows) & ~(missing & np.isnan(rows))
+        seen = ~(missing & np.isnan(rows))
+        outside = ~self.inside(rows) & seen
         if outside.any():
-            row, column = np.argwhere(outside)[0]
-            part = self.part_at(int(column))
+            row, column = map(int, np.argwhere(outside)[0])
+            part = self.part_at(column)
+            alike = rows[seen] if part is self else rows[seen[:, column], column]
+            called = column if names is None else repr(names[column])
             raise SupportError(
-                f"row {first_row + row}, column {column}: {rows[row, column]} is outside the support of the "
+                f"row {first_row + row}, column {called}: {rows[row, column]} is outside the support of the "
                 f"{part.name} likelihood, {part.support.words}; {outside.sum()} of {outside.size} values are. "
-                f"{_remedy(rows)}"
+                f"{_remedy(alike)}"
             )
 
     def blocks(self, raw: ArrayLike) -> Array:
@@ -145,9 +155,9 @@ FITTING: dict[str, Support] = {
 }
 
 
-def _remedy(rows: NDArray[Any]) -> str:
+def _remedy(values: NDArray[Any]) -> str:
     """Say which likelihood fits the data that another refused."""
     for names, support in FITTING.items():
-        if support(rows).all():
+        if support(values).all():
             return f"Use likelihood {names}, or rescale the data."
     return "No likelihood explains NaN or infinity: fill those values or drop their rows."

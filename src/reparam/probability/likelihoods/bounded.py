@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -42,7 +43,9 @@ class Bernoulli(Likelihood):
         """Return Bernoulli laws of the logits."""
         return BernoulliLogits(at_least_single(raw))
 
-    def check(self, x: NDArray[Any], *, first_row: int = 0, missing: bool = False) -> None:
+    def check(
+        self, x: NDArray[Any], *, first_row: int = 0, missing: bool = False, names: Sequence[str] | None = None
+    ) -> None:
         """Refuse values outside [0, 1], and warn of grey ones.
 
         Raises:
@@ -52,7 +55,7 @@ class Bernoulli(Likelihood):
         Warns:
             ReparamWarning: a value lies strictly between 0 and 1.
         """
-        super().check(x, first_row=first_row, missing=missing)
+        super().check(x, first_row=first_row, missing=missing, names=names)
         grey = ~BITS(x) & ~np.isnan(x)
         if grey.any():
             warnings.warn(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import equinox as eqx
 import jax.numpy as jnp
+from jax.nn import log_softmax
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import Distribution
 
+from reparam.errors import ParameterError
 from reparam.probability.distributions.counts import NegativeBinomialByMean, PoissonByMean, ZeroInflated
 from reparam.probability.likelihoods.base import Likelihood
 from reparam.probability.numerics import at_least_single, softplus, tempered
 from reparam.probability.supports import COUNTS, Support
+from reparam.specification import requirement
+
+LIBRARIES = ("latent", "observed")
 
 
 class Counts(Likelihood):
@@ -39,16 +45,42 @@ class Poisson(Counts):
 
 
 class Overdispersed(Counts):
-    """Laws with one learned inverse dispersion r for each feature; concrete ones are final."""
+    r"""Laws with one learned inverse dispersion r for each feature; concrete ones are final.
+
+    ``library``: ``"latent"``, how deep a row was counted is one of the things that z explains, or ``"observed"``: it is
+    the row's sum ℓ, which is given, :math:`\mu = \ell\, \mathrm{softmax}(raw)`, and a density is ln p(x|ℓ). Where no
+    row is known its depth is Σ e^raw, at the start the mean. Source: the library size of Lopez et al. (2018).
+
+    Raises:
+        ParameterError: another library.
+    """
 
     log_inverse_dispersion: Array
+    library: str = eqx.field(static=True)
+    depth: Array | None
 
-    def __init__(self, event_size: int):
+    def __init__(self, event_size: int, library: str = "latent"):
         self.event_size, self.log_inverse_dispersion = event_size, jnp.zeros(event_size)
+        self.library, self.depth = str(library), None
+        if library not in LIBRARIES:
+            raise ParameterError(requirement("library", f"the {self.name} likelihood", "latent or observed", library))
+
+    def of_datum(self, x: Array, observed: Array | None) -> Self:
+        """Return the likelihood of rows that were counted as deep as these, of what was seen."""
+        if self.library == "latent":
+            return self
+        depth = jnp.sum(x, axis=-1, keepdims=True, where=None if observed is None else observed)
+        told: Self = eqx.tree_at(
+            lambda tree: tree.depth, self, jnp.maximum(depth, 1.0), is_leaf=lambda leaf: leaf is None
+        )
+        return told
 
     def counted(self, log_mean: ArrayLike) -> NegativeBinomialByMean:
         """Return negative binomial laws."""
-        return NegativeBinomialByMean(tempered(log_mean), tempered(self.log_inverse_dispersion))
+        levelled = tempered(log_mean)
+        if self.depth is not None:
+            levelled = jnp.log(self.depth) + log_softmax(levelled)
+        return NegativeBinomialByMean(levelled, tempered(self.log_inverse_dispersion))
 
 
 class NegativeBinomial(Overdispersed):

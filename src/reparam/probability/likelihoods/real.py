@@ -14,9 +14,10 @@ from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
 from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.distributions.log_normal import LogNormalByLog
 from reparam.probability.likelihoods.base import Likelihood
 from reparam.probability.numerics import TEMPERED_BEYOND, at_least_single, tempered
-from reparam.probability.supports import REALS, Support
+from reparam.probability.supports import POSITIVE, REALS, Support
 from reparam.specification import positive_int, real_number
 
 SMALLEST_START = 1e-3  # a constant column has no spread, and would start with a cliff
@@ -176,6 +177,38 @@ class StudentT(OneScale):
     def distribution(self, raw: ArrayLike) -> Distribution:
         """Return Student-t laws."""
         return self.about(raw, "student_t", self.df)
+
+
+class LogNormal(Likelihood):
+    r"""Positive numbers: :math:`\ln x_j \sim \mathcal{N}(\mu_j, \sigma_j^2)`, raw: μ, (..., P); one learned σ for each.
+
+    Values are best seen in units of their mean: σ begins at what a mean of 1 and the deviation of the data say.
+
+    >>> round(LogNormal(1).distribution(jnp.zeros(1)).log_prob(jnp.ones(1)).item(), 4)
+    -0.9189
+    """
+
+    log_scale: Array
+    name: ClassVar[str] = "log_normal"
+    support: ClassVar[Support] = POSITIVE
+
+    def __init__(self, event_size: int):
+        self.event_size, self.log_scale = event_size, jnp.zeros(event_size)
+
+    def distribution(self, raw: ArrayLike) -> Distribution:
+        """Return log-normal laws."""
+        return LogNormalByLog(raw, tempered(self.log_scale))
+
+    def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
+        """Return the μ that give the means: ln E x − σ²/2."""
+        mean = jnp.maximum(at_least_single(x_mean), SMALLEST_START)
+        return jnp.log(mean) - 0.5 * jnp.exp(2.0 * tempered(self.log_scale))
+
+    def started(self, x_std: ArrayLike) -> Self:
+        """Return the likelihood with σ² = ln(1 + s²), that of numbers of mean 1 and deviation s."""
+        variance = jnp.log1p(jnp.maximum(at_least_single(x_std), SMALLEST_START) ** 2)
+        started: Self = eqx.tree_at(lambda tree: tree.log_scale, self, 0.5 * jnp.log(variance))
+        return started
 
 
 def starting_log_scale(x_std: ArrayLike) -> Array:

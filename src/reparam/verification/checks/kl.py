@@ -13,8 +13,8 @@ from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict
 from reparam.verification.functions import Function
 from reparam.verification.measurements.sampler import RAW
 from reparam.verification.measurements.terms import CLOSE, close
-from reparam.verification.oracle import FORMULA, MEANING, SCALES, Recognition, gaussian_kl
-from reparam.verification.randomness import CRITICAL, LEVEL, fixed_noise
+from reparam.verification.oracle import FORMULA, MEANING, SCALES, LogStd, Recognition, gaussian_kl
+from reparam.verification.randomness import CRITICAL, LEVEL, SEED, fixed_noise
 
 MEANS = np.array([0.0, 1.5])
 
@@ -121,6 +121,8 @@ def matches_sampler(context: Context) -> Verdict:
     """The KL is that of the drawn z; without a sampler, that of the declared scale or of any."""
     if context.subject.has("kl") and context.is_random(context.function("kl")):
         return _in_expectation(context)
+    if not context.subject.has("kl") and context.split.capacity is not None:
+        return _above_the_floor(context, context.split.capacity)
     kl = context.kl
     _present(context)
     if not np.isfinite(kl.factor) or abs(kl.factor) < CLOSE * abs(kl.per_latent(2.0, 2.0)[0]):
@@ -136,7 +138,17 @@ def matches_sampler(context: Context) -> Verdict:
         return passed(f"{uses}; effective β {kl.factor:.4g}")
     if np.isfinite(comparison.factor):
         return _weighted(context, comparison.factor)
+    if _differ_in_coordinate(context) and kl.recognition.is_scale and context.sampler.recognition.is_scale:
+        raise CannotTell(
+            f"{uses}: one of them is handed σ itself, and how it is made of the network's output is not seen"
+        )
     return failed(f"{uses}; {_worst(comparison)}", _fix(context, context.sampler.recognition, kl.recognition))
+
+
+def _differ_in_coordinate(context: Context) -> bool:
+    """Whether one of sampler and KL takes a number of any sign, and the other σ or σ²."""
+    kl = context.function("kl" if context.subject.has("kl") else "loss")
+    return (kl.call.coordinate == "raw") != (context.function("sample").call.coordinate == "raw")
 
 
 FORM = "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
@@ -154,18 +166,44 @@ def _values(context: Context, means: Array, raws: Array) -> Array:
     return values if context.subject.has("kl") else values / context.kl.factor
 
 
+def _above_the_floor(context: Context, capacity: str) -> Verdict:
+    """Far from the prior, where a floor or a capacity is passed, the loss is a + b·KL of the drawn z."""
+    rng, shape = np.random.default_rng(SEED), (24, context.latent_dim)
+    mean, raw = rng.uniform(3.0, 6.0, shape), rng.choice(RAW[np.abs(RAW) <= 2.0], shape)
+    truth = gaussian_kl(mean, _drawn(context, capacity)(raw)).sum(axis=1)
+    losses = context.split.function_of(mean, raw)
+    slope, intercept = np.polyfit(truth, losses, 1)
+    off = float(np.abs(slope * truth + intercept - losses).max() / np.ptp(losses))
+    if slope > 0 and off < CLOSE + 10.0 * context.sampler_error:
+        return passed(
+            f"{capacity}; far from the prior the loss is {slope:.4g} times the KL of the drawn z, and a constant"
+        )
+    return failed(
+        f"{capacity}; far from the prior the loss is no multiple of the KL of the drawn z ({off:.2g} off)", FORM
+    )
+
+
+def _drawn(context: Context, because: str) -> LogStd:
+    """Ln σ(·) as it is declared, or of the z that are drawn.
+
+    Raises:
+        CannotTell: there is neither.
+    """
+    if context.declared_log_std is not None:
+        return context.declared_log_std
+    if not context.subject.has("sample") or context.sampler.trouble is not None:
+        raise CannotTell(f"{because}, and there is no sampler to compare it with")
+    log_std = context.sampler.log_std
+    return lambda raw: np.interp(raw, RAW, log_std)
+
+
 REPEATS, ROWS = 8, 4096
 
 
 def _in_expectation(context: Context) -> Verdict:
     """A KL estimated by sampling: its mean over many draws against the closed form, at a few posteriors."""
     function, dim = context.function("kl"), context.latent_dim
-    log_std = context.declared_log_std
-    if log_std is None and context.subject.has("sample") and not context.sampler.trouble:
-        drawn = context.sampler
-        log_std = lambda a: np.interp(a, RAW, drawn.log_std)  # noqa: E731
-    if log_std is None:
-        raise CannotTell("the KL is a Monte Carlo estimate, and there is no sampler to compare it with")
+    log_std = _drawn(context, "the KL is a Monte Carlo estimate")
     found, truth, slack = [], [], []
     for mean, raw in ((0.0, -2.0), (1.5, 0.0), (0.5, 1.0)):
         shape = (ROWS, dim)

@@ -21,17 +21,27 @@ def support(context: Context) -> Verdict:
     if not context.has("reconstruction_loss"):
         return _data_alone(context, claimed)
     measured = context.reconstruction
-    _ = context.kl if context.is_split and not context.subject.has("kl") else None  # a floor or a capacity stays in it
     if measured.shift_invariant:
         return passed("a softmax over the features: categorical")
     kind = measured.kind
     return (
         _sign(measured, kind, claimed)
         or _disagreement(kind, claimed)
-        or (_constants(measured, kind, claimed) if kind else _unknown(measured, claimed))
+        or (
+            None
+            if _is_shifted(context)
+            else _constants(measured, kind, claimed)
+            if kind
+            else _unknown(measured, claimed)
+        )
         or _data(context, kind.likelihood if kind else claimed)
         or passed(_in_words(measured, kind))
     )
+
+
+def _is_shifted(context: Context) -> bool:
+    """Whether a floor under the KL, or a capacity, stays in the loss at the prior as a constant."""
+    return context.is_split and not context.subject.has("kl") and context.split.capacity is not None
 
 
 def _claimed(context: Context) -> str | None:

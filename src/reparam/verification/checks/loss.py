@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reparam.verification.checks.reductions import weighed_against
+from reparam.verification.checks.reductions import weighed_against, written_batch
 from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed, warned
 from reparam.verification.measurements.objective import Combination
 from reparam.verification.measurements.terms import CLOSE, close
@@ -69,6 +69,8 @@ def _undeclared(context: Context, beta: float, measured: str) -> Verdict:
     if named:
         return passed(f"{measured}, which the code calls {next(iter(named))}")
     share = context.reconstruction.implied_std
+    if (written := written_batch(context)) is not None:
+        return passed(written)
     if (told := weighed_against(context)) is not None:
         return warned(told, fix)
     if context.is_split and share is not None:

@@ -26,10 +26,12 @@ def reconstruction_sums_over_features(context: Context) -> Verdict:
         raise SkipCheck("a softmax over the features: one categorical variable, which cannot be doubled")
     implied = _implied(measured)
     if measured.averages_features and not _written_as_sum(context, measured):
-        if (written := _written_batch(context)) is not None:
+        if (written := written_batch(context)) is not None:
             return passed(f"the whole loss is 1/P of a bound, P = {measured.features}; {written}")
         if (told := weighed_against(context)) is not None:
             return warned(f"a mean over features{implied}; {told}", SUM_FEATURES)
+        if not context.has("kl"):
+            return warned(f"a mean over features{implied}; what the KL weighs beside it was not found", SUM_FEATURES)
         return failed(
             f"twice the features leave the loss as it is: a mean over features, with P = {measured.features} an "
             f"effective β of {measured.features}{implied}",
@@ -71,8 +73,10 @@ def _implied(measured: ReconstructionMeasurement) -> str:
 
 
 def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bool:
-    """Whether it is P · mean with the P of the declared DATA written as a number: then it is the sum."""
-    if context.subject.declared.data is None or measured.kind is None:
+    """Whether it is P · mean with the P of the declared DATA, or one that the code names: then it is the sum."""
+    loss = context.function("loss" if context.is_split else "reconstruction_loss")
+    known = context.subject.declared.data is not None or measured.features in numbers_of(loss.call)
+    if not known or measured.kind is None:
         return False
     factor = measured.kind.factor / measured.features
     return any(abs(factor - one) < CLOSE for one in ((0.5, 1.0) if measured.kind.likelihood == "gaussian" else (1.0,)))
@@ -80,7 +84,7 @@ def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bo
 
 def batch_reduction_consistent(context: Context) -> Verdict:
     """Each term over a batch is the mean of its data's, or each is the sum."""
-    if (written := _written_batch(context)) is not None:
+    if (written := written_batch(context)) is not None:
         return passed(written)
     terms = _terms(context)
     if not terms:
@@ -106,7 +110,7 @@ def batch_reduction_consistent(context: Context) -> Verdict:
     return passed(measured)
 
 
-def _written_batch(context: Context) -> str | None:
+def written_batch(context: Context) -> str | None:
     """Where a KL summed over the batch is divided by the batch size of training, written out: right at that size."""
     if not context.is_split or context.subject.has("kl") or context.kl.absent:
         return None

@@ -6,11 +6,11 @@ import ast
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reparam.verification.arrays import joined, module_of, reshaped
-from reparam.verification.finding.signatures import CANONICAL, Argument, source_of
+from reparam.verification.finding.signatures import CANONICAL, DISTRIBUTIONS, Argument, source_of
 from reparam.verification.finding.words import ROLES, role, snake
 from reparam.verification.randomness import SEED
 
@@ -42,8 +42,9 @@ class Call:
 
     ``coordinate``: whether the function wants the raw number itself (``raw``), or exp(raw/2) (``std``), or exp(raw)
     (``variance``). ``draw``: z for a function that is given one, at ε = ±1, whose two values are averaged: exact for
-    Gaussian log-densities, which are quadratic in ε. ``rowwise``: the function takes one datum at a time; ``between``:
-    it wants an axis of samples between data and latents; ``transformed``: it runs inside of a Haiku transform.
+    Gaussian log-densities, which are quadratic in ε. ``terms``: what gives arguments that are themselves made of the
+    audit's arrays, such as a distribution. ``rowwise``: the function takes one datum at a time; ``between``: it wants
+    an axis of samples between data and latents; ``transformed``: it runs inside of a Haiku transform.
     """
 
     job: str
@@ -68,19 +69,24 @@ class Call:
         return hasattr(self.target, "syntax")
 
     @property
+    def filled(self) -> tuple[Argument, ...]:
+        """Its arguments and those of its terms."""
+        return (*self.arguments, *(argument for term in self.terms.values() for argument in term.filled))
+
+    @property
     def takes(self) -> set[str]:
         """The roles of its arguments."""
-        return {kind for argument in self.arguments for kind in argument.roles}
+        return {kind for argument in self.filled for kind in argument.roles}
 
     @property
     def roles(self) -> tuple[str, ...]:
         """What the audit hands over, in order."""
-        given = CANONICAL[self.job]
+        given = {**CANONICAL, **DISTRIBUTIONS}[self.job]
         return given if self.job != "sample" or "eps" in self.takes else given[:2]
 
     def named(self, kind: str) -> str:
         """What the user calls a role."""
-        return next((a.name for a in self.arguments if kind in a.roles), kind)
+        return next((a.name for a in self.filled if kind in a.roles), kind)
 
     def __call__(self, *arrays: Any) -> Any:
         """The value for canonical arrays, averaged over z = mean ± σ where the function is given a z."""
@@ -88,7 +94,8 @@ class Call:
         if "z" not in self.takes or self.job == "log_q":
             return self._signed(self._once(given))
         std = (self.spread or _half_exponential)(given["raw"])
-        values = [self._once({**given, "z": given["mean"] + sign * std}) for sign in (1.0, -1.0)]
+        eps = std / std
+        values = [self._once({**given, "z": given["mean"] + s * std, "eps": s * eps}) for s in (1.0, -1.0)]
         return self._signed(0.5 * (values[0] + values[1]))
 
     def _signed(self, value: Any) -> Any:
@@ -104,9 +111,9 @@ class Call:
 
     def _plain(self, given: dict[str, Any]) -> Any:
         if self.between:
-            given = {kind: reshaped(a, (a.shape[0], 1, a.shape[1])) for kind, a in given.items()}
+            given = {kind: a if kind == "x" else _with_samples(a) for kind, a in given.items()}
         first = next(iter(given.values()))
-        terms = {kind: call(*(given[r] for r in call.roles)) for kind, call in self.terms.items()}
+        terms = {kind: self._term(call, given) for kind, call in self.terms.items()}
         values = {kind: self._prepared(kind, array) for kind, array in given.items()} | terms
         arguments, options = [], {}
         for argument in self.arguments:
@@ -119,10 +126,15 @@ class Call:
         value = self._picked(target(*arguments, **options), tuple(getattr(first, "shape", ())))
         return reshaped(value, (first.shape[0], first.shape[2])) if self.between and self.job == "sample" else value
 
+    def _term(self, call: Call, given: dict[str, Any]) -> Any:
+        same = replace(call, layout=self.layout, coordinate=self.coordinate, seed=self.seed)
+        return same._plain({kind: array for kind, array in given.items() if kind in same.takes or kind in same.roles})
+
     def _prepared(self, kind: str, array: Any) -> Any:
         if kind in ("x", "decoded"):
-            rows, times = (() if self.rowwise else (array.shape[0],)), array.shape[-1] // self.layout.features
-            return reshaped(array, (*rows, *self.layout.shape[:-1], self.layout.shape[-1] * times))
+            shape, times = list(self.layout.shape), array.shape[-1] // self.layout.features
+            shape[shape.index(max(shape))] *= times  # more pixels, not more channels
+            return reshaped(array, (*array.shape[:-1], *shape))
         if kind == "raw" and self.coordinate != "raw":
             half = _half_exponential(array)
             return half if self.coordinate == "std" else half * half
@@ -152,10 +164,13 @@ class Call:
             return sys.modules["jax"].random.PRNGKey(self.seed)
         import numpy as np
 
-        return np.random.default_rng(self.seed)
+        old = snake(name).endswith(("rs", "random_state"))
+        return np.random.RandomState(self.seed) if old else np.random.default_rng(self.seed)
 
     def _picked(self, value: Any, shape: tuple[int, ...]) -> Any:
         """The part of a tuple, dict or record that the job is about."""
+        if self.job in DISTRIBUTIONS:
+            return value
         value = getattr(value, "_asdict", lambda: value)()
         if hasattr(value, "__dataclass_fields__") and not hasattr(value, "shape"):
             value = {name: getattr(value, name) for name in value.__dataclass_fields__}
@@ -206,6 +221,11 @@ def _is_named(word: str, job: str) -> bool:
         return role(word) == "reconstruction"
     total = "loss" in word.lower() or "elbo" in word.lower() or "+" in word
     return total and role(word) not in ("kl", "reconstruction")
+
+
+def _with_samples(array: Any) -> Any:
+    """An array with an axis of samples: the one that it has, or one of length 1."""
+    return array if len(array.shape) == 3 else reshaped(array, (array.shape[0], 1, array.shape[1]))
 
 
 def _half_exponential(raw: Any) -> Any:

@@ -8,6 +8,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from reparam.verification.finding.words import snake
 
 GUESSES: tuple[tuple[str, Any], ...] = (
@@ -38,12 +40,15 @@ class Bare:
         return found.__get__(self, self._owner) if hasattr(found, "__get__") else found
 
     def make_rng(self, name: str = "params") -> Any:
-        """Flax's way of asking for a key."""
-        return sys.modules["jax"].random.PRNGKey(0)
+        """Flax's way of asking for a key: another one at every call, the same again where noise is held."""
+        jax = sys.modules["jax"]
+        return jax.random.PRNGKey(np.random.randint(2**31))
 
 
 def instance_of(owner: type) -> Any:
     """An object of the class: made without arguments, with guessed ones, or bare with its constructor's defaults."""
+    if any(base.__module__.startswith("flax.linen") for base in owner.__mro__):
+        return _bare(owner)  # it gives random keys only while it is applied
     for arguments in ({}, _guessed(owner, required_only=True), _guessed(owner, required_only=False)):
         try:
             made = owner(**arguments)

@@ -21,10 +21,20 @@ ELEMENTWISE = re.compile(
     r"(exp|expm1|log|log1p|sqrt|square|pow|softplus|sigmoid|relu|tanh|clamp|clip|abs|add|mul|div|neg|view|reshape|flatten"
     r"|float|double|astype|to|type|cuda|cpu|contiguous|size|shape|squeeze|unsqueeze|softmax|log_softmax|log_sigmoid|where"
     r"|maximum|minimum|full_like|ones_like|zeros_like|Normal|rsample|round|binary_\w+|asarray|array|convert_to_tensor|cast"
-    r"|repeat|expand|expand_as|unsqueeze_|mean|sum|len|int|range|permute|transpose|rearrange|Variable|detach|data|exp_|mul_)$"
+    r"|repeat|expand|expand_as|unsqueeze_|mean|sum|len|int|range|permute|transpose|rearrange|Variable|detach|data|exp_|mul_|from_numpy)$"
 )
 """Calls through which a mean is still a mean, and data are still data: no network among them."""
 NOISE = re.compile(r"rand|normal|sample|noise|eps|reparam|make_rng|next_rng_key")
+
+
+def draws(node: ast.AST | None) -> bool:
+    """Whether code calls something that draws random numbers."""
+    calls = [one.func for one in ast.walk(node) if isinstance(one, ast.Call)] if node is not None else []
+    return any(NOISE.search(call.attr if isinstance(call, ast.Attribute) else ast.unparse(call)) for call in calls)
+
+
+DISTRIBUTION = re.compile(r"(Normal|Independent|Gaussian|Bernoulli|Laplace|Poisson|MultivariateNormal\w*|to_event)$")
+"""Calls that give a distribution."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,50 @@ class Formula:
     @property
     def noisy(self) -> bool:
         """Whether randomness is drawn in it."""
-        text = "\n".join([*(ast.unparse(s) for s in self.statements), ast.unparse(self.value)])
-        return bool(NOISE.search(text))
+        return bool(NOISE.search(self.text))
+
+    @property
+    def refined(self) -> bool:
+        """Whether it goes on from an earlier value of the same name."""
+        return any(self.name in _binds(statement) for statement in self.statements)
+
+    @property
+    def text(self) -> str:
+        """The formula as it is written."""
+        return "\n".join([*(ast.unparse(s) for s in self.statements), ast.unparse(self.value)])
+
+    def used_as(self, name: str) -> str | None:
+        """Which distribution a name is, by what is done with it: what is drawn from, or compared, or asked for x.
+
+        >>> value = ast.parse("kl_divergence(q, p) - f.log_prob(x)", mode="eval").body
+        >>> [Formula("loss", (), value, ()).used_as(name) for name in ("q", "p", "f", "x")]
+        ['posterior', 'prior', 'observation', None]
+        """
+        for call in (n for part in (*self.statements, self.value) for n in ast.walk(part) if isinstance(n, ast.Call)):
+            of, called = (call.func.value, call.func.attr) if isinstance(call.func, ast.Attribute) else (None, "")
+            given = [_key(argument) for argument in call.args]
+            if called == "kl_divergence" or getattr(call.func, "id", "") == "kl_divergence":
+                pair = given[:2] if len(given) > 1 else [_key(of) if of else "", *given]
+                if name in pair:
+                    return ("posterior", "prior")[pair.index(name)]
+            elif of is not None and _key(of) == name:
+                if called in ("sample", "rsample", "rsample_and_log_prob", "sample_and_log_prob"):
+                    return "posterior"
+                if called == "log_prob" and given and role(given[0]) in ("x", "decoded"):
+                    return "observation"
+        return None
+
+    def gives(self, taken: set[str]) -> str | None:
+        """Which distribution it makes of arguments of these roles, if its value is one."""
+        call = self.value.func if isinstance(self.value, ast.Call) else None
+        called = call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "")
+        if not DISTRIBUTION.match(called):
+            return None
+        if taken <= {"mean", "raw"} and "zeros" in self.text:
+            return "prior"
+        if taken == {"mean", "raw"}:
+            return "posterior"
+        return "observation" if taken in ({"mean"}, {"decoded"}) else None
 
     def code(self, file: str) -> ast.Module:
         """The formula as a module with one function ``lifted`` of its free names; dots in names become ``__``."""
@@ -128,7 +180,7 @@ class _Slice:
             return True
         if kind in ("kl", "reconstruction", "weight", "eps", None) or (kind == "z" and self.sampling):
             return kind is not None or not _from_network(node)
-        if kind not in LATENT | OBSERVED or (self.shallow and kind == "raw"):
+        if kind not in LATENT | OBSERVED or (self.shallow and kind == "raw" and not draws(node)):
             return False
         side = LATENT if kind in LATENT else OBSERVED
         return self._within(node, side, i)
@@ -160,8 +212,11 @@ def _from_network(node: ast.AST) -> bool:
 def _key(node: ast.AST) -> str:
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
-        return f"self.{node.attr}"
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        if node.value.id in ("self", "cls"):
+            return f"self.{node.attr}"
+        if role(node.attr) in LATENT and re.search(r"_|^mu$|^logvar$", node.attr):  # kept by a model for its loss
+            return f"{node.value.id}.{node.attr}"
     return ""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +15,16 @@ from typing import Any
 
 from reparam.verification.finding.calling import Call
 from reparam.verification.finding.instances import instance_of
-from reparam.verification.finding.lifting import Body, Formula, bodies
-from reparam.verification.finding.signatures import CANONICAL, Argument, Unbound, bind
+from reparam.verification.finding.lifting import Formula, bodies, draws
+from reparam.verification.finding.signatures import (
+    CANONICAL,
+    DISTRIBUTIONS,
+    Argument,
+    Unbound,
+    bind,
+    constant_of,
+    source_of,
+)
 from reparam.verification.finding.words import BOUND_NAMES, POSITIVE, ROLES, job, role, snake
 
 LIFTED_NAMES: dict[str, str] = {"z": "sample", "kl": "kl", "reconstruction": "reconstruction_loss"}
@@ -23,8 +32,12 @@ LIFTED_NAMES: dict[str, str] = {"z": "sample", "kl": "kl", "reconstruction": "re
 
 @dataclass
 class Found:
-    """Candidates per job, best first, and what was left out and why."""
+    """Candidates per job, best first, and what was left out and why.
 
+    ``demand``: makes skipped top-level names of the module, where a function needs them.
+    """
+
+    demand: Callable[[Iterable[str]], None]
     candidates: dict[str, list[Call]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
@@ -34,13 +47,18 @@ class Found:
         kept.append(call)
         kept.sort(key=lambda one: -one.rank)
 
+    def add_if(self, call: Call | None, bonus: int) -> None:
+        """The same for a formula, if it is one."""
+        if call is not None:
+            call.rank += bonus
+            self.add(call)
 
-def found_in(holder: Any, module: ModuleType | None, tree: ast.Module | None, demand: Callable[[Any], None]) -> Found:
-    """Everything that may be part of a variational autoencoder: of ``holder`` first, then of ``module``.
 
-    ``demand``: makes skipped top-level names of the module, where a function needs them.
-    """
-    found = Found()
+def found_in(
+    holder: Any, module: ModuleType | None, tree: ast.Module | None, demand: Callable[[Iterable[str]], None]
+) -> Found:
+    """Everything that may be part of a variational autoencoder: of ``holder`` first, then of ``module``."""
+    found = Found(demand)
     own = isinstance(holder, ModuleType)
     if not own:
         _of_holder(holder, found, bonus=100)
@@ -48,7 +66,7 @@ def found_in(holder: Any, module: ModuleType | None, tree: ast.Module | None, de
         _of_module(module, found, classes=own)
         for other, source in ((module, tree), *_siblings(module)):
             if source is not None and not _enough(found):
-                _formulas(source, other, holder, found, demand, bonus=0 if other is module else -5)
+                _formulas(source, _Place(other, holder, found), bonus=0 if other is module else -5)
     _prefer_one_class(found)
     return found
 
@@ -61,11 +79,9 @@ def _enough(found: Found) -> bool:
 
 
 def _of_module(module: ModuleType, found: Found, classes: bool) -> None:
+    theirs = {module.__name__, *(other.__name__ for other in _sibling_modules(module))}
     for name, value in list(vars(module).items()):
-        if name.startswith("__") or getattr(value, "__module__", None) not in (
-            module.__name__,
-            *_sibling_names(module),
-        ):
+        if name.startswith("__") or getattr(value, "__module__", None) not in theirs:
             continue
         if inspect.isclass(value) and classes:
             _of_class(value, found, bonus=0 if value.__module__ == module.__name__ else -5)
@@ -74,23 +90,17 @@ def _of_module(module: ModuleType, found: Found, classes: bool) -> None:
 
 
 def _of_class(owner: type, found: Found, bonus: int) -> None:
-    names = [name for name in dir(owner) if not name.startswith("__") and (job(name) or name in CANONICAL)]
-    call = (
-        job(owner.__name__)
-        if hasattr(owner, "call") or hasattr(owner, "forward") or "__call__" in vars(owner)
-        else None
-    )
-    if names or call:
-        _of_holder(instance_of(owner), found, bonus, owner)
+    callable_ = hasattr(owner, "call") or hasattr(owner, "forward") or "__call__" in vars(owner)
+    if _names(owner) or (callable_ and job(owner.__name__)):
+        _of_holder(_made(owner, found), found, bonus, owner)
 
 
 def _of_holder(holder: Any, found: Found, bonus: int, owner: type | None = None) -> None:
     """The methods of an object, or the functions of a namespace; an object of a class that is given."""
     if inspect.isclass(holder):
-        holder, owner = _static_or_made(holder), holder
+        holder, owner = _static_or_made(holder, found), holder
     title = owner.__name__ if owner is not None else ""
-    public = [name for name in _names(holder, owner) if not name.startswith("__")]
-    for name in public:
+    for name in _names(holder if owner is None else owner):
         value = _attribute(holder, name)
         if callable(value) and not inspect.isclass(value) and not _of_a_framework(value):
             _candidate(name, value, found, title, bonus + 1)
@@ -107,9 +117,16 @@ def _of_a_framework(value: Any) -> bool:
     return isinstance(value, ModuleType) or root in ("torch", "keras", "tensorflow", "flax", "haiku", "equinox")
 
 
-def _names(holder: Any, owner: type | None) -> list[str]:
-    names = dir(owner) if owner is not None else list(getattr(holder, "__dict__", {})) + dir(type(holder))
-    return [name for name in dict.fromkeys(names) if job(name) or name in CANONICAL]
+def _names(holder: Any) -> list[str]:
+    """Attributes that are called like a job, or take a mean and a scale whatever they are called."""
+    names = [name for name in dict.fromkeys([*getattr(holder, "__dict__", {}), *dir(holder)]) if name[:2] != "__"]
+    return [name for name in names if job(name) or name in CANONICAL or _takes_latents(holder, name)]
+
+
+def _takes_latents(holder: Any, name: str) -> bool:
+    function = inspect.getattr_static(holder, name, None)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return code is not None and {"mean", "raw"} <= {role(n) for n in code.co_varnames[: code.co_argcount]}
 
 
 def _attribute(holder: Any, name: str) -> Any:
@@ -119,12 +136,12 @@ def _attribute(holder: Any, name: str) -> Any:
         return None
 
 
-def _static_or_made(owner: type) -> Any:
+def _static_or_made(owner: type, found: Found) -> Any:
     """The class itself where its functions need no object."""
-    names = [name for name in dir(owner) if job(name) or name in CANONICAL]
+    names = _names(owner)
     if names and all(_is_plain(owner, name) for name in names):
         return owner
-    return instance_of(owner)
+    return _made(owner, found)
 
 
 def _is_plain(owner: type, name: str) -> bool:
@@ -148,7 +165,12 @@ def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str
         if job(name) or name in CANONICAL:
             found.left_out.append(f"{title}: {reason}")
         return
-    kind = _job_of(name, {kind for a in arguments for kind in a.roles})
+    roles = {kind for a in arguments for kind in a.roles}
+    kind = _job_of(name, roles)
+    if kind == "log_q":  # log N(x; mean, σ²) is asked at z
+        arguments = tuple(Argument(a.name, ("z",)) if a.roles == ("x",) else a for a in arguments)
+    if kind is None and job(name) is None and {"mean", "raw"} <= roles <= {"mean", "raw", "eps", "key"}:
+        kind, rank = ("sample" if draws(source_of(function)) or "eps" in roles else None), rank - 20
     if kind is None:
         if job(name) == "sample":
             found.left_out.append(f"{title}: takes no mean and scale, so it draws from the prior or through the model")
@@ -158,6 +180,7 @@ def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str
     if kind == "sample" and POSITIVE.match(snake(next(a.name for a in arguments if "raw" in a.roles))):
         rank -= 12  # how σ is made of the network's output is seen in a formula, not here
     negated = kind in ("loss", "reconstruction_loss") and bool(BOUND_NAMES.search(snake(name)))
+    negated = negated or (kind == "kl" and snake(name).startswith(("minus_", "neg")))
     found.add(Call(kind, shown, function, arguments, rank=rank, owner=owner, negated=negated))
     if kind == "sample" and [a.name for a in arguments] == list(CANONICAL["sample"]):  # it may be a wrapper's *args
         found.add(Call(kind, shown, function, arguments[:2], rank=rank - 1, owner=owner))
@@ -169,7 +192,7 @@ def _job_of(name: str, roles: set[str]) -> str | None:
     if "log_w" in roles and family in ("bound", None, "loss") and roles == {"log_w"}:
         return "bound" if family == "bound" else None
     if family == "log_q":
-        return "log_q" if {"z", "mean", "raw"} <= roles else None
+        return "log_q" if roles in ({"z", "mean", "raw"}, {"x", "mean", "raw"}) else None
     if {"mean", "raw"} <= roles:
         if "decoded" in roles:
             return "loss" if family == "loss" else None
@@ -179,24 +202,24 @@ def _job_of(name: str, roles: set[str]) -> str | None:
     return "reconstruction_loss" if family == "loss" and {"x", "decoded"} <= roles and "mean" not in roles else None
 
 
-def _formulas(  # noqa: PLR0917 - one place to search in
-    tree: ast.Module, module: ModuleType, holder: Any, found: Found, demand: Callable[[Any], None], bonus: int
-) -> None:
+def _formulas(tree: ast.Module, place: _Place, bonus: int) -> None:
     """Enter the formulas of a file: assignments to z, kl, a reconstruction or a loss, and what functions return."""
-    chosen = "" if isinstance(holder, ModuleType) else _class_name(holder)
-    for body in bodies(tree):
-        if chosen and not body.owner.startswith(f"{chosen}."):
-            continue
-        for name, value, position in body.targets:
-            kind = _formula_job(name)
-            if kind is None:
-                continue
-            for shallow in (False, True)[: 1 + (kind == "sample")]:
-                formula = body.formula(name, value, position, kind == "sample", shallow)
-                call = _lifted(formula, kind, body, module, holder, demand)
-                if call is not None:
-                    call.rank += bonus
-                    found.add(call)
+    chosen = "" if isinstance(place.holder, ModuleType) else _class_name(place.holder)
+    targets = [
+        (body, *target)
+        for body in bodies(tree)
+        if body.owner.startswith(f"{chosen}." * bool(chosen))
+        for target in body.targets
+    ]
+    for body, name, value, position in targets:
+        formula = body.formula(name, value, position, sampling=False)
+        if formula.gives({"mean", "raw"}):
+            place.found.add_if(place.lifted(formula, "distribution"), bonus)
+    for body, name, value, position in targets:
+        kind = _formula_job(name)
+        for shallow in (False, True)[: (kind is not None) + (kind == "sample")]:
+            formula = body.formula(name, value, position, kind == "sample", shallow)
+            place.found.add_if(place.lifted(formula, str(kind)), bonus)
 
 
 def _class_name(holder: Any) -> str:
@@ -216,42 +239,67 @@ def _formula_job(name: str) -> str | None:
     return "loss" if job(name) == "loss" or word in ("total", "cost") else None
 
 
-def _lifted(  # noqa: PLR0917 - a formula and where it stands
-    formula: Formula, kind: str, body: Body, module: ModuleType, holder: Any, demand: Callable[[Any], None]
-) -> Call | None:
-    """The formula as a candidate, where its free names are roles, the object itself, or known to the module."""
-    demand(formula.free)
-    taken: dict[str, str] = {}
-    free, arguments, bindings = [], [], {}
-    for name in formula.free:
-        meaning = "key" if snake(name).endswith("rngs") else role(name)
-        if name == "self":
-            bindings["self"] = _self(body.owner, module, holder)
-        elif (
-            meaning in ("mean", "raw", "x", "decoded", "z", "eps", "key", "kl", "reconstruction")
-            and meaning not in taken
-        ):
-            taken[meaning] = name
-            free.append(name)
-            arguments.append(Argument(name.replace(".", "__"), (meaning,)))
-        elif meaning == "weight" and not hasattr(module, name):
-            bindings[name] = 1.0
-        elif not hasattr(module, name):
+@dataclass
+class _Place:
+    """Where formulas stand, and what was found there before them."""
+
+    module: ModuleType
+    holder: Any
+    found: Found
+
+    def lifted(self, formula: Formula, kind: str) -> Call | None:
+        """The formula as a candidate, where its free names are roles, the object itself, or known to the module."""
+        self.found.demand(formula.free)
+        taken: dict[str, str] = {}
+        free, arguments, bindings, terms = [], [], {}, {}
+        for name in formula.free:
+            argument = self._argument(name, formula, taken)
+            if name == "self":
+                bindings["self"] = _self(formula.owner, self)
+            elif argument is not None:
+                free.append(name)
+                arguments.append(argument)
+                taken |= dict.fromkeys(argument.roles, name)
+            elif role(name) == "weight" and not hasattr(self.module, name):
+                bindings[name] = 1.0
+            elif not hasattr(self.module, name):
+                return None
+        for made in set(taken) & {*DISTRIBUTIONS}:
+            if not self.found.candidates.get(made):
+                return None
+            terms[made] = self.found.candidates[made][0]
+        roles = set(taken) - set(terms) | {kind for term in terms.values() for kind in term.takes}
+        job_found = formula.gives(roles) if kind == "distribution" else _formula_fits(kind, roles, formula)
+        if job_found is None or (kind == "sample" and not self._is_noisy(formula)):
             return None
-    job_found = _formula_fits(kind, set(taken), formula)
-    if job_found is None or (kind == "sample" and not formula.noisy):
-        return None
-    function = _compiled(formula, module, bindings, free)
-    title = f"{formula.name} in {formula.owner or 'the file'}, line {formula.line} ({', '.join(free)})"
-    negated = bool(
-        job_found in ("loss", "reconstruction_loss") and BOUND_NAMES.search(snake(formula.name.removesuffix("()")))
-    )
-    rank = (1 if "self" in bindings else 2) + (2 if formula.name.endswith("()") else 0)
-    if kind == "sample" and POSITIVE.match(snake(taken["raw"])):
-        rank -= 12
-    return Call(
-        job_found, title, function, tuple(arguments), rank=rank, negated=negated, owner=formula.owner.partition(".")[0]
-    )
+        if job_found == "observation":
+            arguments = [Argument(a.name, ("decoded",)) for a in arguments]
+        function = _compiled(formula, self.module, bindings, free)
+        title = f"{formula.name} in {formula.owner or 'the file'}, line {formula.line} ({', '.join(free)})"
+        signed = BOUND_NAMES.search(snake(formula.name.removesuffix("()")))
+        negated = job_found in ("loss", "reconstruction_loss") and bool(signed)
+        rank = (1 if "self" in bindings else 2) + (2 if formula.name.endswith("()") else 0) + formula.refined
+        if kind == "sample" and not terms and POSITIVE.match(snake(taken["raw"])):
+            rank -= 12
+        owner = formula.owner.partition(".")[0]
+        return Call(job_found, title, function, tuple(arguments), terms=terms, rank=rank, negated=negated, owner=owner)
+
+    def _argument(self, name: str, formula: Formula, taken: dict[str, str]) -> Argument | None:
+        """What a free name is: a distribution, by its use; a role, by its name; or a number that is known."""
+        if isinstance(getattr(self.module, name, None), ModuleType | types.FunctionType | type):
+            return None
+        known = ("mean", "raw", "x", "decoded", "z", "eps", "key", "kl", "reconstruction")
+        meaning = formula.used_as(name) if name != "self" else None
+        meaning = meaning or ("key" if snake(name).endswith("rngs") else role(name))
+        if meaning in (*known, *DISTRIBUTIONS) and meaning not in taken:
+            return Argument(name, (meaning,))
+        constant = constant_of(name)
+        return None if constant is Unbound or hasattr(self.module, name) else Argument(name, constant=constant)
+
+    def _is_noisy(self, formula: Formula) -> bool:
+        """Whether it draws, or calls what was found to draw."""
+        samplers = {getattr(call.target, "__name__", "") for call in self.found.candidates.get("sample", [])}
+        return formula.noisy or bool(samplers & set(re.findall(r"\w+", formula.text)))
 
 
 def _formula_fits(kind: str, taken: set[str], formula: Formula) -> str | None:
@@ -282,18 +330,22 @@ def _compiled(formula: Formula, module: ModuleType, bindings: dict[str, Any], fr
     return types.MethodType(function, bindings["self"])
 
 
-def _self(owner: str, module: ModuleType, holder: Any) -> Any:
+def _self(owner: str, place: _Place) -> Any:
     """The object that a method's formula calls ``self``."""
-    if not isinstance(holder, ModuleType) and not inspect.isclass(holder):
-        return holder
-    value: Any = module
+    if not isinstance(place.holder, ModuleType) and not inspect.isclass(place.holder):
+        return place.holder
+    value: Any = place.module
     for part in owner.split(".")[:-1]:
         value = getattr(value, part, None)
-    return instance_of(value) if inspect.isclass(value) else None
+    return _made(value, place.found) if inspect.isclass(value) else None
 
 
-def _sibling_names(module: ModuleType) -> list[str]:
-    return [other.__name__ for other in _sibling_modules(module)]
+def _made(owner: type, found: Found) -> Any:
+    """An object of the class, the names that its constructor reads made first."""
+    for function in filter(inspect.isfunction, vars(owner).values()):
+        if function.__name__ == "__init__" or job(function.__name__):
+            found.demand(function.__code__.co_names)
+    return instance_of(owner)
 
 
 def _sibling_modules(module: ModuleType) -> Iterator[ModuleType]:

@@ -21,6 +21,13 @@ CANONICAL: dict[str, tuple[str, ...]] = {
 }
 """Job → what the audit hands over, in this order. A function of this very name is also bound by position."""
 
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
+    "posterior": ("mean", "raw"),
+    "prior": ("mean", "raw"),
+    "observation": ("decoded",),
+}
+"""The same for what gives a distribution: q(z|x), p(z), p(x|z)."""
+
 JOINT = ("decoded", "x", "mean", "raw", "z")
 """The usual order in ``loss_function(*args)``."""
 
@@ -92,14 +99,14 @@ def _argument(
         return [Argument(parameter.name, constant=1.0, keyword=keyword)]
     if kind is not None and not (kind == "x" and snake(parameter.name) == "batch" and _is_size(body, parameter.name)):
         return [Argument(parameter.name, (kind,), keyword=keyword or parameter.default is not parameter.empty)]
-    return [Argument(parameter.name, constant=_constant(parameter.name, body), keyword=keyword)]
+    return [Argument(parameter.name, constant=constant_of(parameter.name, body), keyword=keyword)]
 
 
 def _is_size(body: ast.FunctionDef | None, name: str) -> bool:
     return body is not None and f"/ {name}" in ast.unparse(body)
 
 
-def _constant(name: str, body: ast.FunctionDef | None) -> Any:
+def constant_of(name: str, body: ast.FunctionDef | None = None) -> Any:
     """A constant for a parameter that is no array, or ``Unbound``."""
     word = snake(name)
     for size, names in SIZES.items():

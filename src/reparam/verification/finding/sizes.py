@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from reparam.verification.finding.calling import Call, Layout
-from reparam.verification.finding.signatures import source_of
+from reparam.verification.finding.signatures import FEATURES, source_of
 from reparam.verification.finding.words import snake
 
 IMAGES = (
@@ -29,16 +30,18 @@ MOST = 40
 
 def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[Layout]:
     """Sizes to try, the likeliest first: as declared, then with the shapes, batches and latents of the code."""
-    numbers = numbers_of(call)
+    counts = [first.count, *_sizes(call, ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size"))]
+    numbers = [n for n in numbers_of(call) if n not in counts]
     shapes = [first.shape]
     if free_shape and {"x", "decoded"} & call.takes:
-        shapes += [(n,) for n in numbers if n >= 8] + list(
-            IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ()
-        )
-    counts = [first.count, *_sizes(call, ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size"))]
+        images = IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ()
+        last = bool(re.search(r"^\s*(import|from) (keras|tensorflow|jax|flax)\b", source, re.MULTILINE))
+        shapes = [(n,) for n in _sizes(call, FEATURES)] + shapes + [(n,) for n in numbers if n >= 8]
+        shapes += sorted(images, key=lambda shape: (shape[-1] in (1, 3)) != last)
     dims = [first.latent_dim, *_sizes(call, ("latent_dim", "z_dim", "nz", "latent_size", "z_size", "n_latent", "zdim"))]
     dims += [n for n in numbers if 2 <= n <= 256]
-    options = [replace(first, shape=shape) for shape in shapes]
+    options = [replace(first, shape=shapes[0], count=count) for count in counts]
+    options += [replace(first, shape=shape) for shape in shapes]
     options += [replace(first, latent_dim=dim) for dim in dims]
     options += [Layout(count, dim, shape) for count in counts for dim in dims[:3] for shape in shapes]
     return list(dict.fromkeys(options))[:MOST]

@@ -21,10 +21,10 @@ ROLES: dict[str, re.Pattern[str]] = {
         rf"|{SPREAD}_raw|logprec|log_precision)" + SUFFIX
     ),
     "eps": re.compile(r"^(eps|epsilon|epsilons|noise|e|u|esp|rand_sample|randoms?)(_?z|_?sample)?$"),
-    "key": re.compile(r"^(\w+_)?(keys?|rngs?|prng|generator|gen)$"),
+    "key": re.compile(r"^(\w+_)?(keys?|rngs?|prng|rs|random_state|generator|gen)$"),
     "log_w": re.compile(r"^(log_?w(eights?)?s?|log_?iw|log_importance_weights|w|iw)$"),
     "decoded": re.compile(
-        r"^(recons?|rec|reconstruct(ed|ions?)?|decoded|decodes?|generated|pred(s|ict(ed|ions?))?|outputs?|out|dec|recon_\w+|rec_\w+"
+        r"^(?!\w*_(loss\w*|error|term|cost|err|nll)$)(recons?|rec|reconstruct(ed|ions?)?|decoded|decodes?|generated|pred(s|ict(ed|ions?))?|outputs?|out|dec|recon_\w+|rec_\w+"
         r"|reconstruct\w*_\w+|\w+_(recon\w*|rec|reconst\w*|hat|pred|tilde|decoded\w*|prime|out|rebuild|gen|generated|logits?)|xhat|x_"
         r"|logits?|x_mean|x_mu|mu_x|mean_x|x_prob|y|y_hat|y_pred|probs?|p|p_x|px|img_out|d|decoder_output\w*|generation)$"
     ),
@@ -36,7 +36,8 @@ ROLES: dict[str, re.Pattern[str]] = {
         r"^(zs?|z_?\d?|z_?samples?|latents?|latent_(z|samples?|codes?)|samples?|sampled_z|sample_z|codes?)$"
     ),
     "kl": re.compile(
-        r"^(\w+_)?(kl|kld|klds|dkl|kl_?div\w*|kullback\w*)(_\w+)?$|^latent_loss$|^regulari[sz]ation_loss$"
+        r"^(?!\w*_(coeff?\w*|weight\w*|anneal\w*|lambda|factor|rate|scale|w|max|min|target|start|tolerance)$)"
+        r"(\w+_)?(kl|kld|klds|dkl|kl_?div\w*|kullback\w*)(_\w+)?$|^latent_loss$|^regulari[sz]ation_loss$"
     ),
     "reconstruction": re.compile(
         r"^(\w+_)?(bce|mse|nll|xent|marginal_likelihood|likelihood|cross_?ent\w*)(_\w+)?$"
@@ -60,7 +61,7 @@ JOBS: dict[str, re.Pattern[str]] = {
     "loss": re.compile(
         r"loss|elbo|criterion|objective|(^|_)cost|reconstruct|recon|^(bce|mse|nll)|likelihood|cross_entropy"
     ),
-    "log_q": re.compile(r"log_?q|log_?normal|gaussian_log|log_density|normal_logp|log_gauss|gaussian_likelihood"),
+    "log_q": re.compile(r"log_?q|log_?normal|gaussian_log|log_density|normal_?log_?p|log_gauss|gaussian_likelihood"),
 }
 """Job → how a function for it is called; what its arguments are has the last word."""
 

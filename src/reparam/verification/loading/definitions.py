@@ -42,15 +42,30 @@ def definitions(tree: ast.Module) -> Iterator[Statement]:
             yield statement
 
 
-def assigned(tree: ast.Module) -> dict[str, Statement]:
-    """Name → the last top-level assignment of it, wherever in the script it stands."""
-    found: dict[str, Statement] = {}
+def makers(tree: ast.Module) -> dict[str, list[Statement]]:
+    r"""Name → the top-level statements that make it, in order: assignments of it and its attributes, and its set-up.
+
+    >>> found = makers(ast.parse("p = Parser()\np.add_argument('--n')\na = p.parse_args()\na.n = 3\np.train()"))
+    >>> {name: [ast.unparse(statement) for statement in made] for name, made in found.items()}
+    {'p': ['p = Parser()', "p.add_argument('--n')"], 'a': ['a = p.parse_args()', 'a.n = 3']}
+    """
+    found: dict[str, list[Statement]] = {}
     for statement in _flat(tree.body):
-        if isinstance(statement, ast.Assign | ast.AnnAssign):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            for target in targets:
-                found |= {n.id: statement for n in ast.walk(target) if isinstance(n, ast.Name)}
+        for name in dict.fromkeys(_made(statement)):
+            found.setdefault(name, []).append(statement)
     return found
+
+
+def _made(statement: Statement) -> Iterator[str]:
+    """The names that a statement binds or changes."""
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+            yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
+    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        call = statement.value
+        owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+        if isinstance(owner, ast.Name) and (_called(call) == "add_argument" or not SCRIPT.match(_called(call))):
+            yield owner.id
 
 
 def _flat(body: list[Statement]) -> Iterator[Statement]:

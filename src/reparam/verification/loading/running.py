@@ -7,13 +7,14 @@ repository on the path.
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import linecache
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,11 +22,12 @@ from types import ModuleType
 from typing import Any
 
 from reparam.errors import DataError, UnknownNameError
-from reparam.verification.loading.definitions import assigned, definitions, has_script
+from reparam.verification.loading.definitions import definitions, has_script, makers
 from reparam.verification.loading.standins import (
     Finder,
     MissingError,
     StandIn,
+    asking_nothing,
     from_sibling,
     old_interfaces,
     standing_in,
@@ -94,7 +96,7 @@ class _Runner:
         self.module = ModuleType(f"verified_{target.path.stem}")
         self.module.__file__ = self.file
         self.missing: list[str] = []
-        self.assigned = assigned(self.tree) if self.definitions_only else {}
+        self.makers = makers(self.tree) if self.definitions_only else {}
         self.demanded: set[str] = set()
         self.flags = _future_flags(self.tree)
 
@@ -111,19 +113,16 @@ class _Runner:
         return self.module
 
     def demand(self, name: str) -> None:
-        """Run the skipped assignment of a name, after those that it needs; what fails stays undefined."""
-        statement = self.assigned.get(name)
-        if statement is None or name in self.demanded or hasattr(self.module, name):
+        """Run the skipped statements that make a name, after those that they need; what fails stays undone."""
+        if name not in self.makers or name in self.demanded or hasattr(self.module, name):
             return
         self.demanded.add(name)
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                self.demand(node.id)
-        with self._surroundings():
-            try:
+        for statement in self.makers[name]:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                    self.demand(node.id)
+            with self._surroundings(), suppress(Exception, SystemExit):
                 self._run(statement)
-            except (Exception, SystemExit):
-                return
         _devices_that_exist(self.module)
 
     def evaluate(self, expression: str) -> Any:
@@ -144,7 +143,7 @@ class _Runner:
         argv, bytecode = sys.argv, sys.dont_write_bytecode
         sys.argv, sys.dont_write_bytecode = [self.file], True
         try:
-            with standing_in(_root(self.target.path)) as finder:
+            with standing_in(_root(self.target.path)) as finder, asking_nothing():
                 yield finder
             self.missing += [name for name in finder.missing if "." not in name]
         finally:
@@ -157,7 +156,7 @@ class _Runner:
             if isinstance(statement, ast.Import | ast.ImportFrom) and isinstance(error, ImportError):
                 self._stand_in(statement)
             elif not self.definitions_only or isinstance(statement, ast.ClassDef | ast.FunctionDef):
-                if self.definitions_only and _from_standin(error):
+                if self._defined_without_standins(statement) or (self.definitions_only and _from_standin(error)):
                     return
                 raise DataError(
                     f"{self.file}: running the file raised {describe(error, self.file)}. Mend the file."
@@ -168,6 +167,25 @@ class _Runner:
         exec(code, vars(self.module))
         if isinstance(statement, ast.Import | ast.ImportFrom):
             old_interfaces(self.module, self.source)
+
+    def _defined_without_standins(self, statement: ast.stmt) -> bool:
+        """Whether a class or function can be had without what it uses of a missing package while it is defined."""
+        absent = {name for name, value in vars(self.module).items() if isinstance(value, StandIn)}
+        if not absent or not isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            return False
+        bare = copy.deepcopy(statement)
+        for node in ast.walk(bare):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                node.decorator_list = [d for d in node.decorator_list if not _names(d) & absent]
+            if isinstance(node, ast.ClassDef):
+                node.body = [
+                    part for part in node.body if isinstance(part, ast.FunctionDef) or not _names(part) & absent
+                ]
+                node.body = node.body or [ast.Pass()]
+        with suppress(Exception):
+            self._run(ast.fix_missing_locations(bare))
+            return True
+        return False
 
     def _stand_in(self, statement: ast.Import | ast.ImportFrom) -> None:
         """The names of a failed import, from a sibling file where one defines them."""
@@ -181,6 +199,10 @@ class _Runner:
                 value = StandIn(f"{origin}.{alias.name}".strip("."))
                 self.missing.append(value.__name__)
             setattr(self.module, alias.asname or alias.name.partition(".")[0], value)
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 
 def _from_standin(error: BaseException) -> bool:
@@ -220,7 +242,8 @@ def _devices_that_exist(module: ModuleType) -> None:
 def _choose_keras_backend(tree: ast.Module) -> None:
     """Keras runs on what is there: its own choice, TensorFlow, is not always."""
     imported = {name for node in ast.walk(tree) for name in _imported(node)}
-    if "keras" in imported and find_spec("tensorflow") is None:
+    tensorflow = find_spec("tensorflow")  # without a file: a folder of that name
+    if "keras" in imported and (tensorflow is None or tensorflow.origin is None):
         os.environ.setdefault("KERAS_BACKEND", next((n for n in ("torch", "jax") if n in imported), "jax"))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import linecache
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -76,7 +79,55 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and ("importlib" in frame.f_code.co_filename or frame.f_code.co_filename == __file__):
             frame = frame.f_back
-        return frame is not None and str(self.root) in frame.f_code.co_filename
+        if frame is None or str(self.root) not in frame.f_code.co_filename:
+            return False
+        return not _is_prepared(frame.f_code.co_filename, frame.f_lineno)
+
+
+@lru_cache(maxsize=64)
+def _guarded_lines(file: str) -> frozenset[int]:
+    """The lines of a file below a ``try`` that says what to do without an import."""
+    tree = ast.parse("".join(linecache.getlines(file)))
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.Try) and any(map(_catches, node.handlers))]
+    return frozenset(
+        line
+        for node in guards
+        for part in node.body
+        for line in range(part.lineno, (part.end_lineno or part.lineno) + 1)
+    )
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    """Whether it catches an ImportError, and does not merely say that something is not installed."""
+    caught = ast.unparse(handler.type) if handler.type is not None else "Exception"
+    return bool(re.search(r"ImportError|ModuleNotFoundError|\bException", caught)) and not any(
+        isinstance(node, ast.Raise) for node in ast.walk(handler)
+    )
+
+
+def _is_prepared(file: str, line: int) -> bool:
+    """Whether the code has an answer of its own to a missing import."""
+    try:
+        return line in _guarded_lines(file)
+    except SyntaxError:
+        return False
+
+
+@contextmanager
+def asking_nothing() -> Iterator[None]:
+    """Parsed arguments take their defaults, required ones None: there is nobody to give them."""
+    original = argparse.ArgumentParser.parse_known_args
+
+    def parsed(self: Any, *arguments: Any, **options: Any) -> Any:
+        for action in self._actions:
+            action.required = False
+        return original(self, *arguments, **options)
+
+    setattr(argparse.ArgumentParser, "parse_known_args", parsed)  # noqa: B010 - the original has overloads
+    try:
+        yield
+    finally:
+        setattr(argparse.ArgumentParser, "parse_known_args", original)  # noqa: B010
 
 
 @contextmanager
@@ -106,14 +157,28 @@ def from_sibling(package: str, name: str, folders: list[Path]) -> Any:
     raise MissingError(f"cannot import {name} from {package}")
 
 
+class OldBackend(ModuleType):
+    """Keras 2's backend by today's names: ``K.exp`` is ``keras.ops.exp``, ``K.random_normal`` draws with Keras 3."""
+
+    def __init__(self, backend: ModuleType):
+        super().__init__(backend.__name__)
+        self.__dict__["_backend"] = backend
+
+    def __getattr__(self, name: str) -> Any:
+        keras = sys.modules["keras"]
+        draw = {"random_normal": keras.random.normal, "random_uniform": keras.random.uniform}.get(name)
+        if draw is not None:
+            return lambda shape, *arguments, **options: draw(tuple(map(int, shape)), *arguments, **options)
+        return getattr(keras.ops, {"int_shape": "shape"}.get(name, name), None) or getattr(self._backend, name)
+
+
 def old_interfaces(module: ModuleType, source: str) -> None:
     """Names of Keras 2's backend and of TensorFlow 1, where the installed version keeps them elsewhere."""
     for name, value in list(vars(module).items()):
         if not isinstance(value, ModuleType) or isinstance(value, StandIn):
             continue
         if value.__name__.endswith("keras.backend") and not hasattr(value, "random_normal"):
-            legacy = _imported("keras.src.legacy.backend")
-            setattr(module, name, legacy or value)
+            setattr(module, name, OldBackend(value))
         elif value.__name__ == "tensorflow" and re.search(rf"\b{name}\.(placeholder|random_normal|log)\(", source):
             setattr(module, name, _imported("tensorflow.compat.v1") or value)
 

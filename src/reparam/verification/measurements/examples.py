@@ -19,11 +19,6 @@ class Examples:
     features: int
     inside: bool = False
 
-    @property
-    def fewest(self) -> int:
-        """How many data one number is asked with."""
-        return 1
-
     def posteriors(self, count: int | None = None) -> tuple[Array, Array]:
         """Means and raw numbers in (-2, 2), all different: (N, D) each."""
         rng, shape = np.random.default_rng(SEED), (count or self.count, self.latent_dim)

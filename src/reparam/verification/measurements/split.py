@@ -33,12 +33,16 @@ class Split:
         x, decoded = self.examples.data(1)
         return x, decoded
 
+    def function_of(self, mean: Array, raw: Array) -> Array:
+        """The loss of each posterior beside one datum and its outputs."""
+        return np.array([float(np.mean(self._loss(mean[i : i + 1], raw[i : i + 1]))) for i in range(len(mean))])
+
     def _loss(self, mean: Array, raw: Array) -> Array:
         x, decoded = (np.repeat(array, len(mean), axis=0) for array in self._pair)
         return self.function(x, mean, raw, decoded)
 
-    def _at(self, mean: float, raw: float, latents: int | None = None) -> float:
-        shape = (self.examples.fewest, latents or self.examples.latent_dim)
+    def _at(self, mean: float, raw: float) -> float:
+        shape = (1, self.examples.latent_dim)
         return float(np.mean(self._loss(np.full(shape, mean), np.full(shape, raw))))
 
     @cached_property

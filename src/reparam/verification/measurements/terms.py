@@ -31,17 +31,16 @@ BATCH = 32
 
 @dataclass
 class Term:
-    """One of ``kl``, ``reconstruction_loss``, ``loss`` or ``bound`` with the batch on one axis of its arrays."""
+    """One of ``kl``, ``reconstruction_loss`` or ``loss`` with the batch on the first axis of its arrays."""
 
     function: Numeric
     example: tuple[Array, ...]
-    batch_axis: int = 0
 
     @cached_property
     def kind(self) -> Kind:
         """What it returns for the example batch: (N,), a scalar, or (wrongly) one number per element."""
         value = self.function(*self.example)
-        count, shape = self.example[0].shape[self.batch_axis], value.shape
+        count, shape = len(self.example[0]), value.shape
         if value.size == 1 and count > 1:
             return "scalar"
         if shape in ((count,), (count, 1), (1, count)):
@@ -56,11 +55,11 @@ class Term:
 
     def rows(self, *arrays: NDArray[np.float64]) -> Array:
         """One number per datum: asked datum by datum where the function gives the whole batch one number."""
-        count = arrays[0].shape[self.batch_axis]
+        count = len(arrays[0])
         if self.kind == "scalar":
             return np.array([self._alone(arrays, i) for i in range(count)])
         starts = range(0, count, BATCH)
-        return np.concatenate([self._piece([_rows(a, i, self.batch_axis) for a in arrays]) for i in starts])[:count]
+        return np.concatenate([self._piece([_rows(a, i) for a in arrays]) for i in starts])[:count]
 
     def _piece(self, arrays: list[Array]) -> Array:
         value = self.function(*arrays)
@@ -74,7 +73,7 @@ class Term:
         return value.reshape(BATCH)
 
     def _alone(self, arrays: tuple[Array, ...], i: int) -> float:
-        value = self.function(*(np.take(array, [i], axis=self.batch_axis) for array in arrays))
+        value = self.function(*(array[i : i + 1] for array in arrays))
         if value.size != 1:
             raise UserError(self.function.name, f"{self.function.name} returned shape {value.shape} for N = 1")
         return float(value.reshape(()))
@@ -88,14 +87,14 @@ class Term:
         if self.kind != "scalar":
             return "rows" if close(self.rows(*self.example), alone) else "neither"
         whole = float(self.function(*self.example).reshape(()))
-        if close(whole, alone.mean()):
-            return "mean"
-        return "sum" if close(whole, alone.sum()) else "neither"
+        off = {"mean": abs(whole - alone.mean()), "sum": abs(whole - alone.sum())}
+        nearer: Reduction = "mean" if off["mean"] <= off["sum"] else "sum"  # of small numbers both are close
+        return nearer if close(whole, alone.mean() if nearer == "mean" else alone.sum()) else "neither"
 
     @property
     def count(self) -> int:
         """N of the example batch."""
-        return int(self.example[0].shape[self.batch_axis])
+        return len(self.example[0])
 
     def batch(self, *arrays: Array) -> float:
         """The number of a whole batch; the mean over rows where the function gives rows."""
@@ -103,7 +102,6 @@ class Term:
         return float(value.reshape(())) if value.size == 1 else float(self.rows(*arrays).mean())
 
 
-def _rows(array: Array, start: int, axis: int) -> Array:
+def _rows(array: Array, start: int) -> Array:
     """``BATCH`` rows from ``start``, the last one repeated where there are no more."""
-    wanted = np.minimum(np.arange(start, start + BATCH), array.shape[axis] - 1)
-    return np.asarray(np.take(array, wanted, axis=axis))
+    return array[np.minimum(np.arange(start, start + BATCH), len(array) - 1)]
