@@ -173,12 +173,14 @@ def _missing(subject: Subject, findings: tuple[Finding, ...]) -> list[str]:
 
 
 def _notes(subject: Subject) -> list[str]:
-    """Which arrays each callable was given, where that is not the first choice."""
+    """Which arrays each callable was given, where that is not the first choice, and what stands without the rest."""
     notes = []
     for name, function in subject.functions.items():
         if function.kind is not None and function.kind[0] is not function.frameworks[0]:
             used, refused = function.kind[0].name, function.frameworks[0].name
             notes.append(f"{name} refused {refused} arrays and was given {used} ones")
+    if {*subject.functions} == {"kl", "sample"}:
+        notes.append("neither a joint loss nor a reconstruction was found, so that the KL's weight was not looked at")
     return notes
 
 

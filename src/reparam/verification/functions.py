@@ -44,10 +44,6 @@ class Numeric(Protocol):
         """The value."""
         ...
 
-    def gradient(self, arrays: list[NDArray[Any]], weights: Array) -> list[Array] | None:
-        """The framework's gradient of Σ weights ∘ f(arrays), or None where its values carry none."""
-        ...
-
 
 @dataclass
 class Part:
@@ -59,10 +55,6 @@ class Part:
     def __call__(self, *arrays: NDArray[Any], precision: str | None = None) -> Array:
         """The value."""
         return self.value(*arrays)
-
-    def gradient(self, arrays: list[NDArray[Any]], weights: Array) -> list[Array] | None:
-        """None: the whole function's gradient is looked at instead."""
-        return None
 
 
 @dataclass

@@ -17,6 +17,7 @@ from reparam.verification.oracle import FORMULA, MEANING, SCALES, LogStd, Recogn
 from reparam.verification.randomness import CRITICAL, LEVEL, SEED, fixed_noise
 
 MEANS = np.array([0.0, 1.5])
+FORM = "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
 
 
 def nonnegative_zero_at_prior(context: Context) -> Verdict:
@@ -40,7 +41,7 @@ def nonnegative_zero_at_prior(context: Context) -> Verdict:
         worst = int(values.argmin())
         return failed(
             f"the KL per latent is {values[worst]:.4g} nats at mean {means[worst]:g}, raw {raws[worst]:.3g}",
-            "the mean enters squared: KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)",
+            f"the mean enters squared: {FORM}",
         )
     return passed(f"the lowest KL is {lowest:.2g} nats, at mean 0 and raw {at:.3g}")
 
@@ -53,7 +54,7 @@ def _present(context: Context) -> None:
 
 def _constant_fix(lowest: float) -> str:
     if lowest > 0:
-        return "subtract the 1: KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
+        return f"subtract the 1: {FORM}"
     return "use one reading of raw in all of 0.5 * Σ(mean² + σ² - 1 - log σ²), and the sign of each part"
 
 
@@ -149,9 +150,6 @@ def _differ_in_coordinate(context: Context) -> bool:
     """Whether one of sampler and KL takes a number of any sign, and the other σ or σ²."""
     kl = context.function("kl" if context.subject.has("kl") else "loss")
     return (kl.call.coordinate == "raw") != (context.function("sample").call.coordinate == "raw")
-
-
-FORM = "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
 
 
 def _grid() -> tuple[Array, Array]:
@@ -258,11 +256,8 @@ def _without_sampler(context: Context) -> Verdict:
 
 def _of_no_scale(context: Context) -> Verdict:
     """Any σ(·) has a KL of the form ½μ² + f(raw) with f ≥ 0; more cannot be said without a sampler."""
-    factor = context.kl.factor
-    if not np.isfinite(factor):
-        return failed("the KL is not ½·mean² plus a function of raw", "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)")
-    if not close(factor, 1.0):
-        return _weighted(context, factor)
+    if not close(context.kl.factor, 1.0):
+        return _weighted(context, context.kl.factor)
     return passed("the KL is ½·mean² plus a function of raw; its σ(·) is no scale of the list")
 
 
@@ -277,7 +272,7 @@ def _weighted(context: Context, factor: float) -> Verdict:
     unit = " (1/ln 2: bits)" if close(factor, 1.0 / np.log(2.0)) else ""
     return failed(
         f"kl returns {factor:.4g} times the KL{unit}: effective β {factor:.4g}",
-        "KL = 0.5 * Σ(mean² + σ² - 1 - log σ²), in nats, no other factor",
+        f"{FORM}, in nats, no other factor",
     )
 
 
@@ -288,7 +283,7 @@ def _worst(comparison: Comparison) -> str:
 
 def _fix(context: Context, drawn: Recognition, closed: Recognition) -> str:
     if not (drawn.is_scale and closed.is_scale and drawn.name != closed.name):
-        return "let kl and sample compute σ by one function: KL = 0.5 * Σ(mean² + σ² - 1 - log σ²)"
+        return f"let kl and sample compute σ by one function: {FORM}"
     reads = f"the sampler treats raw as {MEANING[str(drawn.name)]}, the KL as {MEANING[str(closed.name)]}"
     if context.subject.declared.scale == drawn.name:
         return f"{reads}: compute the KL with σ = {FORMULA[str(drawn.name)]}, as SCALE declares"

@@ -96,9 +96,8 @@ def _constants(measured: ReconstructionMeasurement, kind: Kind, claimed: str | N
             "a cross-entropy without the continuous Bernoulli's normaliser",
             "add log C(p), C = 2·artanh(1 - 2p)/(1 - 2p), to the log-likelihood",
         )
-    return {"bernoulli": _bernoulli, "gaussian": _gaussian, "laplace": _laplace, "poisson": _poisson}[kind.likelihood](
-        measured, kind, claimed
-    )
+    test = {"bernoulli": _bernoulli, "poisson": _poisson}.get(kind.likelihood, _location_family)
+    return test(measured, kind, claimed)
 
 
 def _bernoulli(measured: ReconstructionMeasurement, kind: Kind, claimed: str | None) -> Verdict | None:
@@ -121,27 +120,23 @@ def _bernoulli(measured: ReconstructionMeasurement, kind: Kind, claimed: str | N
     )
 
 
-def _gaussian(measured: ReconstructionMeasurement, kind: Kind, claimed: str | None) -> Verdict | None:
-    return _location_family(
-        kind, claimed, 0.5 * np.log(np.pi / kind.factor), 0.5 * np.log(0.5 / kind.factor), "½·log(2πσ²)"
-    )
+LOCATION_FAMILIES = {"gaussian": (0.5, np.pi, 0.5, "½·log(2πσ²)"), "laplace": (1.0, 2.0, 1.0, "log(2b)")}
+"""Likelihood → power, whole and partial normaliser of the loss factor·|x − decoded|^q, and its constant in words."""
 
 
-def _laplace(measured: ReconstructionMeasurement, kind: Kind, claimed: str | None) -> Verdict | None:
-    return _location_family(kind, claimed, np.log(2.0 / kind.factor), np.log(1.0 / kind.factor), "log(2b)")
-
-
-def _location_family(kind: Kind, claimed: str | None, constant: float, partial: float, formula: str) -> Verdict | None:
+def _location_family(measured: ReconstructionMeasurement, kind: Kind, claimed: str | None) -> Verdict | None:
     """``constant`` makes the loss a density; ``partial`` leaves out the number that no parameter enters."""
+    power, whole, part, formula = LOCATION_FAMILIES[kind.likelihood]
+    constant, partial = power * np.log(whole / kind.factor), power * np.log(part / kind.factor)
     if close(kind.constant, constant):
         return None
-    measured = f"the constant per feature is {kind.constant:.4g}, that of a density {constant:.4g}"
+    found = f"the constant per feature is {kind.constant:.4g}, that of a density {constant:.4g}"
     fix = f"add {formula} per feature where LIKELIHOOD claims a log-likelihood"
     if claimed is not None:
-        return failed(f"{measured}: the bound is off by {constant - kind.constant:.4g} nats per feature", fix)
+        return failed(f"{found}: the bound is off by {constant - kind.constant:.4g} nats per feature", fix)
     if close(kind.constant, 0.0) or close(kind.constant, partial):
         return None
-    return warned(f"{measured}; no LIKELIHOOD is declared", fix)
+    return warned(f"{found}; no LIKELIHOOD is declared", fix)
 
 
 def _poisson(measured: ReconstructionMeasurement, kind: Kind, claimed: str | None) -> Verdict | None:

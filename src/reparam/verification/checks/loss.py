@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reparam.verification.checks.reductions import weighed_against, written_batch
+from reparam.verification.checks.reductions import weighed_against, written_as_sum, written_batch
 from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed, warned
 from reparam.verification.measurements.objective import Combination
 from reparam.verification.measurements.terms import CLOSE, close
@@ -72,6 +72,8 @@ def _undeclared(context: Context, beta: float, measured: str) -> Verdict:
     if (written := written_batch(context)) is not None:
         return passed(written)
     if (told := weighed_against(context)) is not None:
+        if not written_as_sum(context, context.reconstruction):
+            raise SkipCheck("the effective β is told by reconstruction-sums-over-features, which warns")
         return warned(told, fix)
     if context.is_split and share is not None:
         kind = context.reconstruction.kind

@@ -25,7 +25,7 @@ def reconstruction_sums_over_features(context: Context) -> Verdict:
     if measured.shift_invariant:
         raise SkipCheck("a softmax over the features: one categorical variable, which cannot be doubled")
     implied = _implied(measured)
-    if measured.averages_features and not _written_as_sum(context, measured):
+    if measured.averages_features and not written_as_sum(context, measured):
         if (written := written_batch(context)) is not None:
             return passed(f"the whole loss is 1/P of a bound, P = {measured.features}; {written}")
         if (told := weighed_against(context)) is not None:
@@ -72,7 +72,7 @@ def _implied(measured: ReconstructionMeasurement) -> str:
     return "" if std is None else f"; implied σ_x {std:.4g}"
 
 
-def _written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bool:
+def written_as_sum(context: Context, measured: ReconstructionMeasurement) -> bool:
     """Whether it is P · mean with the P of the declared DATA, or one that the code names: then it is the sum."""
     loss = context.function("loss" if context.is_split else "reconstruction_loss")
     known = context.subject.declared.data is not None or measured.features in numbers_of(loss.call)

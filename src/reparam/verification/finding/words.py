@@ -29,7 +29,7 @@ ROLES: dict[str, re.Pattern[str]] = {
         r"|logits?|x_mean|x_mu|mu_x|mean_x|x_prob|y|y_hat|y_pred|probs?|p|p_x|px|img_out|d|decoder_output\w*|generation)$"
     ),
     "x": re.compile(
-        r"^(x|xs|x_?\d?|inputs?|data|target\w*|images?|imgs?|batch|original\w*|orig|origin|observed|x_in|x_true|y_true|true_x"
+        r"^(x|xs|x_?\d?|inputs?|data|target\w*|images?|ims?|imgs?|batch|original\w*|orig|origin|observed|x_in|x_true|y_true|true_x"
         r"|labels?|input_\w+|x_(batch|flat|input|target|train|data|img)|real|sample_x|batch_x|bx|img_in|gt|\w+_images?|obs)$"
     ),
     "z": re.compile(
