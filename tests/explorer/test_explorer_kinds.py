@@ -87,6 +87,8 @@ def test_latents_are_called_as_encode_calls_them(opened):
     assert [name for name in header if name.startswith("mean_")] == [f"mean_{mark}" for mark in marks]
     for target in ("/latents", "/map", "/trick"):
         assert ("latent 0" in ask(page, target)[1]) == (kind != "layers"), target
+        own = ask(page, target, headers={"X-Fragment": "0"})[1]
+        assert ("z1_1</option>" in own) == (kind == "layers"), target
 
 
 def test_a_prior_that_is_not_normal_is_shown_by_its_draws(opened):
