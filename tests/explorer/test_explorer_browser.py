@@ -38,7 +38,7 @@ def test_the_trick_follows_its_controls(reader, session):
     reader.set("x", 2)
     reader.set("y", 1)
     reader.set("frame", "prior")
-    assert "latents 2 and 1" in reader.text("#pictures")
+    assert "latent 2 and latent 1" in reader.text("#pictures")
     assert "latent 2" in reader.text("#gradients h2")
 
 

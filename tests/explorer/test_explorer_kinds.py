@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from urllib.parse import quote
 
 import numpy as np
@@ -71,6 +72,11 @@ def test_the_code_of_the_trick_computes_its_numbers(opened):
     exec(setting.replace(f"reparam.load({session.name!r})", "known"), scope)  # ours, from our own page
     exec(blocks[0], scope)
     np.testing.assert_allclose(scope["mu"] + scope["sigma"] * scope["eps"], scope["z"], rtol=1e-4, atol=1e-5)
+    for k, mark in enumerate(session.latent_marks):
+        cells = re.search(rf'<tr><th scope="row">{mark}</th>(.*?)</tr>', html)[1]
+        mean, std, *_ = re.findall(r"<output>([^<]*)</output>", cells)
+        assert agrees(mean, float(scope["mu"][k]))
+        assert agrees(std, float(scope["sigma"][k]))
     assert agrees(fact(html, "posterior"), float(scope["q"].log_prob(scope["z"])))
     if kind == "searched":
         for own in ("x_hat", "estimate_gradient"):
@@ -87,6 +93,8 @@ def test_latents_are_called_as_encode_calls_them(opened):
     assert [name for name in header if name.startswith("mean_")] == [f"mean_{mark}" for mark in marks]
     for target in ("/latents", "/map", "/trick"):
         assert ("latent 0" in ask(page, target)[1]) == (kind != "layers"), target
+        own = ask(page, target, headers={"X-Fragment": "0"})[1]
+        assert ("z1_1</option>" in own) == (kind == "layers"), target
 
 
 def test_a_prior_that_is_not_normal_is_shown_by_its_draws(opened):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from types import SimpleNamespace
 
@@ -11,6 +13,8 @@ import pytest
 
 from reparam import VAE
 from reparam.data import from_frame
+from reparam.explorer.views.base import Look
+from reparam.explorer.views.map import rows_csv
 from reparam.explorer.views.snippets import snippets
 from reparam.insight import Session, latents, outliers, places, selection
 from reparam.insight.trick import noise, trick
@@ -54,6 +58,20 @@ def test_cells_are_written_as_their_columns_have_them(mixed):
     assert "days</td>" in shown
     for text in (datum(mixed, values, "x"), strip(mixed, [values, found], ["x", "x̂"], "t")):
         assert written[2] in text
+
+
+def test_chosen_rows_are_saved_as_their_columns_have_them(mixed):
+    state = {"projection": "latents", "x": 0, "y": 1, "lasso": ((-99, -99), (99, -99), (99, 99), (-99, 99))}
+    header, *rows = csv.reader(io.StringIO(rows_csv(Look(mixed, [mixed], state)).decode()))
+    assert header[-4:] == ["sex", "height", "pet", "born"]
+    assert len(rows) == N
+    for told, values in zip(rows, mixed.data.rows, strict=True):
+        sex, height, pet, born = told[-4:]
+        assert sex == mixed.schema.table[0].levels[int(values[0])]
+        assert (height == "") == np.isnan(values[1])
+        assert not height or float(height) == values[1]
+        assert (pet == "") == np.isnan(values[2])
+        assert born.startswith(("199", "200", "201"))
 
 
 def test_a_code_is_decoded_under_the_condition_of_a_row(mixed):

@@ -92,9 +92,23 @@ def cell(session: Session, column: int, value: Any) -> str:
     """A value as its column writes it, a level, a date or a number; or the word for its absence."""
     if np.isnan(value):
         return "missing"
+    word = _word(session, column, value)
+    return number(float(value)) if word is None else word
+
+
+def exact_cell(session: Session, column: int, value: Any) -> Any:
+    """A value as a file holds it: a number with all of its digits, a level or a date; nothing where it is absent."""
+    if np.isnan(value):
+        return ""
+    word = _word(session, column, value)
+    return value.item() if word is None else word
+
+
+def _word(session: Session, column: int, value: Any) -> str | None:
+    """A level or a date; None of a number."""
     known = _column(session, column)
     if known is None or not (known.is_coded or known.kind == "date"):
-        return number(float(value))
+        return None
     return str(decode(np.array([value], np.float64), known)[0].as_py())
 
 

@@ -41,7 +41,7 @@ def latent_plane(told: Trick, x: int, y: int, names: Sequence[str], *, near: boo
         Line(CIRCLE[0], CIRCLE[1], "prior, 1σ and 2σ", 3, dashed=True),
         Line(2 * CIRCLE[0], 2 * CIRCLE[1], "", 3, dashed=True),
     ]
-    drawn: list[Mark] = [Points(prior[:, 0], prior[:, 1], f"the prior, {len(prior)} draws", 7, 1.4)]
+    drawn: list[Mark] = [Points(prior[:, 0], prior[:, 1], f"the prior, {len(prior)} draws", 3, 1.4)]
     marks = circles if standard else [_within(mark, reach, middle) for mark in drawn]
     marks += [Line(ring[0], ring[1], label, 0) for ring, label in zip(rings, ("q(z|x), 1σ and 2σ", ""), strict=True)]
     marks += [Line([mean[0], tip[0]], [mean[1], tip[1]], "its axes", 0, dashed=True) for tip in tips]

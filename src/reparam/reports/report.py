@@ -88,7 +88,7 @@ def _card(session: Session, found: Evaluation) -> Html:
             "rows of another origin without measuring first: a high score does not prove that a row is "
             "of the training data's kind (Nalisnick et al. 2019)",
         ),
-        ("to be known", "; ".join(_caveats(session, found))),
+        ("to be known", "; ".join(told.removesuffix(".") for told in _caveats(session, found))),
     )
     return table(("", ""), lines, class_="card")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reparam.explorer import controls
 from reparam.explorer.queries import Parameter
 from reparam.insight import Session
 from reparam.markup import Html
@@ -20,6 +21,13 @@ class Look:
     session: Session
     sessions: Sequence[Session]
     state: State
+
+
+def latent_control(session: Session, name: str, label: str, value: int, count: int) -> Html:
+    """A field for one of the first latents: its number, or where there are several layers its name."""
+    if session.explaining == session.latents:
+        return controls.whole(name, label, value, 0, count - 1)
+    return controls.choice(name, label, str(value), [(str(k), session.latent_names[k]) for k in range(count)])
 
 
 @dataclass(frozen=True)

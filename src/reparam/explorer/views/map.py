@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from reparam.explorer import controls
 from reparam.explorer.queries import Parameter, box, numbers, one_of, polygon, whole
-from reparam.explorer.views.base import Look, View
+from reparam.explorer.views.base import Look, View, latent_control
 from reparam.insight import Session
 from reparam.insight import places as maps
 from reparam.insight.places import Colouring, Plane
 from reparam.insight.selection import differences, inside_polygon, label_shares
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
-from reparam.reports.data_views import captioned, cell, datum, given_and_found, row_name, signed, strip
+from reparam.reports.data_views import captioned, cell, datum, exact_cell, given_and_found, row_name, signed, strip
 
 STEPS = 9
 LASSO_CORNERS = 150
@@ -70,8 +70,8 @@ def _controls(look: Look) -> Html:
     options = [("latents", "two latents"), ("linear", "main directions"), ("umap", umap)]
     projected = (
         controls.choice("projection", "plane", state["projection"], options, off=off),
-        controls.whole("x", "latent across", state["x"], 0, last),
-        controls.whole("y", "latent upwards", state["y"], 0, last),
+        latent_control(session, "x", "latent across", state["x"], session.latents),
+        latent_control(session, "y", "latent upwards", state["y"], session.latents),
     )
     modes = [
         ("place", "decode a place"),
@@ -265,7 +265,8 @@ def rows_csv(look: Look) -> bytes:
     for row in chosen:
         label = "" if session.labels is None else session.labels[row]
         codes = session.codes.mean[row].tolist()
-        writer.writerow([int(row), label, *codes, float(session.codes.kl[row]), *session.data.rows[row].tolist()])
+        cells = (exact_cell(session, j, value) for j, value in enumerate(session.data.rows[row]))
+        writer.writerow([int(row), label, *codes, float(session.codes.kl[row]), *cells])
     return stream.getvalue().encode()
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reparam.explorer import controls
 from reparam.explorer.queries import Parameter, numbers, one_of, real, whole
-from reparam.explorer.views.base import Look, View
+from reparam.explorer.views.base import Look, View, latent_control
 from reparam.explorer.views.snippets import snippets
 from reparam.insight import Session
 from reparam.insight.trick import DRAWS, Gradients, Trick, coordinates, gradients, noise, trick
@@ -43,10 +43,9 @@ def _controls(look: Look) -> Html:
     eps = "" if state["eps"] is None else " ".join(f"{value:g}" for value in state["eps"])
     pair: tuple[Html, ...] = ()
     if session.explaining > 1:
-        last = session.explaining - 1
         pair = (
-            controls.whole("x", "latent across", state["x"], 0, last),
-            controls.whole("y", "latent upwards", state["y"], 0, last),
+            latent_control(session, "x", "latent across", state["x"], session.explaining),
+            latent_control(session, "y", "latent upwards", state["y"], session.explaining),
             controls.choice("frame", "framed", state["frame"], [("q", "q(z|x)"), ("prior", "the prior")]),
         )
     return join(
