@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from reparam.errors import DataError, RunError
+from reparam.specification import shown
 
 SHIPPED = ("digits",)
 """Data that have a name and need no file."""
@@ -56,9 +57,13 @@ def check_run(folder: Path) -> Path:
     """The folder itself, if there is one.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none, or it cannot be looked for.
     """
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:
+        raise RunError(f"{shown(str(folder))} is no run folder: {error.strerror}.") from error
+    if not there:
         raise RunError(f"{folder} is no run folder. 'reparam train DATA --out {folder}' makes one.")
     return folder
 
