@@ -25,17 +25,17 @@ def is_uri(text: str) -> bool:
 
 
 def check_own(place: Path) -> Path:
-    """The place itself, if it is one of this machine; a path that was made of a URI has one slash less.
+    """The place itself, if it is one of this machine; a path that was made of a URI has a slash less.
 
     Raises:
         DataError: it is a URI, which would become a folder that is named like its scheme.
 
     >>> check_own(Path("s3://bucket/run"))
     Traceback (most recent call last):
-    reparam.errors.DataError: s3:/bucket/run is a URI, but what is written lies on this machine. Give a path, …
+    reparam.errors.DataError: s3:/bucket/run is a URI, but what is written lies on this machine. Give a path.
     """
     if place.parts and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", place.parts[0]):
-        raise DataError(f"{place} is a URI, but what is written lies on this machine. Give a path, and copy it then.")
+        raise DataError(f"{place} is a URI, but what is written lies on this machine. Give a path.")
     return place
 
 
