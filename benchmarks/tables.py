@@ -101,6 +101,7 @@ METHODS: dict[str, Impute] = {
     ),
     "reparam": reparam_by(),
     "reparam, 8 latents": reparam_by(latent_dim=8),
+    "reparam, auto": reparam_by(latent_dim="auto"),
 }
 
 
@@ -147,7 +148,7 @@ def main() -> None:
     parser.add_argument("--hidden", default="0.1,0.3,0.5")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--methods", default=",".join(METHODS).replace("reparam, 8", "reparam; 8"))
+    parser.add_argument("--methods", default=",".join(METHODS).replace("reparam, ", "reparam; "))
     chosen = parser.parse_args()
     methods = [name.replace(";", ",") for name in chosen.methods.split(",")]
     shares = [float(share) for share in chosen.hidden.split(",")]

@@ -124,6 +124,24 @@ def test_tables_have_a_panel_for_each_column():
     assert [axes.get_title() for axes in plots.agreement(data, data, names).axes] == names
 
 
+def test_cells_that_are_present_are_drawn_and_levels_by_their_names():
+    levels = tuple(f"level {number}" for number in range(9))
+    data = np.array([[1.0, 8, np.nan], [np.nan, 8, 0], [3.0, 0, 1], [2.0, np.nan, 1]])
+    samples = np.array([[1.0, 8, 1], [2.0, 8, 0]])
+    number, many, two = plots.marginals(data, samples, list("abc"), [None, levels, ("no", "yes")]).axes
+    assert sum(bar.get_width() * bar.get_height() for bar in number.patches[:30]) == pytest.approx(1)
+    names = [[label.get_text() for label in axes.get_yticklabels()] for axes in (many, two)]
+    assert names[0][:2] == ["level 8", "level 0"]
+    assert names[0][-1] == "3 others"
+    assert names[1] == ["no", "yes"]
+    np.testing.assert_allclose([bar.get_width() for bar in two.patches], [1 / 3, 2 / 3, 1 / 2, 1 / 2])
+    found = np.array([[1.0, 8, 0], [1.0, 8, 0], [3.0, 8, 1], [2.0, 0, 0]])
+    number, many, two = plots.agreement(data, found, list("abc"), [None, levels, ("no", "yes")]).axes
+    np.testing.assert_array_equal(number.collections[0].get_offsets(), [[1, 1], [3, 3], [2, 2]])
+    np.testing.assert_allclose(two.images[0].get_array(), [[1, 0.5], [0, 0.5]])  # of two that are yes one is right
+    assert many.images[0].get_array()[0, 0] == 1
+
+
 def test_colours_of_classes_differ():
     assert len(set(CLASSES)) == len(CLASSES) == 10
 

@@ -355,7 +355,7 @@ def test_streams_and_surroundings_of_every_kind(tmp_path, line, code, told):
 
 
 def test_a_shell_completes_commands_and_options(tmp_path):
-    for words, found in (("reparam trai", "train"), ("reparam train --latent", "--latent-dim")):
+    for words, found in (("reparam trai", "train"), ("reparam train --latent-d", "--latent-dim")):
         place = str(len(words.split()) - 1)
         asked = {"_REPARAM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
         answered = shell("reparam ", **asked)

@@ -56,9 +56,19 @@ def test_the_only_array_of_an_archive_needs_no_name(tmp_path: Path) -> None:
 
 
 def test_several_arrays_need_a_name(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", train_x=NUMBERS, train_y=np.arange(4))
-    with pytest.raises(DataError, match=r"2 arrays: train_x, train_y\. .*x\.npz:train_x"):
-        load(tmp_path / "x.npz")
+    for other in ({"test_x": NUMBERS}, {"train_y": NUMBERS}, {"train_y": np.arange(4), "test_x": NUMBERS}):
+        np.savez(tmp_path / "x.npz", train_x=NUMBERS, **other)
+        with pytest.raises(DataError, match=r"arrays: train_x, .*x\.npz:train_x"):
+            load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("labels", [np.arange(4), np.eye(4)[[2, 0, 1, 1]]])
+def test_an_array_and_its_labels_need_no_name(tmp_path: Path, labels: np.ndarray) -> None:
+    np.savez(tmp_path / "x.npz", train_y=labels, train_x=NUMBERS)
+    found = load(tmp_path / "x.npz")
+    np.testing.assert_array_equal(found.rows, NUMBERS)
+    assert found.labels is not None
+    assert found.labels.tolist() == (labels if labels.ndim == 1 else labels.argmax(axis=1)).tolist()
 
 
 def test_an_unknown_array_suggests_the_nearest(tmp_path: Path) -> None:

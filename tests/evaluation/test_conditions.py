@@ -11,9 +11,10 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import reparam
+from reparam import model
 from reparam.batch import Batch
 from reparam.data import from_array
-from reparam.errors import ParameterError
+from reparam.errors import ParameterError, RunError
 from reparam.evaluation.weights import row_bounds
 from reparam.model import Statistics, assemble
 from reparam.networks import Inputs
@@ -119,7 +120,7 @@ def test_a_condition_is_never_scored_and_never_made_up(trained):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "is to be given group. Got nothing"),
+        (None, "is to be given group .*Got nothing"),
         ({"grp": "a"}, "is to be given group. Got grp"),
         ({"group": "z"}, "group cannot be 'z'.*one of a, b, c"),
     ],
@@ -148,3 +149,14 @@ def test_nothing_is_given_to_a_model_without_a_condition():
 def test_conditions_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ParameterError, match=message):
         reparam.VAE(hidden=(4,), epochs=1, **settings).fit(people(30))
+
+
+def test_a_run_of_before_its_prior_was_a_network_is_told_apart(tmp_path, monkeypatch):
+    with monkeypatch.context() as before:
+        deep = model._shift
+        before.setattr(model, "_shift", lambda given, prior, hidden, *rest: deep(given, prior, (), *rest))
+        vae = reparam.VAE(condition=["group"], hidden=(8,), epochs=1, network="mlp").fit(people(60))
+        vae.save(tmp_path / "run")
+        reparam.load(tmp_path / "run")
+    with pytest.raises(RunError, match=r"run: an earlier version wrote it, .* Train it again with --condition\.$"):
+        reparam.load(tmp_path / "run")

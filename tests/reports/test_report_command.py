@@ -125,7 +125,7 @@ def test_a_page_must_end_in_html_and_have_a_folder(runs, capsys):
     )
     code, _, err = run_cli("report", runs / "a", "-o", runs / "none" / "x.html", capsys=capsys)
     assert code == 2
-    assert "cannot be written" in err
+    assert "there is no folder" in err
 
 
 def test_compare_pairs_the_rows(runs, capsys):

@@ -25,7 +25,7 @@ LATENT_ROWS = 5000
 RECONSTRUCTED = 36
 SAMPLES = 100
 GRID = 15
-COLUMNS = 12
+COLUMNS = 40
 TABLE_ROWS = 2000
 PRIOR_DRAWS = 20_000
 
@@ -122,15 +122,17 @@ def _from_data(vae: FittedUse, rows: Dataset, unseen: Dataset) -> dict[str, Figu
         images, outputs = chosen.rows.reshape(shape), vae.reconstruct(chosen).reshape(shape)
         title = f"{len(images)} rows of {schema.name} above their reconstructions, the means of p(x|z)"
         return {"reconstructions": plots.reconstructions(images, outputs, title=title, limits=grey_limits(schema))}
-    varying = np.flatnonzero(np.ptp(unseen.rows, axis=0) > 0)[:COLUMNS]
+    varying = np.flatnonzero(np.fmax.reduce(unseen.rows) > np.fmin.reduce(unseen.rows))[:COLUMNS]
     if not len(varying):
         return {}
     names = [column_name(schema.columns, index) for index in varying]
+    table = schema.table
+    levels = None if table is None else [table[place].levels if table[place].is_coded else None for place in varying]
     chosen, shown = thinned(unseen, TABLE_ROWS), thinned(rows, TABLE_ROWS)
     samples, outputs = vae.sample(TABLE_ROWS, draw=True), vae.reconstruct(chosen)
     return {
-        "marginals": plots.marginals(shown.rows[:, varying], samples[:, varying], names),
-        "reconstructions": plots.agreement(chosen.rows[:, varying], outputs[:, varying], names),
+        "marginals": plots.marginals(shown.rows[:, varying], samples[:, varying], names, levels),
+        "reconstructions": plots.agreement(chosen.rows[:, varying], outputs[:, varying], names, levels),
     }
 
 

@@ -104,10 +104,14 @@ def _check_magic(path: Place, magic: bytes) -> None:
 
 
 def _choose(path: Place, archive: Any, name: str | None) -> str:
-    """The array that was asked for, or the only one."""
+    """The array that was asked for, or the only one but for its labels."""
     names: list[str] = archive.files
     if not names:
         raise DataError(f"{path} holds no arrays; one is required.")
+    labelled = {each: beside for each in names if (beside := _beside(archive, each)) is not None}
+    if name is None and len(names) == 2 and len(labelled) == 1:
+        ((name, beside),) = labelled.items()
+        name = name if _classes(archive[beside]).ndim == 1 else None
     if name is None and len(names) > 1:
         raise DataError(
             f"{path} holds {len(names)} arrays: {', '.join(names)}. Say which one, such as {path}:{names[0]}."
@@ -125,13 +129,18 @@ def _npz_labels(path: Place, archive: Any, name: str, rows: int, asked: str | No
     """The array called `asked`, or the one whose name says that it labels the array `name`."""
     if asked is not None:
         return _classes(archive[_known(path, archive, asked)])
-    beside = re.sub(r"[xX]$", lambda match: {"x": "y", "X": "Y"}[match[0]], name)
-    candidates = [beside, beside[:-1] + "y"] if beside != name else [f"{name}Lbls"]
-    found = next((candidate for candidate in candidates if candidate in archive.files), None)
+    found = _beside(archive, name)
     if found is None:
         return None
     labels = _classes(archive[found])
     return labels if labels.shape == (rows,) else None
+
+
+def _beside(archive: Any, name: str) -> str | None:
+    """The array whose name says that it labels the array `name`: y of x, train_y of train_x, DataLbls of Data."""
+    beside = re.sub(r"[xX]$", lambda match: {"x": "y", "X": "Y"}[match[0]], name)
+    candidates = [beside, beside[:-1] + "y"] if beside != name else [f"{name}Lbls"]
+    return next((candidate for candidate in candidates if candidate in archive.files), None)
 
 
 def _classes(labels: NDArray[Any]) -> NDArray[Any]:

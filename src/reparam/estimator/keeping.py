@@ -150,6 +150,7 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
     owned = {name: found.shape for name, found in shapes[1].items()}
     expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
+    _check_given(expected.best_model, shapes[0], path)
     places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
     for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):
         compare_shapes(tree, found, place)
@@ -163,6 +164,15 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     kept = (history, source.sha256, path_of_latents, config.network_reason)
     fitted = Fitted(configuration, schema, likelihood, *told, state, *kept)
     return Opened(fitted, {name: value for name, value in data.items() if name != "schema"})
+
+
+def _check_given(model: Any, found: Mapping[str, Any], path: str | Path) -> None:
+    deep = model.shift is not None and len(model.shift.layers) > 1
+    if deep and {name.split(".")[2] for name in found if name.startswith("shift.layers.")} == {"0"}:
+        raise RunError(
+            f"{path}: an earlier version wrote it, whose p(z|c) was affine in the given columns, where it is a network "
+            "now. Train it again with --condition."
+        )
 
 
 def _check_position(state: TrainState, history: tuple[dict[str, Any], ...], path: str | Path) -> None:

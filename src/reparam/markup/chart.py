@@ -19,6 +19,7 @@ from reparam.markup.html import Html, number, tag
 Range = tuple[float, float]
 
 LEFT, RIGHT, TOP, BOTTOM, EDGE = 62, 14, 12, 44, 6
+LETTER, LONGEST = 7, 24  # of names beside rows, in pixels and in letters
 
 
 @dataclass(frozen=True)
@@ -173,19 +174,28 @@ def chart(
 
 
 def heat(
-    values: NDArray[np.float64], *, title: str, description: str, x_label: str, y_labels: Sequence[str], x: Range
+    values: NDArray[np.float64],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_labels: Sequence[str],
+    x: Range,
+    x_labels: Sequence[str] | None = None,
 ) -> Html:
-    """A matrix as rows of cells, darker where larger; every row is named."""
+    """A matrix as rows of cells, darker where larger; every row is named, and each cell where the pointer rests."""
     rows, columns = values.shape
     step = min(22.0, 260.0 / rows)
     width, height = 420, int(TOP + rows * step + BOTTOM)
     frame = Frame(x, (0.0, 1.0), width, height)
+    wider = max(0, LETTER * min(LONGEST, max(map(len, y_labels))) + EDGE - LEFT)
     top = float(np.nanmax(values)) or 1.0
     cell = (width - LEFT - RIGHT) / columns
+    also = [""] * columns if x_labels is None else [f", {label}" for label in x_labels]
     cells = [
         tag(
             "rect",
-            tag("title", f"{y_labels[row]}: {number(float(values[row, column]))}"),
+            tag("title", f"{y_labels[row]}{also[column]}: {number(float(values[row, column]))}"),
             x=_short(LEFT + column * cell),
             y=_short(TOP + row * step),
             width=_short(cell + 0.3),
@@ -197,7 +207,7 @@ def heat(
         for column in range(columns)
     ]
     names = [
-        tag("text", label, x=LEFT - 6, y=_short(TOP + (row + 0.7) * step), class_="tick end")
+        tag("text", _cut(label), x=LEFT - 6, y=_short(TOP + (row + 0.7) * step), class_="tick end")
         for row, label in enumerate(y_labels)
         if step >= 11 or row % math.ceil(11 / step) == 0
     ]
@@ -208,13 +218,17 @@ def heat(
         names,
         below,
         tag("text", x_label, x=width / 2, y=height - 8, class_="axis middle"),
-        viewBox=f"0 0 {width} {height}",
+        viewBox=f"{-wider} 0 {width + wider} {height}",
         role="img",
         aria_label=description,
         class_="chart",
         xmlns="http://www.w3.org/2000/svg",
     )
     return figure(drawing, title, None)
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def figure(drawing: Html, title: str, legend: Html | None) -> Html:

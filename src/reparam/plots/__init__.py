@@ -3,17 +3,16 @@
 Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig(path)`` writes it.
 """
 
+from reparam.plots.columns import agreement, marginals
 from reparam.plots.evaluation import bound_by_samples
 from reparam.plots.explained import worst_rows
 from reparam.plots.gap import inference_gaps
 from reparam.plots.gradients import gradient_quality
 from reparam.plots.latents import latent_path
 from reparam.plots.run import (
-    agreement,
     decoded_grid,
     image_grid,
     latent_space,
-    marginals,
     mosaic,
     reconstructions,
     training_curves,

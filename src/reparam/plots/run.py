@@ -16,13 +16,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from reparam.plots.style import BLUE, CLASSES, FAINT, INK, ORANGE, dress, fitted, new_figure
+from reparam.plots.style import BLUE, CLASSES, FAINT, INK, ORANGE, dress, fitted, new_figure, tidied
 
 NAMED_CLASSES = 60
 LEGEND = 2.0
 LINES_AT_MOST = 8
-PANELS_ACROSS = 4
-PANEL = 2.7
 
 Limits = tuple[float, float] | None
 History = Sequence[Mapping[str, Any]]
@@ -157,7 +155,7 @@ def latent_space(
     if codes.shape[1] == 1:
         axes.hist(codes[:, 0], bins=40, color=BLUE)
         axes.set_ylabel("rows")
-        return _tidied(figure)
+        return tidied(figure)
     axes.set_ylabel(names[1])
     axes.set_aspect("equal", adjustable="datalim")
     size = float(np.clip(24_000 / len(codes), 5, 30))
@@ -169,31 +167,7 @@ def latent_space(
     elif labels.dtype.kind in "iuf":
         points = axes.scatter(codes[:, 0], codes[:, 1], s=size, c=labels, cmap="viridis", linewidths=0)
         figure.colorbar(points, ax=axes, label="label", shrink=0.8)
-    return _tidied(figure)
-
-
-def marginals(data: NDArray[Any], samples: NDArray[Any], names: Sequence[str]) -> Figure:
-    """How each column is distributed in data (N, P) and in samples of the model (M, P), as densities."""
-    figure, panels = _panels(names, "Columns of the data and of samples from the model")
-    for axes, truth, drawn in zip(panels, data.T, samples.T, strict=True):
-        low, high = np.quantile(truth, [0.002, 0.998])
-        bins = np.linspace(low, high if high > low else low + 1, 31).tolist()
-        axes.hist(truth, bins=bins, density=True, color=FAINT, alpha=0.45, label="data")
-        axes.hist(drawn, bins=bins, density=True, histtype="step", color=ORANGE, linewidth=1.8, label="samples")
-        axes.set_yticks([])
-    panels[0].legend(frameon=False, fontsize=9)
-    return _tidied(figure)
-
-
-def agreement(inputs: NDArray[Any], outputs: NDArray[Any], names: Sequence[str]) -> Figure:
-    """Reconstructed against given values, column by column, both (N, P); on the line they agree."""
-    figure, panels = _panels(names, "Reconstructed values against given values")
-    for axes, given, found in zip(panels, inputs.T, outputs.T, strict=True):
-        axes.scatter(given, found, s=5, color=BLUE, alpha=0.4, linewidths=0)
-        axes.axline((float(np.mean(given)), float(np.mean(given))), slope=1, color=FAINT, linewidth=1)
-    figure.supxlabel("given", fontsize=10, color=INK)
-    figure.supylabel("reconstructed", fontsize=10, color=INK)
-    return _tidied(figure)
+    return tidied(figure)
 
 
 def mosaic(images: NDArray[Any], limits: tuple[float, float], across: int) -> NDArray[np.float64]:
@@ -211,29 +185,6 @@ def mosaic(images: NDArray[Any], limits: tuple[float, float], across: int) -> ND
         framed.reshape(down, across, height, width, *rest).swapaxes(1, 2).reshape(down * height, across * width, *rest)
     )
     return picture
-
-
-def _tidied(figure: Figure) -> Figure:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(FAINT)
-        axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
-    return figure
-
-
-def _panels(names: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
-    """A panel per column, at most four side by side."""
-    down = math.ceil(len(names) / PANELS_ACROSS)
-    across = min(len(names), PANELS_ACROSS)
-    figure = new_figure(0.6 + PANEL * across, 0.7 + 2.1 * down, title)
-    panels = list(np.ravel(figure.subplots(down, across, squeeze=False)))
-    for axes, name in zip(panels, names, strict=False):
-        axes.set_title(fitted(name, PANEL - 0.3, 10), fontsize=10, color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    for axes in panels[len(names) :]:
-        axes.remove()
-    return figure, panels[: len(names)]
 
 
 def _curves(axes: Axes, history: History, name: str, title: str, *, best: bool = False) -> None:

@@ -41,6 +41,15 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
+def tidied(figure: Figure) -> Figure:
+    """The figure without boxes, its axes faint."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(FAINT)
+        axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
+    return figure
+
+
 def fitted(text: str, inches: float, size: float, most_lines: int = 2) -> str:
     """A text in lines that are no wider; of one that needs more lines than there may be the middle is left out."""
     kept = min(len(text), LONGEST)

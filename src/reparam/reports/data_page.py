@@ -152,6 +152,7 @@ def _together(data: Dataset) -> Html:
         description="how far pairs of columns go together",
         x_label="column, in the same order",
         y_labels=names,
+        x_labels=names,
         x=(0.0, float(len(ranks))),
     )
 
@@ -179,4 +180,4 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _names(data: Dataset, places: Any) -> list[str]:
     names = _all_names(data)
-    return [names[place] if len(names[place]) <= 8 else "…" + names[place][-7:] for place in places]
+    return [names[place] for place in places]

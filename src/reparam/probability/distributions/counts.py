@@ -76,26 +76,27 @@ class NegativeBinomialByMean(Distribution):
     support = COUNTS
 
     def __init__(self, log_mean: ArrayLike, log_inverse_dispersion: ArrayLike, *, validate_args: bool | None = False):
-        self.log_mean, self.log_inverse_dispersion = jnp.broadcast_arrays(
-            at_least_single(log_mean), at_least_single(log_inverse_dispersion)
-        )
-        super().__init__(self.log_mean.shape, validate_args=validate_args)
+        self.log_inverse_dispersion = at_least_single(
+            log_inverse_dispersion
+        )  # as it came: its terms cost once a feature
+        shape = jnp.broadcast_shapes(jnp.shape(log_mean), self.log_inverse_dispersion.shape)
+        self.log_mean = jnp.broadcast_to(at_least_single(log_mean), shape)
+        super().__init__(shape, validate_args=validate_args)
 
     @guarded
     def log_prob(self, value: Array) -> Array:
         """Return ln p(x) in nats."""
         x, log_r = value, self.log_inverse_dispersion
         r, log_growth = jnp.exp(log_r), jnp.log1p(x * jnp.exp(-log_r))
-        power = (x + r) * self._log_ratio(x) - 0.5 * log_growth - x + x * self.log_mean
+        power = (x + r) * self._log_ratio(x, log_growth) - 0.5 * log_growth - x + x * self.log_mean
         correction = stirling_correction(log_r + log_growth) - stirling_correction(log_r)
         return power - gammaln(x + 1.0) + correction
 
-    def _log_ratio(self, x: Array) -> Array:
-        """ln (r + x)/(r + μ), near zero through the relative difference."""
-        r = jnp.exp(self.log_inverse_dispersion)
-        difference = (x - self.mean) / (r + self.mean)
+    def _log_ratio(self, x: Array, log_growth: Array) -> Array:
+        """ln (r + x)/(r + μ), given ln (r + x)/r; near zero through the relative difference."""
+        difference = (x - self.mean) / (jnp.exp(self.log_inverse_dispersion) + self.mean)
         near = jnp.abs(difference) < 0.5
-        far = jnp.log(r + x) - jnp.logaddexp(self.log_inverse_dispersion, self.log_mean)
+        far = log_growth - softplus(self.log_mean - self.log_inverse_dispersion)
         return jnp.where(near, jnp.log1p(jnp.where(near, difference, 0.0)), far)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
