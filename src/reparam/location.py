@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from reparam.errors import DataError, RunError
+from reparam.specification import shown
 
 SHIPPED = ("digits",)
 """Data that have a name and need no file."""
@@ -24,17 +25,17 @@ def is_uri(text: str) -> bool:
 
 
 def check_own(place: Path) -> Path:
-    """The place itself, if it is one of this machine; a path that was made of a URI has one slash less.
+    """The place itself, if it is one of this machine; a path that was made of a URI has a slash less.
 
     Raises:
         DataError: it is a URI, which would become a folder that is named like its scheme.
 
     >>> check_own(Path("s3://bucket/run"))
     Traceback (most recent call last):
-    reparam.errors.DataError: s3:/bucket/run is a URI, but what is written lies on this machine. Give a path, …
+    reparam.errors.DataError: s3:/bucket/run is a URI, but what is written lies on this machine. Give a path.
     """
     if place.parts and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", place.parts[0]):
-        raise DataError(f"{place} is a URI, but what is written lies on this machine. Give a path, and copy it then.")
+        raise DataError(f"{place} is a URI, but what is written lies on this machine. Give a path.")
     return place
 
 
@@ -56,9 +57,13 @@ def check_run(folder: Path) -> Path:
     """The folder itself, if there is one.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none, or it cannot be looked for.
     """
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:
+        raise RunError(f"{shown(str(folder))} is no run folder: {error.strerror}.") from error
+    if not there:
         raise RunError(f"{folder} is no run folder. 'reparam train DATA --out {folder}' makes one.")
     return folder
 

@@ -73,6 +73,12 @@ def test_what_is_no_file_is_never_read(run, name, kind):
             keeping.opened(place.path)
 
 
+@pytest.mark.parametrize("name", ["\ud800", "\0", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_no_run(name):
+    with pytest.raises(RunError, match="is no run folder|cannot be read"):
+        reparam.load(name)
+
+
 def rewrite(run: Path, name: str, **changes: Any) -> None:
     document = json.loads((run / name).read_text())
     (run / name).write_text(json.dumps({**document, **changes}))

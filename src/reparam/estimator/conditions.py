@@ -16,6 +16,7 @@ from reparam.data import Column, Schema
 from reparam.data.arrays import column_name
 from reparam.data.coding import encode
 from reparam.errors import ParameterError, UnknownNameError
+from reparam.specification import shown
 
 if TYPE_CHECKING:
     from reparam.estimator.fitting import Fitted
@@ -86,7 +87,7 @@ def _value(schema: Schema, place: int, name: str, value: Any) -> float:
     numbers, unknown = encode(pa.array([str(value)]), column)
     if len(unknown) or np.isnan(numbers[0]):
         levels = f": one of {', '.join(column.levels[:20])}" if column.levels else ""
-        raise ParameterError(f"{name} cannot be {value!r}; it is {column.kind}{levels}.")
+        raise ParameterError(f"{name} cannot be {shown(value)}; it is {column.kind}{levels}.")
     return float(numbers[0])
 
 

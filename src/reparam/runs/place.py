@@ -201,7 +201,7 @@ def mark(path: str | Path) -> Mark | None:
     """By what a run is known again: its config.json is a new file at every save."""
     try:
         found = (Path(path) / CONFIG).stat()
-    except OSError:
+    except (OSError, ValueError):  # or no name that a file can have
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
 
