@@ -79,9 +79,8 @@ def _told(fault: Mapping[str, Any], what: str) -> str:
         return f"{what} must be a JSON object: {fault['msg']}. Got {_shortened(fault['input'])} instead."
     first = str(fault["loc"][0])
     at = "" if first == place else f" (at {place})"
-    return (
-        f"the field {first!r} of {what}{at} is not what it should be: {fault['msg']}. Got {_shortened(fault['input'])}."
-    )
+    told = "It is none of those that are known" if fault["type"] == "predicate_failed" else fault["msg"]
+    return f"the field {first!r} of {what}{at} is not what it should be: {told}. Got {_shortened(fault['input'])}."
 
 
 def _shortened(value: Any) -> str:

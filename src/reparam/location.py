@@ -23,6 +23,21 @@ def is_uri(text: str) -> bool:
     return SCHEME.match(text) is not None
 
 
+def check_own(place: Path) -> Path:
+    """The place itself, if it is one of this machine; a path that was made of a URI has one slash less.
+
+    Raises:
+        DataError: it is a URI, which would become a folder that is named like its scheme.
+
+    >>> check_own(Path("s3://bucket/run"))
+    Traceback (most recent call last):
+    reparam.errors.DataError: s3:/bucket/run is a URI, but what is written lies on this machine. Give a path, …
+    """
+    if place.parts and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", place.parts[0]):
+        raise DataError(f"{place} is a URI, but what is written lies on this machine. Give a path, and copy it then.")
+    return place
+
+
 def check_data(text: str) -> str:
     """The text itself, if data are there: a name in ``SHIPPED``, a file, an array of one, a folder or a pattern.
 

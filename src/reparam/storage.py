@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     place = Path(os.path.realpath(path))
     sweep(place)
-    temporary = place.with_name(f".{place.name}.{uuid4().hex[:12]}{TEMPORARY}")
+    temporary = _temporary(place)
     with begun(temporary):
         try:
             with temporary.open("xb") as file:
@@ -53,7 +54,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     place = Path(os.path.realpath(path))
     sweep(place)
-    staged, old = (place.with_name(f".{place.name}.{uuid4().hex[:12]}{TEMPORARY}") for _ in range(2))
+    staged, old = _temporary(place), _temporary(place)
     with begun(staged):
         staged.mkdir()
         descriptor = os.open(staged, os.O_RDONLY) if fcntl else None
@@ -69,6 +70,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _temporary(place: Path) -> Path:
+    """A name beside a place that nothing has.
+
+    Raises:
+        OSError: nothing is beside it, for it is the root of a disk; or it is a device or a pipe, never to be replaced.
+    """
+    if not place.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, and no file", str(place))
+    return place.with_name(f".{place.name}.{uuid4().hex[:12]}{TEMPORARY}")
 
 
 def _exchange(staged: Path, place: Path, old: Path) -> None:

@@ -21,6 +21,8 @@ from fuzzing import CASES, json_values, limits, texts
 from reparam import plots, storage
 from reparam.cli import as_options, parser, streams
 from reparam.cli.parts import registries
+from reparam.cli.settings import read_config, write_config
+from reparam.cli.sharing import is_shared, sharing
 from reparam.cli.sources import Source
 from reparam.cli.train import NOT_SETTINGS
 from reparam.errors import ParameterError, RunError
@@ -203,6 +205,99 @@ def test_a_configuration_is_written_back_and_read_again(table, tmp_path):
     assert (tmp_path / "one" / "config.json").read_bytes() == (tmp_path / "two" / "config.json").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("latent-dim = 2\nlatent_dim = 3", "'latent_dim' is said twice"),
+        ("condition = [1]", "'condition' must be a list of str"),
+        ("missing = [['a']]", "'missing' must be a list of str"),
+    ],
+)
+def test_a_setting_in_a_file_is_said_once_and_of_its_type(table, tmp_path, text, told):
+    (tmp_path / "c.toml").write_text(text)
+    assert told in refused("train", table, "--out", tmp_path / "run", "--config", tmp_path / "c.toml")
+
+
+def test_settings_without_an_end_are_not_read_to_it(table, tmp_path):
+    line = refused("train", table, "--out", tmp_path / "run", "--config", "/dev/zero")
+    assert "more than 1,000,000 characters" in line
+
+
+def test_draws_and_repeats_of_gradients_have_domains(trained):
+    for samples in ("0", "1,999999", HUGE, ""):
+        assert "from 1 to 99,999" in refused("gradients", trained, "--samples", samples)
+    assert "greater than or equal to 4" in refused("gradients", trained, "--repeats", "0")
+
+
+def test_settings_are_written_beside_nothing_but_toml_and_once_training_can_begin(table, tmp_path):
+    data, config = tmp_path / "x.npy", tmp_path / "c.toml"
+    shutil.copy(table, data)
+    before = data.read_bytes()
+    for place, told in (
+        (data, "must end in .toml"),
+        (Path("/"), "must end in .toml"),
+        (tmp_path / "no/c.toml", "no folder"),
+    ):
+        assert told in refused("train", data, "--out", tmp_path / "run", "--save-config", place)
+    assert data.read_bytes() == before
+    assert "unknown posterior" in refused(
+        "train", data, "--out", tmp_path / "run", "--posterior", "x", "--save-config", config
+    )
+    assert not config.exists()
+    with pytest.raises(ParameterError, match="UTF-8"):
+        write_config(config, {"drop": ["\udcff"]})
+    write_config(config, {"drop": ['\x7f"\\\n🂡']})
+    assert read_config(config, {"drop": list[str] | None}) == {"drop": ['\x7f"\\\n🂡']}
+
+
+def test_a_device_a_pipe_or_a_root_is_never_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place, told in ((tmp_path / "pipe", "a device or a pipe"), (Path("/"), "[Dd]irectory")):
+        for written in (storage.whole_file, storage.whole_folder):
+            with pytest.raises(OSError, match=told), written(place):
+                pytest.fail("something was written")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("place", ["s3://b/x", "file:///x", "memory://x"])
+def test_what_is_written_does_not_lie_behind_a_uri(trained, table, tmp_path, monkeypatch, place):
+    """A path that is made of a URI would be a folder that is named like its scheme."""
+    monkeypatch.chdir(tmp_path)
+    for arguments in (
+        ("train", table, "--out", place), ("plot", trained, "-o", place), ("report", trained, "-o", f"{place}.html"),
+        ("encode", trained, table, "-o", f"{place}.npy"), ("evaluate", trained, "-o", f"{place}.png"),
+    ):  # fmt: skip
+        assert "is a URI, but what is written lies on this machine" in refused(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("uri", ["https://[/x", "file://x.npy", "file://", "dir://x", "s3://b/\ud800"])
+def test_a_uri_that_is_none_is_told(trained, tmp_path, uri):
+    """Of these ``file://x.npy`` has no path, and would be the folder where the program is."""
+    line = refused("encode", trained, uri, "-o", tmp_path / "z.npy")
+    assert "no URI that can be opened" in line or "names no file" in line or "does not say what its store needs" in line
+
+
+@pytest.mark.parametrize("many", ["x", "2.5", "", "9" * 5000])
+def test_what_a_launcher_says_that_is_no_number_is_no_launch(monkeypatch, many):
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", many)
+    with sharing():
+        assert not is_shared()
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "processes", "told"),
+    [
+        *[(place, "2", "must be HOST:PORT") for place in ("x:0", "x:99999", "\n:1", "a/b:1", ":1", "x")],
+        ("x:1", HUGE, "number of processes"), ("x:1", "9" * 5000, "number of processes"), ("x:1", "70000", "at most 65536"),
+    ],
+)  # fmt: skip
+def test_a_place_to_meet_has_a_domain(coordinator, processes, told):
+    with pytest.raises(ParameterError, match=told), sharing(None, coordinator, processes, 0):
+        pytest.fail("nobody is there")
+
+
 def test_quiet_says_nothing_and_lines_are_a_tenth(table, tmp_path):
     assert must("train", table, "--out", tmp_path / "a", *SMALL, "--quiet").err == ""
     options = (*SMALL[:4], "--validation-fraction", 0, "--epochs", 30)
@@ -260,7 +355,7 @@ def test_streams_and_surroundings_of_every_kind(tmp_path, line, code, told):
 
 
 def test_a_shell_completes_commands_and_options(tmp_path):
-    for words, found in (("reparam trai", "train"), ("reparam train --latent", "--latent-dim")):
+    for words, found in (("reparam trai", "train"), ("reparam train --latent-d", "--latent-dim")):
         place = str(len(words.split()) - 1)
         asked = {"_REPARAM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
         answered = shell("reparam ", **asked)

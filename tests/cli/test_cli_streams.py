@@ -141,3 +141,12 @@ def test_a_folder_of_tables_is_one_stream(place, run, tmp_path):
     must("encode", run, tmp_path / "many", "-o", tmp_path / "codes.csv", "--index", "name")
     codes = pd.read_csv(tmp_path / "codes.csv")
     assert codes["name"].tolist() == [name for number in range(3) for name in frame["name"][number::3]]
+
+
+@pytest.mark.parametrize("verb", ["encode", "score", "reconstruct", "impute"])
+def test_a_stream_without_rows_is_refused_and_no_empty_file_is_written(run, tmp_path, verb):
+    (tmp_path / "head.csv").write_text("name,a,b,c,town\n")
+    result = run_cli(verb, run, tmp_path / "head.csv", "--stream", "-o", tmp_path / "out.npy")
+    assert result.code == 2
+    assert result.err == f"reparam: {tmp_path / 'head.csv'} holds no rows; at least one is required.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["head.csv"]

@@ -8,13 +8,13 @@ import json
 import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from html import unescape
 from http.client import HTTPConnection
 from urllib.parse import quote, urlencode
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from page import ask, code_blocks, fact
 from printed import agrees
 from scipy import stats
 from scipy.special import logsumexp
@@ -22,22 +22,6 @@ from scipy.special import logsumexp
 from reparam.errors import DataError
 from reparam.explorer import Explorer, explore_fitted
 from reparam.explorer.views import VIEWS
-
-
-def ask(page, path, *, host=None, headers=None, method="GET"):
-    connection = HTTPConnection("127.0.0.1", page.port, timeout=120)
-    connection.request(
-        method, path, headers={"Host": host or f"127.0.0.1:{page.port}", "X-Fragment": "1", **(headers or {})}
-    )
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, body.decode("utf-8", "replace"), dict(answer.getheaders())
-
-
-def fact(html, id_):
-    """The text of a number on the page."""
-    return re.search(rf'id="fact-{id_}">([^<]*)<', html)[1]
 
 
 def test_every_number_of_the_trick_is_what_its_code_computes(page, session):
@@ -55,7 +39,7 @@ def test_every_number_of_the_trick_is_what_its_code_computes(page, session):
         if name == "coordinates":
             cells = re.search(r"<tr><th scope=\"row\">0</th>(.*?)</tr>", html)[1]
             shown = re.findall(r"<output>([^<]*)</output>", cells)
-            raw = scope["raw"]
+            raw = scope["coordinates"]
             found = [
                 scope["mu"],
                 scope["sigma"],
@@ -68,10 +52,6 @@ def test_every_number_of_the_trick_is_what_its_code_computes(page, session):
             assert agrees(shown[-1], float(scope["kl"][0]))
             continue
         assert agrees(fact(html, name), float(scope["value"])), name
-
-
-def code_blocks(html):
-    return [unescape(block) for block in re.findall(r"<pre><code>(.*?)</code></pre>", html, re.DOTALL)]
 
 
 def test_the_numbers_of_the_trick_are_those_of_scipy(page, session):
@@ -249,6 +229,13 @@ def test_ten_clients_at_once_get_what_one_gets(page):
 def test_a_taken_port_is_told(page, session):
     with pytest.raises(DataError, match="Choose another --port"):
         Explorer([session], port=page.port)
+
+
+@pytest.mark.parametrize("host", ["", " ", "x" * 300, "\ud800", "\0", "999.1.1.1"])
+def test_a_host_that_is_none_is_told(host):
+    """An empty one is not every address of this machine, as sockets take it."""
+    with pytest.raises(DataError, match="Choose another --"):
+        Explorer([], host=host)
 
 
 def test_a_fitted_estimator_is_shown_on_rows(session):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import struct
 import warnings
@@ -55,6 +56,21 @@ def refused(run: Path, *words: str) -> None:
     assert all(word in text for word in words), text
     assert len(text) < 1000
     text.encode()
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "data.json", "metrics.jsonl", "model.safetensors", "state.safetensors"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_file_is_never_read(run, name, kind):
+    """A pipe that nobody writes into, and a device without an end, would be waited for."""
+    make = {"pipe": os.mkfifo, "folder": Path.mkdir, "device": lambda place: place.symlink_to("/dev/zero")}[kind]
+    (run / name).unlink()
+    make(run / name)
+    with limits():
+        refused(run, f"{name}: is no file")
+        with pytest.raises(RunError), runs.reserve(run, resume=True) as place:
+            keeping.opened(place.path)
 
 
 def rewrite(run: Path, name: str, **changes: Any) -> None:

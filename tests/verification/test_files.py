@@ -16,6 +16,8 @@ NEEDS = {
     "torch_script": "torch",
     "numpy_functions": "numpy",
     "equinox_module": "equinox",
+    "equinox_batch": "equinox",
+    "equinox_images": "equinox",
     "linen_module": "flax",
     "nnx_module": "flax",
     "haiku_module": "haiku",
@@ -56,6 +58,11 @@ PLANTED = {
         (*LOG_VARIANCE, "kl-matches-sampler"),
         ("kl = -0.5", "kl = 0.5", "kl-nonnegative-zero-at-prior"),
     ],
+    "equinox_batch": [
+        ("jnp.mean(reconstruction)", "jnp.sum(reconstruction)", "batch-reduction-consistent"),
+        ("jnp.mean(kl)", "jnp.sum(kl)", "batch-reduction-consistent"),
+    ],
+    "equinox_images": [("jnp.sum(pixels)", "jnp.mean(pixels)", "reconstruction-sums-over-features")],
     "linen_module": [
         (*LOG_VARIANCE, "kl-matches-sampler"),
         ("return -0.5", "return 0.5", "kl-nonnegative-zero-at-prior"),
@@ -179,3 +186,31 @@ def test_the_z_of_a_forward_that_makes_its_own_std_is_preferred(tmp_path):
     )
     (failure,) = audited(path).failures
     assert failure.check == "kl-matches-sampler"
+
+
+def test_a_loss_of_x_and_y_tells_by_its_curve_which_of_them_is_the_data(tmp_path):
+    path = tmp_path / "vae.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def bce_loss(x, y): return np.sum(-y * np.log(x + 1e-7) - (1 - y) * np.log(1 - x + 1e-7))\n"
+        "def reparameterize(mu, logvar): return mu + np.exp(0.5 * logvar) * np.random.randn(*mu.shape)\n"
+        "def kl_loss(mu, logvar): return 0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar)\n"
+    )
+    report = audited(path)
+    assert report["likelihood-support"].measured.startswith("cross-entropy of probabilities")
+    assert any("reads y as the data, x as the decoder's output" in line for line in report.account)
+    path.write_text(path.read_text().replace("-y * np.log(x + 1e-7) - (1 - y) * np.log(1 - x + 1e-7)", "(x - y) ** 2"))
+    assert any("y as the decoder's output" in line for line in audited(path).account)
+
+
+def test_a_loss_inside_of_a_constructor_is_the_object_s(tmp_path):
+    path = tmp_path / "vae.py"
+    path.write_text(
+        "import numpy as np\ndef sampling(mu, logvar): return mu + np.exp(0.5 * logvar) * np.random.randn(*mu.shape)\n"
+        "class VAE:\n    def __init__(self, latents, power=2):\n        self.power = power\n"
+        "        mu, logvar = self.encoder(latents)\n        def kl_loss(x, x_pred):\n"
+        "            kl = 0.5 * np.sum(mu**self.power + np.exp(logvar) - 1 - logvar, axis=-1)\n            return kl\n"
+    )
+    report = audited(path)
+    assert report.exit_code == 0, report.findings
+    assert any("VAE.__init__.kl_loss" in line for line in report.account)

@@ -37,9 +37,10 @@ def explore(
     sessions = open_sessions(runs, data, labels)
     for run, session in zip(runs, sessions, strict=True):
         check_unconditional(run, session.vae)
+    page = explore(sessions, host=host, port=port, start=False)
+    for session in sessions:
         tell(f"{session.name}: placing {session.rows:,} rows in the latent space")
         _ = session.codes
-    page = explore(sessions, host=host, port=port, start=False)
     if as_json:
         answer({"url": page.url, "runs": [str(run) for run in runs]})
     else:

@@ -25,7 +25,7 @@ from reparam.data.streaming import Stream
 from reparam.data.streaming.drawing import Drawn
 from reparam.devices.processes import Share, every, first
 from reparam.devices.use import apart
-from reparam.errors import ParameterError
+from reparam.errors import DataError, ParameterError
 from reparam.estimator.fitting import check_support
 from reparam.estimator.use import FittedUse
 
@@ -88,7 +88,7 @@ def parts_of(
     """Each of some parts of a stream as it is written, and its rows; ``supported``: which all must have a density.
 
     Raises:
-        DataError: a part cannot be read, or has a cell that is no value of its column.
+        DataError: a part cannot be read, or has a cell that is no value of its column; or there are no rows.
     """
     report, before = parts_done("read"), 0
     for done, number in enumerate(numbers, 1):
@@ -100,6 +100,8 @@ def parts_of(
             yield found, dataset
         before += len(dataset.rows)
         report(done, len(numbers))
+    if not before and len(numbers) == len(source.parts):
+        raise DataError(f"{source.name} holds no rows; at least one is required.")
     source.tell_broken(before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from reparam.cli.options import Json, OwnData, RunPath, Seed, answer, picture_path, tell
 from reparam.errors import ParameterError, ReparamWarning
+from reparam.specification import shown
 
 if TYPE_CHECKING:
     from reparam.data import Dataset
@@ -28,7 +30,9 @@ def gradients(
     ] = None,
     samples: Annotated[str, typer.Option(help="Numbers of draws of z per datum.")] = "1,5,25",
     rows: Annotated[int, typer.Option(min=1, help="How many rows the gradients are of.")] = 32,
-    repeats: Annotated[int, typer.Option(max=10**6, help="Gradients per estimator and number of draws; even.")] = 100,
+    repeats: Annotated[
+        int, typer.Option(min=4, max=10**6, help="Gradients per estimator and number of draws; even.")
+    ] = 100,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure the model with untrained weights.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PNG", help="By default RUN/plots/gradients.png.")
@@ -43,15 +47,17 @@ def gradients(
     from reparam.cli.sources import rows_for
     from reparam.estimator import load
     from reparam.estimator.configuration import root_key
+    from reparam.estimator.memory import check_room
     from reparam.gradients import compare_gradients
     from reparam.plots import gradient_quality
 
-    place = picture_path(out, run, "gradients")
+    place, counts = picture_path(out, run, "gradients"), _numbers(samples)
     vae = load(run)
     dataset, _ = rows_for(vae, data, supported=True)
     configuration = vae.fitted_.configuration
     key = root_key(configuration.seed if seed is None else seed)
     stored, schema = vae.fitted_.stored(dataset.rows[:rows])
+    check_room("draws and their rows", len(stored), max(counts), configuration.latents + schema.size)
     x = jnp.asarray(schema.apply(stored))
     results = compare_gradients(
         _untrained(vae, dataset) if fresh else vae.model_,
@@ -59,7 +65,7 @@ def gradients(
         key,
         objective=objective,
         estimators=None if estimators is None else [name.strip() for name in estimators.split(",")],
-        samples=_numbers(samples),
+        samples=counts,
         repeats=repeats,
         report=tell,
     )
@@ -104,8 +110,13 @@ def _told(part: PartGradient) -> str:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """``1,5,25`` as numbers."""
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError:
-        raise ParameterError(f"--samples must be whole numbers such as 1,5,25. Got {text!r} instead.") from None
+    """``1,5,25`` as numbers.
+
+    Raises:
+        ParameterError: one is none, or beyond what there is room for.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,5}", word) and int(word) for word in words):
+        required = "whole numbers from 1 to 99,999, such as 1,5,25"
+        raise ParameterError(f"--samples must be {required}. Got {shown(text)} instead.")
+    return tuple(map(int, words))

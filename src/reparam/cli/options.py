@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reparam.location import check_data, check_run
+from reparam.location import check_data, check_own, check_run
 from reparam.version import __version__
 
 
@@ -119,12 +119,12 @@ RENAMED = {"random_state": "seed", "n_samples": "count", "columns": "column"}
 PYTHON_WORDS = {
     "early_stopping=False": "--validation-fraction 0",
     "(clip_norm)": "(--clip-norm)",
-    "on_nonfinite='skip'": "--on-nonfinite skip",
     "Fit anew (warm_start=False)": "Train without --resume",
     "fit anew (warm_start=False)": "train without --resume",
     "(given={'column': value})": "(--given COLUMN=VALUE)",
 }
-PARAMETER = re.compile(r"'(\w+)' parameter of (?:VAE|Reading)\b(?:\.\w+)?")
+ASSIGNED = re.compile(r"\b([a-z]+(?:_[a-z]+)*)='([\w.:,-]+)'")
+PARAMETER = re.compile(r"'(\w+)' parameter of (?:VAE|Reading|measure_gradient)\b(?:\.\w+)?")
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -144,11 +144,13 @@ def as_options(text: str) -> str:
 
     >>> as_options("The 'batch_size' parameter of VAE must be an int. Hold out none (early_stopping=False).")
     "The '--batch-size' option must be an int. Hold out none (--validation-fraction 0)."
+    >>> as_options("choose start='random'.")
+    'choose --start random.'
     """
     text = PARAMETER.sub(lambda found: f"'{_option(found[1])}' option", text)
     for python, option in PYTHON_WORDS.items():
         text = text.replace(python, option)
-    return text
+    return ASSIGNED.sub(lambda found: f"{_option(found[1])} {found[2]}", text)
 
 
 def _option(name: str) -> str:
@@ -282,7 +284,7 @@ def check_writable(place: Path) -> None:
     """
     from reparam.errors import DataError
 
-    folder = place.parent
+    folder = check_own(place).parent
     if not folder.is_dir():
         raise DataError(f"there is no folder {str(folder)!r} to write {place.name!r} in. Make it first.")
     if not os.access(folder, os.W_OK):
@@ -343,7 +345,7 @@ def checked_folder(out: Path) -> Path:
     """
     from reparam.errors import DataError
 
-    place = out.expanduser()
+    place = check_own(out.expanduser())
     there = next(path for path in (place, *place.absolute().parents) if path.exists())
     if not there.is_dir():
         raise DataError(f"{there} is a file; a folder is required. Choose another with -o.")

@@ -9,13 +9,15 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
 
+from reparam.cli.options import check_folder
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.estimator.configuration import AUTO, MAY_BE_AUTO
-from reparam.specification import requirement
+from reparam.specification import requirement, shown
 from reparam.storage import whole_file
 
 WHOLE_OR_WORD = (*MAY_BE_AUTO, "devices", "processes")
 SEQUENCES = ("hidden", "latent_dim")
+MOST_SETTINGS = 1_000_000
 
 
 def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,17 +31,37 @@ def read_config(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
         ParameterError: the file is missing or no TOML, a setting is unknown, or of another type.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.expanduser().open(encoding="utf-8") as file:
+            text = file.read(MOST_SETTINGS + 1)
+        if len(text) > MOST_SETTINGS:
+            raise ParameterError(f"{path} is no file of settings: it holds more than {MOST_SETTINGS:,} characters.")
+        document = tomllib.loads(text)
     except OSError as error:
         raise ParameterError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not TOML: {error}.") from error
-    settings = {name.replace("-", "_"): value for name, value in document.items()}
-    for name, value in settings.items():
+    settings: dict[str, Any] = {}
+    for written, value in document.items():
+        name = written.replace("-", "_")
         if name not in kinds:
             raise ParameterError(f"{path}: {UnknownNameError('setting', name, kinds)}")
+        if name in settings:
+            raise ParameterError(f"{path}: {name!r} is said twice, with a hyphen and without. Say it once.")
         _check_kind(path, name, value, kinds[name])
+        settings[name] = value
     return settings
+
+
+def check_config_place(path: Path) -> None:
+    """Refuse a place for settings that is no TOML file's: what else stands there would be replaced.
+
+    Raises:
+        ParameterError: the ending is not .toml.
+        DataError: its folder is missing, or nothing may be written there.
+    """
+    if path.suffix.lower() != ".toml":
+        raise ParameterError(f"--save-config must end in .toml, for it is TOML. Got {shown(str(path))}.")
+    check_folder(path.expanduser())
 
 
 def write_config(path: Path, settings: Mapping[str, Any]) -> None:
@@ -48,23 +70,32 @@ def write_config(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         ParameterError: the file cannot be written.
     """
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()]
+    written = [
+        (name, json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")) for name, value in settings.items()
+    ]
     try:
-        with whole_file(path) as file:
-            file.write("".join(lines).encode())
+        text = "".join(f"{name} = {value}\n" for name, value in written).encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(f"{path} cannot be written: TOML is UTF-8, and a value is not.") from error
+    try:
+        with whole_file(path.expanduser()) as file:
+            file.write(text)
     except OSError as error:
         raise ParameterError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _check_kind(path: Path, name: str, value: Any, annotation: Any) -> None:
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    items = [item for kind in kinds if get_origin(kind) is list for item in get_args(kind)]
     kinds = [get_origin(kind) or kind for kind in kinds]
     allowed = (*kinds, int) if float in kinds else tuple(kinds)
     if (name in SEQUENCES and isinstance(value, list)) or (name in WHOLE_OR_WORD and type(value) is int):
         return
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         required = "int or 'auto'" if name in MAY_BE_AUTO else " or ".join(kind.__name__ for kind in kinds)
-        raise ParameterError(f"{path}: {name!r} must be {required}. Got {value!r} instead.")
+        raise ParameterError(f"{path}: {name!r} must be {required}. Got {shown(value)} instead.")
+    if items and not all(isinstance(item, tuple(items)) for item in value):
+        raise ParameterError(f"{path}: {name!r} must be a list of {items[0].__name__}. Got {shown(value)} instead.")
 
 
 def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:

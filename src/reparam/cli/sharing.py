@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -128,6 +129,6 @@ def _number(processes: str | int | None) -> int | str | None:
     """
     if processes is None or isinstance(processes, int) or processes == "auto":
         return processes
-    if not (processes.isascii() and processes.isdigit() and int(processes) > 0):
-        raise ParameterError(f"--processes must be a number of processes, or auto. Got {processes!r} instead.")
+    if not (re.fullmatch(r"[0-9]{1,18}", processes) and int(processes) > 0):
+        raise ParameterError(f"--processes must be a number of processes, or auto. Got {processes[:200]!r} instead.")
     return int(processes)

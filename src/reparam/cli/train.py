@@ -187,9 +187,9 @@ def train(
         check_data(data)
     from reparam.cli import training
     from reparam.cli.keeper import Every
-    from reparam.cli.settings import parameters, read_config, write_config
+    from reparam.cli.settings import check_config_place, parameters, read_config, write_config
     from reparam.cli.sources import READING
-    from reparam.devices.processes import first
+    from reparam.devices.processes import first, share
     from reparam.runs import is_run
 
     if (resume or resume_if_there) and overwrite:
@@ -200,7 +200,8 @@ def train(
     reading: dict[str, Any] = {name: settings.pop(name) for name in READING if name in settings}
     every = Every.of(checkpoint_every)
     if save_config is not None:
-        write_config(save_config, {**settings, **reading})
+        check_config_place(save_config)
+    given = {**settings, **reading}
     among = {name: settings.pop(name) for name in SHARING if name in settings}
     with sharing(**among):
         if data is None or resume or (resume_if_there and first(is_run(out))):
@@ -208,5 +209,7 @@ def train(
         else:
             beginning = training.begin(out, data, parameters(settings), reading, overwrite=overwrite, streamed=stream)
         with beginning as job:
+            if save_config is not None and share().leads:
+                write_config(save_config, given)
             code = training.run(job, every=every, log_every=log_every, quiet=quiet, as_json=as_json)
     return Kept(code)

@@ -73,7 +73,7 @@ def _draw(
     from reparam.data.writing import atomic
 
     known = session.codes.kl_per_latent is not None
-    names = [f"{session.latent_name(int(k))}\n{'KL' if known else 'variance'} {session.use[k]:.2f}" for k in chosen]
+    names = [f"{session.latent_names[k]}\n{'KL' if known else 'variance'} {session.use[k]:.2f}" for k in chosen]
     images = decoded.reshape(len(decoded), *session.schema.event_shape)
     title = f"What each latent decodes to, the most used first: {session.name}"
     figure = plots.traversals(images, names, levels, title=title, limits=session.limits)

@@ -17,6 +17,7 @@ from urllib.request import url2pathname
 
 from reparam.errors import DataError, ParameterError
 from reparam.location import is_uri, locate
+from reparam.specification import shown
 
 REASONS = {
     r"NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist": "there is no such bucket. Mend its name",
@@ -166,13 +167,18 @@ def place_of(source: str | os.PathLike[str]) -> Place:
     text = os.fspath(source)
     if not is_uri(text):
         return Path(text).expanduser()
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise DataError(f"{shown(text)} is no URI that can be opened: {error}.") from error
     if parts.password is not None:
         raise ParameterError(
-            f"the URI of {parts.hostname} holds a password, which would be kept with the run and shown. Leave it out, "
-            "and log in as the store asks, by the environment or a file of its own."
+            f"the URI of {parts.hostname or parts.scheme} holds a password, which would be kept with the run and "
+            "shown. Leave it out, and log in as the store asks, by the environment or a file of its own."
         )
     if parts.scheme.lower() == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise DataError(f"{text} names no file: a path behind file:// begins with a slash, file:///data/x.csv.")
         return Path(url2pathname(parts.path))
     return _remote(text)
 
@@ -231,6 +237,8 @@ def _reaching(uri: str) -> Iterator[None]:
 
 def reason_of(error: Exception) -> str:
     """Why a store did not answer, in words for a user."""
+    if isinstance(error, AttributeError | TypeError):  # of fsspec, where a URI lacks what its store needs
+        return "it does not say what its store needs"
     text = str(error)
     told = next((told for pattern, told in REASONS.items() if re.search(pattern, text)), None)
     return _first_line(error) if told is None else told

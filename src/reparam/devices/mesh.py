@@ -6,6 +6,7 @@ the place of each number in the whole batch (JAX's generator counts), so a row h
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -142,7 +143,7 @@ def devices(asked: int | str | None = None, model: int = 1) -> Devices:
     if asked is None:
         asked = "all" if jax.process_count() > 1 else max(1, model)
     count = there if asked == "all" else asked
-    if isinstance(count, str) and count.isascii() and count.isdigit():
+    if isinstance(count, str) and re.fullmatch(r"[0-9]{1,18}", count):
         count = int(count)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= there:
         raise ParameterError(requirement("devices", "VAE", f"'all' or an int in [1, {there}], which JAX finds", asked))

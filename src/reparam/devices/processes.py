@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ HEARTBEAT_SECONDS = 30
 """A process that is silent for so long is lost, and so are all others."""
 ARRIVAL_SECONDS = 300
 """How long the first process waits for the last to start."""
+MOST_PROCESSES = 65_536
 MESSENGERS = ("Gloo", "NCCL", "coordination service", "UNAVAILABLE")
 TOLD_BY = {"SLURM_PROCID": "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE"}
 """Which process this is, and how many there are, in the words of launchers."""
@@ -196,14 +198,16 @@ def is_of_messages(error: Exception) -> bool:
 
 def _launched() -> bool:
     """Whether a launcher started several processes."""
-    environment: Mapping[str, str] = os.environ
-    return any(which in environment and int(environment.get(many) or 1) > 1 for which, many in TOLD_BY.items())
+    told = [os.environ.get(many, "") for which, many in TOLD_BY.items() if which in os.environ]
+    return any(re.fullmatch(r"[0-9]{1,9}", many) and int(many) > 1 for many in told)
 
 
 def _checked(coordinator: str, processes: int, process: int) -> dict[str, Any]:
     host, _, port = coordinator.rpartition(":")
-    if not (host and port.isascii() and port.isdigit()):
-        raise ParameterError(f"--coordinator must be HOST:PORT, such as node-0:4321. Got {coordinator!r}.")
+    if not (re.fullmatch(r"[^\s/]+", host) and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 2**16):
+        raise ParameterError(f"--coordinator must be HOST:PORT, such as node-0:4321. Got {coordinator[:200]!r}.")
+    if processes > MOST_PROCESSES:
+        raise ParameterError(f"--processes must be at most {MOST_PROCESSES}. Got {processes:.3g}.")
     if not 0 <= process < processes:
         raise ParameterError(f"--process-id must be in [0, {processes}), of {processes} processes. Got {process}.")
     return {

@@ -65,14 +65,18 @@ class Explorer:
     """
 
     def __init__(self, sessions: Sequence[Session], *, host: str = "127.0.0.1", port: int = 0):
+        if not host:  # sockets would take that for every address of this machine
+            raise DataError("no host is named. Choose another --host, such as 127.0.0.1, or 0.0.0.0 for every address.")
         self.sessions = tuple(sessions)
         self.host = host
         self.token = None if host in LOCAL else secrets.token_urlsafe(24)
         try:
             self._server = _server_class(host)((host, port), _handler(self))
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError, ValueError) as error:  # a name that is none, too
             reason = getattr(error, "strerror", None) or error
-            raise DataError(f"cannot serve at {host}:{port} ({reason}). Choose another --port or --host.") from error
+            raise DataError(
+                f"cannot serve at port {port} of {host!r:.80} ({reason}). Choose another --port or --host."
+            ) from error
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
 

@@ -89,10 +89,12 @@ def start_code(session: Session) -> NDArray[np.float64]:
 
 
 def grid(session: Session, count: int) -> tuple[list[NDArray[np.float64]], NDArray[Any]]:
-    """A grid over one or two latents at the prior's quantiles, and what it decodes to, (count^K, P); K ≤ 2.
+    """A grid over the one or two latents that explain x at the prior's quantiles, and what it decodes to, (count^K, P).
 
     The first latent varies fastest.
     """
-    axes = list(quantiles(session, middles(count)))
-    mesh = np.meshgrid(*axes, indexing="xy")
-    return axes, session.decode(np.stack(mesh, axis=-1).reshape(-1, session.latents))
+    axes = list(quantiles(session, middles(count))[: session.explaining])
+    mesh = np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1).reshape(-1, session.explaining)
+    codes = np.tile(start_code(session), (len(mesh), 1))  # of upper layers, which decode to nothing of themselves
+    codes[:, : session.explaining] = mesh
+    return axes, session.decode(codes)

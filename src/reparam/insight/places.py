@@ -31,12 +31,14 @@ class Plane:
         names: of the two coordinates.
         origin: the code of the place (0, 0), shape (K,), or None where no place has a code of its own.
         directions: how the code changes with either coordinate, shape (2, K).
+        followed: the latent whose lower layers follow it.
     """
 
     places: NDArray[np.float32]
     names: tuple[str, str]
     origin: NDArray[np.float64] | None
     directions: NDArray[np.float64]
+    followed: int = 0
     lock: Any = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -67,7 +69,7 @@ class Plane:
         places = np.asarray(places, np.float64)
         if self.origin is None:
             return np.asarray(session.codes.mean[self.tree.query(places)[1]], np.float64)
-        return np.asarray(self.origin + places @ self.directions)
+        return session.followed(np.asarray(self.origin + places @ self.directions), self.followed)
 
 
 def plane(session: Session, projection: str, x: int, y: int) -> Plane:
@@ -91,7 +93,7 @@ def _plane(session: Session, projection: str, x: int, y: int) -> Plane:
     if session.latents == 1:
         return Plane(
             np.column_stack([codes[:, 0], session.codes.std[:, 0]]),
-            ("latent 0, mean", "its deviation σ"),
+            (f"{session.latent_names[0]}, mean", "its deviation σ"),
             np.zeros(1),
             np.array([[1.0], [0.0]]),
         )
@@ -102,7 +104,8 @@ def _plane(session: Session, projection: str, x: int, y: int) -> Plane:
     directions = np.eye(session.latents)[[x, y]]
     origin = codes.mean(axis=0, dtype=np.float64)
     origin[[x, y]] = 0.0
-    return Plane(np.ascontiguousarray(codes[:, [x, y]]), (f"latent {x}", f"latent {y}"), origin, directions)
+    names = session.latent_names[x], session.latent_names[y]
+    return Plane(np.ascontiguousarray(codes[:, [x, y]]), names, origin, directions, min(x, y))
 
 
 def _linear(codes: NDArray[np.float32]) -> Plane:

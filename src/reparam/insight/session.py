@@ -28,6 +28,7 @@ from reparam.evaluation.weights import RowBounds, row_bounds
 from reparam.insight.computed import Codes, Scores, log_levels, parts, row_kl
 from reparam.model import Model
 from reparam.probability.divergences import has_closed_form
+from reparam.probability.priors import StandardNormal
 
 SCORED_AT_MOST = 5_000
 PRIOR_DRAWS = 20_000
@@ -216,11 +217,23 @@ class Session:
         centres = decoded(model, np.asarray(z, np.float32), told_batch(self.vae.fitted_, told))
         return as_told(self.vae.fitted_, self.schema.invert(centres), told)
 
-    def latent_name(self, latent: int) -> str:
-        """What a latent is called: by its number, or where there are several layers as encode names its columns."""
+    @cached_property
+    def latent_marks(self) -> tuple[str, ...]:
+        """How encode's columns end, one for each latent: its number, or layer and number where there are several."""
         layers = self.model.prior.layers
-        layer = int(np.searchsorted(np.cumsum(layers), latent, side="right"))
-        return f"latent {latent}" if len(layers) == 1 else f"z{layer + 1}_{latent - sum(layers[:layer])}"
+        if len(layers) == 1:
+            return tuple(map(str, range(self.latents)))
+        return tuple(f"z{layer + 1}_{k}" for layer, size in enumerate(layers) for k in range(size))
+
+    @cached_property
+    def latent_names(self) -> tuple[str, ...]:
+        """What each latent is called."""
+        return tuple(mark if mark.startswith("z") else f"latent {mark}" for mark in self.latent_marks)
+
+    @cached_property
+    def standard_prior(self) -> bool:
+        """Whether p(z) is N(0, I)."""
+        return isinstance(self.model.prior, StandardNormal) and not self.condition
 
     def followed(self, z: NDArray[np.float64], latent: int) -> NDArray[np.float64]:
         """Codes (M, K) in which the layers below a latent's own follow it, each at its mean."""

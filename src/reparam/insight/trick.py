@@ -20,19 +20,22 @@ from reparam.insight.session import Session
 from reparam.model import Model
 from reparam.objectives import kl_per_dimension
 from reparam.probability.conditional import conditional_kl
+from reparam.probability.distributions.chain import Chain
 from reparam.probability.scales import Scale
 
 DRAWS = 1000
 GRADIENTS = 200
+BINS = 24
 COORDINATES = ("log_variance", "log_std", "softplus", "log_precision")
 
 
 class Passage(NamedTuple):
     """One draw's way, and what many draws say; nats."""
 
-    mean: Array  # (K,) E_q z
+    mean: Array  # (K,) E_q z; of several layers given what of z was drawn before a latent, as std and covariance
     std: Array  # (K,) of each latent under q
     covariance: Array  # (K, K) of q
+    prior: Array  # (DRAWS, K) of p(z)
     z: Array  # (K,)
     log_likelihood: Array  # () ln p(x|z) of this draw
     log_prior: Array  # () ln p(z)
@@ -70,6 +73,12 @@ class Trick:
         """The importance-weighted bound of the first 1, 2, …, K draws: ln of the running mean of the weights."""
         weights = np.asarray(self.passage.log_weights, np.float64)[: self.draws]
         return np.asarray(np.logaddexp.accumulate(weights) - np.log(np.arange(1, len(weights) + 1)))
+
+    @property
+    def prior_histogram(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where the draws of p(z) of the first latent lie: middles of bins, and density."""
+        density, edges = np.histogram(np.asarray(self.passage.prior[:, 0], np.float64), bins=BINS, density=True)
+        return (edges[1:] + edges[:-1]) / 2, density
 
     @property
     def elbo(self) -> float:
@@ -179,7 +188,7 @@ def _passage(model: Model, raw: Array, datum: Batch, eps: Array, key: PRNGKeyArr
     many = reparam.reparameterize(q, reparam.draw_noise(q, key, (DRAWS,)))
     reconstructions = model.log_likelihood(many, datum)
     log_weights = reconstructions + p.log_prob(many) - q.log_prob(many)
-    mean, covariance = _moments(q, many)
+    mean, covariance = _moments(q, z, many)
     parts = conditional_kl(q, p, many)
     try:
         kl, terms = reparam.kl_divergence(q, p), kl_per_dimension(q, p)
@@ -189,6 +198,7 @@ def _passage(model: Model, raw: Array, datum: Batch, eps: Array, key: PRNGKeyArr
         mean=mean,
         std=jnp.sqrt(jnp.diagonal(covariance)),
         covariance=covariance,
+        prior=p.sample(key, (DRAWS,)),
         z=z,
         log_likelihood=model.log_likelihood(z, datum),
         log_prior=p.log_prob(z),
@@ -200,8 +210,11 @@ def _passage(model: Model, raw: Array, datum: Batch, eps: Array, key: PRNGKeyArr
     )
 
 
-def _moments(q: Any, draws: Array) -> tuple[Array, Array]:
-    """Mean and covariance of q, of its draws where it knows none."""
+def _moments(q: Any, z: Array, draws: Array) -> tuple[Array, Array]:
+    """Mean and covariance of q: of layers given what of z was drawn before them, of draws where it knows none."""
+    if isinstance(q, Chain):
+        mean, variance = q.moments_given(z)
+        return mean, jnp.diag(variance)
     try:
         mean, variance = q.mean, q.variance
     except NotImplementedError:

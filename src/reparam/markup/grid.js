@@ -1,7 +1,7 @@
 // The decoding grid of a report: a place chosen by pointer or arrow keys is shown large, with its coordinates.
 "use strict";
 for (const walk of document.querySelectorAll("[data-walk]")) {
-  const { axes, values } = JSON.parse(walk.dataset.walk);
+  const { axes, names, values } = JSON.parse(walk.dataset.walk);
   const field = walk.querySelector(".field"), mark = walk.querySelector(".mark");
   const told = walk.querySelector(".told"), canvas = walk.querySelector("canvas"), sheet = walk.querySelector("img");
   const across = axes[0].length, down = axes.length > 1 ? axes[1].length : 1;
@@ -9,7 +9,7 @@ for (const walk of document.querySelectorAll("[data-walk]")) {
   const number = (v) => String(Number(v.toPrecision(4))).replace("-", "−");
   const show = () => {
     const [i, j] = place;
-    told.textContent = axes.map((axis, k) => `latent ${k}: ${number(axis[place[k]])}`).join(", ");
+    told.textContent = axes.map((axis, k) => `${names[k]}: ${number(axis[place[k]])}`).join(", ");
     Object.assign(mark.style, { left: `${(100 * i) / across}%`, top: `${(100 * (down - 1 - j)) / down}%`, width: `${100 / across}%`, height: `${100 / down}%` });
     if (canvas) {
       const context = canvas.getContext("2d");

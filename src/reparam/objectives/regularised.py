@@ -193,7 +193,7 @@ def total_correlation(q: Distribution, z: Array, weight: Array) -> Array:
     if not (isinstance(q, LocationScale) or hasattr(q, "covariance_matrix")):
         raise ParameterError(
             f"objective 'beta_tcvae' needs the marginals of q(z|x) in closed form, which {type(q).__name__} has not: "
-            "choose a Gaussian posterior, such as 'diagonal'."
+            "choose a Gaussian posterior of one layer of latents, such as 'diagonal'."
         )
     pairs = z[:, None, :]
     marginals = gaussian_marginals(q)

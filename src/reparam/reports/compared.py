@@ -37,7 +37,7 @@ def shown_setting(value: Any) -> str:
     """A setting as a reader writes it."""
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def with_error(mean: Estimate) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from reparam.insight.comparison import Comparison
 from reparam.insight.trick import Gradients, Trick
@@ -15,13 +15,15 @@ from reparam.markup.chart import Arrow, ErrorBars, Line, Mark, Points, chart, he
 
 Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 
+PRIOR_POINTS = 400
 CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 73)), np.sin(np.linspace(0, 2 * np.pi, 73))])
 
 
-def latent_plane(told: Trick, x: int, y: int, *, near: bool) -> Html:
-    """Q as its ellipse with the axes that S or σ give it, the step from μ to z, and the prior's circle.
+def latent_plane(told: Trick, x: int, y: int, names: Sequence[str], *, near: bool, standard: bool) -> Html:
+    """Q as its ellipse with the axes that S or σ give it, the step from μ to z, and the prior.
 
-    ``near`` frames q, otherwise the prior's two deviations are all in sight.
+    ``standard``: the prior is N(0, I), shown as circles; any other is shown by its draws. ``near`` frames q, otherwise
+    what is shown of the prior is all in sight.
     """
     mean, z = (np.asarray(v, np.float64)[[x, y]] for v in (told.passage.mean, told.passage.z))
     factor = told.factor[[x, y]]
@@ -32,45 +34,51 @@ def latent_plane(told: Trick, x: int, y: int, *, near: bool) -> Html:
     tips = [mean + sign * axis for axis in axes for sign in (1, -1)]
     shown = np.concatenate([rings[1], z[:, None]], axis=1)
     middle = mean if near else np.zeros(2)
-    reach = 1.15 * max(0.0 if near else 2.0, float(np.abs(shown - middle[:, None]).max()))
-    marks: list[Mark] = [
-        Line(CIRCLE[0], CIRCLE[1], "prior, 1σ", 3, dashed=True),
+    least = 0.0 if near else 2.0 if standard else float(np.quantile(np.abs(told.passage.prior[:, [x, y]]), 0.98))
+    reach = 1.15 * max(least, float(np.abs(shown - middle[:, None]).max()))
+    prior = np.asarray(told.passage.prior, np.float64)[:PRIOR_POINTS, [x, y]]
+    circles: list[Mark] = [
+        Line(CIRCLE[0], CIRCLE[1], "prior, 1σ and 2σ", 3, dashed=True),
         Line(2 * CIRCLE[0], 2 * CIRCLE[1], "", 3, dashed=True),
     ]
+    drawn: list[Mark] = [Points(prior[:, 0], prior[:, 1], f"the prior, {len(prior)} draws", 7, 1.4)]
+    marks = circles if standard else [_within(mark, reach, middle) for mark in drawn]
     marks += [Line(ring[0], ring[1], label, 0) for ring, label in zip(rings, ("q(z|x), 1σ and 2σ", ""), strict=True)]
     marks += [Line([mean[0], tip[0]], [mean[1], tip[1]], "its axes", 0, dashed=True) for tip in tips]
     marks.append(Arrow((float(mean[0]), float(mean[1])), (float(z[0]), float(z[1])), "from μ to z", 1))
     marks += [Points(mean[:1], mean[1:], "μ", 0, 4), Points(z[:1], z[1:], "z", 1, 5)]
     return chart(
         marks,
-        title=f"q(z|x) and the draw, latents {x} and {y}",
+        title=f"q(z|x) and the draw: {names[x]} and {names[y]}",
         description=f"Ellipse of q around μ = ({number(mean[0])}, {number(mean[1])}), "
         f"with the draw z = ({number(z[0])}, {number(z[1])}).",
-        x_label=f"latent {x}",
-        y_label=f"latent {y}",
+        x_label=names[x],
+        y_label=names[y],
         x=(middle[0] - reach, middle[0] + reach),
         y=(middle[1] - reach, middle[1] + reach),
         size=(400, 400),
     )
 
 
-def latent_line(told: Trick) -> Html:
-    """The densities of a single latent: prior and q, with μ and z below them."""
+def latent_line(told: Trick, name: str, *, standard: bool) -> Html:
+    """The densities of a single latent: q, and the prior or the histogram of its draws, with μ and z below them."""
     mean, std, z = (float(np.asarray(v)[0]) for v in (told.passage.mean, told.passage.std, told.passage.z))
     reach = max(4.0, abs(z) + 1.0, abs(mean) + 3 * std)
     x = np.linspace(-reach, reach, 401)
     q, p = (np.exp(-0.5 * ((x - m) / s) ** 2) / (s * np.sqrt(2 * np.pi)) for m, s in ((mean, std), (0.0, 1.0)))
-    marks: list[Mark] = [Line(x, p, "N(0, 1)", 3, dashed=True), Line(x, q, "N(μ, σ²)", 0)]
+    drawn = Line(*told.prior_histogram, f"the prior, {len(told.passage.prior)} draws", 3, dashed=True)
+    prior = Line(x, p, "the prior, N(0, 1)", 3, dashed=True) if standard else drawn
+    marks: list[Mark] = [prior, Line(x, q, "N(μ, σ²)", 0)]
     marks.append(Arrow((mean, 0.0), (z, 0.0), "from μ to z", 1))
     marks += [Points([mean], [0.0], "μ", 0, 4), Points([z], [0.0], "z", 1, 5)]
     return chart(
         marks,
-        title="The moments of q(z|x), the draw, and the prior",
+        title="q(z|x), the draw, and the prior",
         description=f"q has mean {number(mean)} and deviation {number(std)}; the draw is {number(z)}.",
-        x_label="latent 0",
+        x_label=name,
         y_label="density",
         x=(-reach, reach),
-        y=(0.0, 1.08 * float(max(q.max(), p.max()))),
+        y=(0.0, 1.08 * float(max(q.max(), np.max(prior.y)))),
     )
 
 
@@ -95,7 +103,7 @@ def bound_growth(told: Trick) -> Html:
     )
 
 
-def gradient_clouds(found: Gradients, latent: int, scale: str, *, near: bool) -> Html:
+def gradient_clouds(found: Gradients, latent: str, scale: str, *, near: bool) -> Html:
     """∂/∂μ against ∂/∂σ: many single-draw estimates of both kinds in one plane, and this draw's as arrows.
 
     ``near`` frames the pathwise estimates, otherwise both kinds are in sight.
@@ -114,9 +122,9 @@ def gradient_clouds(found: Gradients, latent: int, scale: str, *, near: bool) ->
     variances = [float(cloud.var(axis=0, ddof=1).sum()) for cloud in clouds]
     return chart(
         [_within(mark, reach) for mark in marks],
-        title=f"{'Nearer: the pathwise' if near else 'The'} gradient of E ln p(x|z), one draw each, latent {latent}",
+        title=f"{'Nearer: the pathwise' if near else 'The'} gradient of E ln p(x|z), one draw each, {latent}",
         description=f"Variance of the score function {number(variances[0])}, of the pathwise {number(variances[1])}.",
-        x_label=f"∂/∂μ, latent {latent}, nats per unit",
+        x_label=f"∂/∂μ, {latent}, nats per unit",
         y_label=f"∂/∂{scale}",
         x=(-reach, reach),
         y=(-reach, reach),
@@ -124,12 +132,13 @@ def gradient_clouds(found: Gradients, latent: int, scale: str, *, near: bool) ->
     )
 
 
-def _within(mark: Mark, reach: float) -> Mark:
+def _within(mark: Mark, reach: float, middle: ArrayLike = (0.0, 0.0)) -> Mark:
     """A cloud without the points that lie outside the frame."""
     if not isinstance(mark, Points):
         return mark
     x, y = np.asarray(mark.x), np.asarray(mark.y)
-    kept = (np.abs(x) <= reach) & (np.abs(y) <= reach)
+    away = np.abs(np.stack([x, y], axis=-1) - np.asarray(middle))
+    kept = away.max(axis=-1) <= reach
     return Points(x[kept], y[kept], mark.label, mark.colour, mark.radius)
 
 
@@ -187,8 +196,8 @@ def rate_distortion(histories: Histories) -> Html:
     )
 
 
-def collapse_monitor(history: Sequence[Mapping[str, Any]]) -> Html | None:
-    """The KL of each latent over the epochs, the most used on top; None where it has no closed form."""
+def collapse_monitor(history: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Html | None:
+    """The KL of each latent over the epochs, by name, the most used on top; None where it has no closed form."""
     if not history or not history[-1]["kl_per_dimension"]:
         return None
     parts = np.array([line["kl_per_dimension"] for line in history], np.float64).T
@@ -201,7 +210,7 @@ def collapse_monitor(history: Sequence[Mapping[str, Any]]) -> Html | None:
         title=f"KL of each latent{used}",
         description="A row for each latent, darker where its KL is larger; a latent that stays white is dead.",
         x_label="epoch",
-        y_labels=[f"latent {index}" for index in order],
+        y_labels=[names[index] for index in order],
         x=(float(history[0]["epoch"]), float(max(history[-1]["epoch"], history[0]["epoch"] + 1))),
     )
 

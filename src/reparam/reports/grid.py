@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,26 @@ LEAST_PLACES = 7
 MOST = 21
 COLUMNS = 12
 
+Axes = list[NDArray[np.float64]]
+
 
 def decoding_grid(session: Session) -> Html | None:
-    """A grid at the prior's quantiles that can be walked by pointer or keys; None with more than two latents."""
-    if session.latents > 2:
+    """A grid at the prior's quantiles that can be walked by pointer or keys; None where more than two explain x."""
+    if session.explaining > 2:
         return None
     count = int(np.clip(math.isqrt(PIXELS // session.schema.size), LEAST_PLACES, MOST))
     axes, decoded = grid(session, count)
-    names = " and ".join(f"latent {k}" for k in range(session.latents))
-    told = f"At the prior's quantiles of {names}. Move the pointer, or use the arrow keys, to look at a place."
-    walked = _image_grid(session, axes, decoded) if session.kind == "image" else _table_grid(session, axes, decoded)
+    names = session.latent_names[: session.explaining]
+    told = f"At the prior's quantiles of {' and '.join(names)}. Move the pointer, or use the arrow keys."
+    walked = (
+        _image_grid(session, axes, names, decoded)
+        if session.kind == "image"
+        else _table_grid(session, axes, names, decoded)
+    )
     return join((tag("p", told, class_="note"), walked))
 
 
-def _image_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDArray[Any]) -> Html:
+def _image_grid(session: Session, axes: Axes, names: Sequence[str], decoded: NDArray[Any]) -> Html:
     """One picture of all; its parts are shown large by the file's own script."""
     across, down = len(axes[0]), len(axes[1]) if len(axes) > 1 else 1
     channels = session.schema.size // math.prod(session.schema.event_shape[:2])
@@ -44,21 +51,21 @@ def _image_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDAr
     whole = shaped.swapaxes(1, 2).reshape(down * height, across * width, -1)
     picture = image(whole, "decoded places", limits=session.limits, class_="datum mosaic")
     large = tag("canvas", "the place, larger", width=width, height=height, class_="datum large")
-    return _walk(axes, picture, large)
+    return _walk(axes, names, picture, large)
 
 
-def _table_grid(session: Session, axes: list[NDArray[np.float64]], decoded: NDArray[Any]) -> Html:
+def _table_grid(session: Session, axes: Axes, names: Sequence[str], decoded: NDArray[Any]) -> Html:
     """The columns that move most, as numbers."""
     moved = np.argsort(-np.ptp(decoded, axis=0) / column_scale(session), kind="stable")[:COLUMNS]
     values = [[cell(session, j, row[j]) for j in moved] for row in decoded]
     middle = values[len(decoded) // 2]
     shown = table(("column", "decoded"), [(session.columns[j], v) for j, v in zip(moved, middle, strict=True)])
     board = tag("div", "", class_="board", aria_hidden="true")
-    return _walk(axes, board, tag("div", shown, class_="large"), values)
+    return _walk(axes, names, board, tag("div", shown, class_="large"), values)
 
 
-def _walk(axes: list[NDArray[np.float64]], board: Html, large: Html, values: Any = None) -> Html:
-    data = json.dumps({"axes": [[round(float(v), 3) for v in axis] for axis in axes], "values": values})
+def _walk(axes: Axes, names: Sequence[str], board: Html, large: Html, values: Any = None) -> Html:
+    data = json.dumps({"axes": [[round(float(v), 3) for v in axis] for axis in axes], "names": names, "values": values})
     return tag(
         "div",
         tag(

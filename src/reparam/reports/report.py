@@ -26,6 +26,7 @@ from reparam.reports.page import page
 from reparam.reports.samples import SIDE, TABLE_COLUMNS, samples, shown_at_most
 
 MAPPED = 3000
+LATENT_ROWS = 40
 
 
 def report(session: Session, *, shown: Session | None = None) -> Html:
@@ -70,7 +71,7 @@ def _card(session: Session, found: Evaluation) -> Html:
     lines = (
         (
             "model",
-            f"variational autoencoder, {session.latents} latents, q(z|x) {vae.posterior}, p(z) {vae.prior}, "
+            f"variational autoencoder, {_counted(session)}, q(z|x) {vae.posterior}, p(z) {vae.prior}, "
             f"p(x|z) {vae.likelihood_}, {count_parameters(session):,} trained numbers",
         ),
         ("trained on", f"{session.schema.name}; {_trained_rows(session)}"),
@@ -90,6 +91,14 @@ def _card(session: Session, found: Evaluation) -> Html:
         ("to be known", "; ".join(_caveats(session, found))),
     )
     return table(("", ""), lines, class_="card")
+
+
+def _counted(session: Session) -> str:
+    """How many latents, by layer where there are several."""
+    layers = session.model.prior.layers
+    if len(layers) > 1:
+        return f"{' + '.join(map(str, layers))} latents in {len(layers)} layers"
+    return f"{session.latents} latent{'s' * (session.latents > 1)}"
 
 
 def _trained_rows(session: Session) -> str:
@@ -157,7 +166,7 @@ def _training(session: Session) -> Html | None:
     pictures = (
         *figures.training_curves(histories),
         figures.rate_distortion(histories),
-        figures.collapse_monitor(session.history),
+        figures.collapse_monitor(session.history, session.latent_names),
     )
     told = (
         "The bound is the reconstruction less the KL. Where the held-out curve falls while the other rises, the "
@@ -199,17 +208,18 @@ def _latents(session: Session) -> Html:
     unit = "KL, nats" if codes.kl_per_latent is not None else "variance of codes"
     header = ("latent", unit, "deviation of codes", "mean σ", "", *((share[0],) if share else ()))
     rows = []
-    for k in session.order[:40]:
+    for k in session.order[:LATENT_ROWS]:
         own = (float(session.use[k]), float(codes.mean[:, k].std()), float(codes.std[:, k].mean()))
         label = (float(share[1][k]),) if share else ()
-        rows.append((f"latent {k}", *own, "dead" if session.dead[k] else "in use", *label))
+        rows.append((session.latent_names[k], *own, "dead" if session.dead[k] else "in use", *label))
     first, second = sorted(int(k) for k in (session.order[:2] if session.latents > 1 else session.order[[0, 0]]))
     mapped = plane(session, "latents", first, second)
     chosen = spread(session.rows, MAPPED)
     colours = colouring(session, "label")
     classes = colours.values[chosen] if colours.classes else np.zeros(len(chosen))
     picture = figures.code_map(mapped.places[chosen], classes, colours.classes or ("rows",), mapped.names)
-    return tag("div", table(header, rows), picture, class_="figures")
+    cut = f"the {LATENT_ROWS} most used of {session.latents}" if session.latents > LATENT_ROWS else None
+    return tag("div", table(header, rows, caption=cut), picture, class_="figures")
 
 
 def _reconstructions(session: Session) -> Html:

@@ -73,9 +73,16 @@ class Checkpoint:
     folders: tuple[Path, ...]
 
     def path(self, name: str) -> Path:
-        """Where a file is, or should be."""
+        """Where a file is, or should be.
+
+        Raises:
+            RunError: a folder stands there, a pipe, which may never end, or a device.
+        """
         places = [folder / name for folder in self.folders]
-        return next((place for place in places if place.exists()), places[-1])
+        found = next((place for place in places if place.exists()), None)
+        if found is not None and not found.is_file():
+            raise RunError(f"{found}: is no file. {found.parent} is no run folder, or is damaged.")
+        return found or places[-1]
 
     def config(self) -> Config:
         """``config.json``.

@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from reparam.errors import RunError
+from reparam.location import check_own
 from reparam.runs.folder import CONFIG, MODEL, NEXT, PREVIOUS, STAGING, Run, checkpoints, publish, save
 from reparam.storage import begun, lock, sync
 
@@ -131,9 +132,10 @@ def check_place(path: str | Path, *, overwrite: bool = False) -> None:
     """Refuse a place that holds something else, or a run that is not to be overwritten.
 
     Raises:
+        DataError: the place is a URI.
         RunError: the place is a file, a folder that is no run, or a run without ``overwrite``.
     """
-    place = Path(path)
+    place = check_own(Path(path))
     try:
         if not place.exists():
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
+import re
 import sys
 import types
 import warnings
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 
 from reparam.verification.arrays import Array, Framework, to_numpy
 from reparam.verification.finding.calling import Call, Layout
+from reparam.verification.finding.instances import class_of
+from reparam.verification.finding.signatures import source_of
 from reparam.verification.loading import describe
 
 NO_REFUSAL = (LookupError, NameError, ArithmeticError, AssertionError, ImportError, OSError)
@@ -161,8 +165,7 @@ class Function:
         """Whether it works at one of these sizes, which it then keeps; one where the data do not mix goes first."""
         first: tuple[Call, tuple[Framework, str] | None] | None = None
         ways, owner = self._ways(), getattr(self.call.target, "__self__", None)
-        bases = getattr(owner, "__dict__", {}).get("_owner", type(owner)).__mro__
-        of_one = any(base.__module__.startswith("equinox") for base in bases)  # its modules are of single data
+        of_one = self._is_of_one()
         for layout in layouts:
             if first is not None and len(layout.shape) < 3:  # it may be images whose axes were taken for one another
                 continue
@@ -189,6 +192,13 @@ class Function:
         self.call = replace(self.call, layout=layouts[0], **self._ways()[0])
         self.kind = None
         return False
+
+    def _is_of_one(self) -> bool:
+        """Whether it is a method of a single datum, as Equinox's are: one that keeps the first axis has a batch."""
+        bases = getattr(class_of(self.call.target), "__mro__", ())
+        body = source_of(self.call.target)
+        keeps = body is not None and re.search(r"axis=\(?-?[1-9]", ast.unparse(body))
+        return not keeps and any(base.__module__.startswith("equinox") for base in bases)
 
     def _ways(self) -> list[dict[str, Any]]:
         """A batch at once, with an axis between, row by row; inside a Haiku transform if need be."""

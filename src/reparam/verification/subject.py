@@ -20,10 +20,9 @@ from reparam.verification.finding.search import Found, found_in
 from reparam.verification.finding.signatures import CANONICAL, Argument
 from reparam.verification.finding.sizes import layouts
 from reparam.verification.finding.words import POSITIVE, snake
-from reparam.verification.functions import Function, UserError
+from reparam.verification.functions import Function
 from reparam.verification.randomness import fixed_noise
-
-Namespaces = tuple[dict[str, Any], ...]
+from reparam.verification.readings import Namespaces, coordinate, is_turned, meaning
 
 
 @dataclass
@@ -180,56 +179,17 @@ def _adopt(subject: Subject, job: str, function: Function) -> None:
     """Take a function in, with the sizes at which it works and the reading of its raw number."""
     if job in ("loss", "reconstruction_loss"):
         subject.layout = function.call.layout
+    if job == "reconstruction_loss" and snake(function.call.named("decoded")) == "y" and is_turned(function):
+        swapped = {"x": "decoded", "decoded": "x"}
+        turned = (replace(a, roles=tuple(swapped.get(r, r) for r in a.roles)) for a in function.call.arguments)
+        function.call = replace(function.call, arguments=tuple(turned))
     if job == "loss" or "z" not in function.call.takes or not function.call.is_formula:
-        function.call = replace(function.call, coordinate=_coordinate(function, subject))
+        others = [one.call for one in subject.functions.values()]
+        function.call = replace(function.call, coordinate=coordinate(function, others, subject.namespaces))
     subject.functions[job] = function
     names = {kind: function.call.named(kind) for kind in ("mean", "raw", "x", "decoded") if kind in function.call.takes}
-    read = ", ".join(f"{name} as {_meaning(kind, function.call)}" for kind, name in names.items() if name != kind)
+    read = ", ".join(f"{name} as {meaning(kind, function.call)}" for kind, name in names.items() if name != kind)
     subject.account.append(f"{job}: {function.call.title}" + (f"; reads {read}" if read else ""))
-
-
-def _meaning(kind: str, call: Call) -> str:
-    words = {"mean": "the mean", "x": "the data", "decoded": "the decoder's output"}
-    return words.get(kind) or {"std": "σ", "variance": "σ²"}.get(call.coordinate, "the raw scale")
-
-
-def _coordinate(function: Function, subject: Subject) -> str:
-    """Whether the function takes a number of any sign for the scale, or σ, or σ²: by what it does at −1, 1, 2 and 4.
-
-    A sampler that is given σ is odd in it (even, where it squares it) and grows with it; a KL of σ
-    is even or not a number at −1. What a network gives to both under one name is the same number for both.
-    """
-    call, namespaces = function.call, subject.namespaces
-    if "raw" not in call.takes or not POSITIVE.match(snake(call.named("raw"))):
-        return "raw"
-    others = [f.call for f in subject.functions.values() if f.call.named("raw") == call.named("raw")]
-    if call.is_formula and any(other.coordinate == "raw" for other in others):
-        return "raw"
-    by_name = (
-        "variance" if "var" in snake(call.named("raw")) or snake(call.named("raw")).endswith(("2", "sq")) else "std"
-    )
-    if "z" in call.takes:
-        return by_name
-    try:
-        minus, one, two, four = (_at(function, raw, namespaces) for raw in (-1.0, 1.0, 2.0, 4.0))
-    except UserError:
-        return by_name
-    if call.job == "sample":
-        if np.isfinite(minus) and not np.isclose(abs(minus), abs(one), rtol=1e-3):
-            return "raw"
-        return "variance" if np.isclose(four / one, 2.0, rtol=1e-3) else "std"
-    if np.isfinite(minus) and not np.isclose(minus, one, rtol=1e-4, atol=1e-6):
-        return "raw"
-    ratio = (four - one) / (two - one) if two != one else np.nan
-    return "variance" if abs(ratio - 5.26) < abs(ratio - 7.57) else "std"
-
-
-def _at(function: Function, raw: float, namespaces: Namespaces) -> float:
-    arrays = function.examples()
-    arrays[function.call.roles.index("raw")] = np.full_like(arrays[function.call.roles.index("raw")], raw)
-    arrays[function.call.roles.index("mean")] = np.zeros_like(arrays[function.call.roles.index("mean")])
-    with fixed_noise(namespaces):
-        return float(function(*arrays).ravel()[0])
 
 
 def _namespaces(holder: Any, found: Found, module: ModuleType | None) -> Iterator[dict[str, Any]]:

@@ -46,7 +46,7 @@ def _controls(look: Look) -> Html:
 
     def label(k: int) -> list[Any]:
         use = tag("small", f" {number(float(session.use[k]), 3)} {unit}{', dead' if session.dead[k] else ''}")
-        return [f"latent {k}", use]
+        return [session.latent_names[k], use]
 
     start = moves.start_code(session)
     sliders = [
@@ -55,7 +55,8 @@ def _controls(look: Look) -> Html:
         )
         for k in _sliders(session)
     ]
-    options = [(str(k), f"latent {k}") for k in session.order]
+    cut = f", {SLIDERS} of {session.latents}" if session.latents > SLIDERS else ""
+    options = [(str(k), session.latent_names[k]) for k in session.order]
     like = controls.whole("like", f"as row, 0 to {session.rows - 1}", state["like"], 0, session.rows - 1)
     return join(
         (
@@ -65,7 +66,7 @@ def _controls(look: Look) -> Html:
                 controls.choice("latent", "latent", str(state["latent"]), options),
                 controls.button("reset", "All to the middle", "Every slider to the middle of the prior"),
             ),
-            controls.group("the code z, the most used latent first", sliders),
+            controls.group(f"the code z, the most used latent first{cut}", sliders),
         )
     )
 
@@ -80,12 +81,18 @@ def code(session: Session, state: Any) -> NDArray[np.float64]:
 
 def _results(look: Look) -> Html:
     session, state = look.session, look.state
-    z, latent, like = code(session, state), state["latent"], state["like"]
+    latent, like = state["latent"], state["like"]
+    z = session.followed(code(session, state)[None], latent)[0]
     decoded = session.decode(z[None], like)[0]
     names = [f"{level:.0%}" for level in moves.QUANTILES]
     others = [int(k) for k in session.order[:TRAVERSALS] if k != latent]
     strips = [
-        strip(session, list(moves.traversal(session, z, k, like)), names, f"latent {k} at the prior's quantiles")
+        strip(
+            session,
+            list(moves.traversal(session, z, k, like)),
+            names,
+            f"{session.latent_names[k]} at the prior's quantiles",
+        )
         for k in ([latent, *others] if session.kind == "image" else [latent])
     ]
     return join(
@@ -93,14 +100,30 @@ def _results(look: Look) -> Html:
             tag(
                 "section",
                 tag("h2", "What z decodes to: the mean of p(x|z)"),
+                _layers(session, latent),
                 datum(session, decoded, "x̂"),
                 id="decoded",
             ),
             tag("section", tag("h2", "Traversals from z"), strips, id="traversals"),
-            tag("section", tag("h2", f"What latent {latent} moves"), _moved(session, z, latent, like), id="effects"),
+            tag(
+                "section",
+                tag("h2", f"What {session.latent_names[latent]} moves"),
+                _moved(session, z, latent, like),
+                id="effects",
+            ),
             tag("section", tag("h2", "All latents"), _all(session), id="latents"),
         )
     )
+
+
+def _layers(session: Session, latent: int) -> Html | None:
+    """Where there are several layers: which sliders count."""
+    if session.explaining == session.latents:
+        return None
+    above = latent >= session.explaining
+    upper = f"Layers below {session.latent_names[latent]} follow it, each at its mean, and not their own sliders."
+    lowest = "z1 stands as its sliders do; look at a latent of an upper layer to let the layers below follow it."
+    return tag("p", upper if above else lowest, class_="note")
 
 
 def _moved(session: Session, z: NDArray[np.float64], latent: int, like: int) -> Html:
@@ -123,7 +146,9 @@ def _all(session: Session) -> Html:
     for k in session.order:
         own = (session.use[k], codes.mean[:, k].mean(), codes.mean[:, k].std(), codes.std[:, k].mean())
         label = (number(float(share[1][k])),) if share else ()
-        rows.append((f"latent {k}", *(float(v) for v in own), "dead" if session.dead[k] else "in use", *label))
+        rows.append(
+            (session.latent_names[k], *(float(v) for v in own), "dead" if session.dead[k] else "in use", *label)
+        )
     return table(header, rows, class_="wide")
 
 

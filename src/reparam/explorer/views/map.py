@@ -261,7 +261,7 @@ def rows_csv(look: Look) -> bytes:
     chosen = np.arange(0) if corners is None else inside_polygon(plane.places, np.array(corners))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["row", "label", *(f"mean_{k}" for k in range(session.latents)), "kl", *session.columns])
+    writer.writerow(["row", "label", *(f"mean_{mark}" for mark in session.latent_marks), "kl", *session.columns])
     for row in chosen:
         label = "" if session.labels is None else session.labels[row]
         codes = session.codes.mean[row].tolist()

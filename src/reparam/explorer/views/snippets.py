@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from reparam.insight import Session
 from reparam.insight.trick import DRAWS, GRADIENTS, Trick
+from reparam.probability.distributions.chain import Chain
+from reparam.probability.distributions.flow import FlowDistribution
 from reparam.reports.data_views import cell
 
 OPENING = """import jax, jax.numpy as jnp, reparam, reparam.objectives
@@ -16,12 +18,14 @@ eps = jnp.array({eps})
 z = reparam.reparameterize(q, eps)"""
 
 WHOLE = """x = jnp.asarray(schema.apply(kept)[0])           # as the model sees it
-q, p = {posterior}, model.prior_distribution()"""
+raw = {raw}
+q, p = model.family.distribution(raw), model.prior_distribution()"""
 
 WITH_GAPS = """from reparam.batch import Batch
 batch = Batch.of_rows(jnp.asarray(kept), schema)   # as the model sees it: values, and which were seen
 x = jax.tree.map(lambda leaf: leaf[0], batch)
-q, p = {posterior}, model.prior_distribution(x)"""
+raw = {raw}
+q, p = model.family.distribution(raw), model.prior_distribution(x)"""
 
 MANY = """noise = reparam.draw_noise(q, jax.random.key({seed}), ({all},))[:{draws}]
 many = reparam.reparameterize(q, noise)
@@ -32,7 +36,7 @@ def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
     """Code for each number, by its name; ``setting`` comes before any of them and ``rows`` are the reader's."""
     eps = ", ".join(f"{float(value)!r}" for value in told.eps)
     whole = not (session.condition or session.schema.missing)
-    seen = (WHOLE if whole else WITH_GAPS).format(posterior=_posterior(session, told))
+    seen = (WHOLE if whole else WITH_GAPS).format(raw=_raw(session, told))
     opening = OPENING.format(run=session.name, row=told.row, eps=f"[{eps}]", datum=seen)
     density = "model.decode({z}).log_prob(x)" if whole else "model.log_likelihood({z}, x)"
     one_density, densities = density.format(z="z"), density.format(z="many")
@@ -43,12 +47,12 @@ def snippets(session: Session, told: Trick, seed: int) -> dict[str, str]:
     before = "" if told.closed_kl else many
     return {
         "setting": opening,
-        "z": "q = model.encode(x)                  # x → encoder → raw → q(z|x)\n"
+        "z": "q = model.family.distribution(raw)   # x → encoder → raw → q(z|x)\n"
         f"z = reparam.reparameterize(q, eps)   # {_map(session)}\n"
         f"x_hat = vae.inverse_transform(z[None]{_given(session, told.row)})",
-        "coordinates": "mu, sigma = q.mean, q.variance ** 0.5\n"
-        "raw = {name: scale.raw(sigma) for name, scale in reparam.SCALES.items()}   # the same σ in every scale\n"
-        "kl = reparam.objectives.kl_per_dimension(q, p)                             # of each latent, nats",
+        "coordinates": f"{_moments(session, seed)}\n"
+        "coordinates = {name: scale.raw(sigma) for name, scale in reparam.SCALES.items()}   # one σ in every scale\n"
+        f"kl = {_terms(session)}   # of each latent, nats",
         "likelihood": f"value = {one_density}{unit}",
         "prior": "value = p.log_prob(z)",
         "posterior": "value = q.log_prob(z)",
@@ -72,16 +76,32 @@ def _gradients(density: str, seed: int) -> str:
         f"f = lambda z: {density}\n"
         f"keys = jax.random.split(jax.random.key({seed}), {GRADIENTS})\n"
         "value = jax.vmap(lambda key: reparam.estimate_gradient(\n"
-        '    f, model.family.distribution, model.raw(x), key, estimator="pathwise"))(keys)'
+        '    f, model.family.distribution, raw, key, estimator="pathwise"))(keys)'
     )
 
 
-def _posterior(session: Session, told: Trick) -> str:
-    """An encoder gives q; without one its raw vector is written down."""
+def _raw(session: Session, told: Trick) -> str:
+    """The encoder's; where q was searched for, what was found is written down."""
     if session.vae.inference == "amortized":
-        return "model.encode(x)"
-    raw = ", ".join(f"{float(value)!r}" for value in told.raw)
-    return f"model.family.distribution(jnp.array([{raw}]))"
+        return "model.raw(x)"
+    return f"jnp.array([{', '.join(f'{float(value)!r}' for value in told.raw)}])   # found by search"
+
+
+def _moments(session: Session, seed: int) -> str:
+    """μ and σ of each latent, as the family knows them."""
+    many = MANY.format(seed=seed, all=DRAWS, draws=DRAWS)
+    if isinstance(session.any_q, Chain):
+        given = "mu, variance = q.moments_given(z)   # given what of z was drawn before\nsigma = variance ** 0.5"
+        return f"from reparam.probability.conditional import conditional_kl\n\n{many}{given}"
+    if isinstance(session.any_q, FlowDistribution):
+        return f"{many}mu, sigma = many.mean(axis=0), many.std(axis=0, ddof=1)   # a flow knows no moments"
+    return "mu, sigma = q.mean, q.variance ** 0.5"
+
+
+def _terms(session: Session) -> str:
+    if isinstance(session.any_q, Chain):
+        return "conditional_kl(q, p, many).mean(axis=0)"
+    return "reparam.objectives.kl_per_dimension(q, p)"
 
 
 def _map(session: Session) -> str:

@@ -60,7 +60,7 @@ def _results(look: Look) -> Html:
 
 
 def _monitor(session: Session, named: bool) -> Html | None:
-    found = figures.collapse_monitor(session.history)
+    found = figures.collapse_monitor(session.history, session.latent_names)
     return tag("div", tag("h3", session.name), found) if named and found else found
 
 

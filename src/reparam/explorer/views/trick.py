@@ -15,6 +15,7 @@ from reparam.insight import Session
 from reparam.insight.trick import DRAWS, Gradients, Trick, coordinates, gradients, noise, trick
 from reparam.markup import Html, number, tag
 from reparam.markup.html import join, table
+from reparam.probability.distributions.chain import Chain
 from reparam.reports import figures
 from reparam.reports.data_views import datum, given_and_found, row_name
 
@@ -115,7 +116,7 @@ def _latents(session: Session, told: Trick, state: Any) -> Html:
     for k in order:
         own = [number(float(values[k])) for values in (mean, std, *raw.values())]
         last = (number(told.eps[k]) if noisy else "", number(z[k]), "–" if kl is None else number(float(kl[k])))
-        rows.append((str(k), *(tag("output", cell) for cell in (*own, *last))))
+        rows.append((session.latent_marks[k], *(tag("output", cell) for cell in (*own, *last))))
     more = f", the {len(order)} most used of {session.latents}" if len(order) < session.latents else ""
     sentence = tag(
         "p",
@@ -133,6 +134,8 @@ def _latents(session: Session, told: Trick, state: Any) -> Html:
 
 
 def _map_of(session: Session) -> str:
+    if isinstance(session.any_q, Chain):
+        return "Here z = μ + σ ⊙ ε, layer by layer: μ and σ of a latent are given what of z was drawn before it."
     if getattr(session.any_q, "matrix", None) is not None:
         return "Here z = μ + S ε; σ is the root of the diagonal of S Sᵀ."
     return "Here z = μ + σ ⊙ ε." if session.noise_size == session.latents else "Here ε has further parts than z."
@@ -160,14 +163,15 @@ def _numbers(session: Session, told: Trick, state: Any) -> Html:
 
 def _pictures(session: Session, told: Trick, state: Any) -> Html:
     x, y = state["x"], state["y"]
+    names, standard = session.latent_names, session.standard_prior
     plane = (
-        figures.latent_line(told)
-        if session.latents == 1
-        else figures.latent_plane(told, x, y, near=state["frame"] == "q")
+        figures.latent_line(told, names[0], standard=standard)
+        if session.explaining == 1
+        else figures.latent_plane(told, x, y, names, near=state["frame"] == "q", standard=standard)
     )
     found = gradients(session, told.row, told.eps, latent=x, seed=state["seed"])
     scale = "σ" if hasattr(session.model.posterior, "scale") else "S, its diagonal"
-    clouds = [figures.gradient_clouds(found, x, scale, near=near) for near in (False, True)]
+    clouds = [figures.gradient_clouds(found, names[x], scale, near=near) for near in (False, True)]
     seen = _section("pictures", "Seen", tag("div", plane, figures.bound_growth(told), clouds, class_="figures"))
     return join((seen, _gradient_facts(session, found, told, state, scale)))
 
@@ -189,7 +193,7 @@ def _gradient_facts(session: Session, found: Gradients, told: Trick, state: Any,
     ]
     header = ("estimator", *quantities)
     code = tag("details", tag("summary", "code"), tag("pre", tag("code", lines["gradients"])))
-    title = f"Both are unbiased; one is quieter (latent {state['x']}, 200 draws)"
+    title = f"Both are unbiased; one is quieter ({session.latent_names[state['x']]}, 200 draws)"
     return _section("gradients", title, join((table(header, rows, class_="wide"), code)))
 
 

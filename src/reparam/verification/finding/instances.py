@@ -45,6 +45,12 @@ class Bare:
         return jax.random.PRNGKey(np.random.randint(2**31))
 
 
+def class_of(method: Any) -> type | None:
+    """The class whose method it is, also where its object could not be made."""
+    owner = getattr(method, "__self__", None)
+    return None if owner is None else getattr(owner, "__dict__", {}).get("_owner", type(owner))
+
+
 def instance_of(owner: type) -> Any:
     """An object of the class: made without arguments, with guessed ones, or bare with its constructor's defaults."""
     if any(base.__module__.startswith("flax.linen") for base in owner.__mro__):

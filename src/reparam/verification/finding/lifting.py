@@ -20,7 +20,7 @@ LATENT, OBSERVED = {"mean", "raw"}, {"x", "decoded"}
 ELEMENTWISE = re.compile(
     r"(exp|expm1|log|log1p|sqrt|square|pow|softplus|sigmoid|relu|tanh|clamp|clip|abs|add|mul|div|neg|view|reshape|flatten"
     r"|float|double|astype|to|type|cuda|cpu|contiguous|size|shape|squeeze|unsqueeze|softmax|log_softmax|log_sigmoid|where"
-    r"|maximum|minimum|full_like|ones_like|zeros_like|Normal|rsample|round|binary_\w+|asarray|array|convert_to_tensor|cast"
+    r"|clip_by_value|reduce_sum|reduce_mean|maximum|minimum|full_like|ones_like|zeros_like|Normal|rsample|round|binary_\w+|asarray|array|convert_to_tensor|cast"
     r"|repeat|expand|expand_as|unsqueeze_|mean|sum|len|int|range|permute|transpose|rearrange|Variable|detach|data|exp_|mul_|from_numpy)$"
 )
 """Calls through which a mean is still a mean, and data are still data: no network among them."""

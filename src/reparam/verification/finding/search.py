@@ -256,6 +256,8 @@ class _Place:
             argument = self._argument(name, formula, taken)
             if name == "self":
                 bindings["self"] = _self(formula.owner, self)
+                if bindings["self"] is None:
+                    return None
             elif argument is not None:
                 free.append(name)
                 arguments.append(argument)
@@ -337,7 +339,9 @@ def _self(owner: str, place: _Place) -> Any:
     value: Any = place.module
     for part in owner.split(".")[:-1]:
         value = getattr(value, part, None)
-    return _made(value, place.found) if inspect.isclass(value) else None
+        if inspect.isclass(value):  # what follows are its methods, and functions inside of them
+            return _made(value, place.found)
+    return None
 
 
 def _made(owner: type, found: Found) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from reparam.verification.finding.calling import Call, Layout
+from reparam.verification.finding.instances import class_of
 from reparam.verification.finding.signatures import FEATURES, source_of
 from reparam.verification.finding.words import snake
 
@@ -34,10 +35,12 @@ def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[La
     numbers = [n for n in numbers_of(call) if n not in counts]
     shapes = [first.shape]
     if free_shape and {"x", "decoded"} & call.takes:
-        images = IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ()
-        last = bool(re.search(r"^\s*(import|from) (keras|tensorflow|jax|flax)\b", source, re.MULTILINE))
+        images: tuple[tuple[int, ...], ...] = IMAGES if len(first.shape) == 1 and first.shape[0] in (6, 784) else ()
+        imported = set(re.findall(r"^\s*(?:import|from) (\w+)", source, re.MULTILINE))
+        last = bool(imported & {"keras", "tensorflow", "jax", "flax"}) and "equinox" not in imported
         shapes = [(n,) for n in _sizes(call, FEATURES)] + shapes + [(n,) for n in numbers if n >= 8]
-        shapes += sorted(images, key=lambda shape: (shape[-1] in (1, 3)) != last)
+        ordered = sorted(images, key=lambda shape: (shape[-1] in (1, 3)) != last)
+        shapes = [*ordered, *shapes] if _convolves(call) else [*shapes, *ordered]
     dims = [first.latent_dim, *_sizes(call, ("latent_dim", "z_dim", "nz", "latent_size", "z_size", "n_latent", "zdim"))]
     dims += [n for n in numbers if 2 <= n <= 256]
     options = [replace(first, shape=shapes[0], count=count) for count in counts]
@@ -45,6 +48,15 @@ def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[La
     options += [replace(first, latent_dim=dim) for dim in dims]
     options += [Layout(count, dim, shape) for count in counts for dim in dims[:3] for shape in shapes]
     return list(dict.fromkeys(options))[:MOST]
+
+
+def _convolves(call: Call) -> bool:
+    """Whether its class is of images: a sum over channels and a mean over pixels are told apart on images alone."""
+    owner = class_of(call.target)
+    try:
+        return owner is not None and bool(re.search(r"Conv\w*2[dD]\b", inspect.getsource(owner)))
+    except (OSError, TypeError):
+        return False
 
 
 def numbers_of(call: Call) -> list[int]:

@@ -50,7 +50,7 @@ def located(target: str) -> Target:
     if Path(place).is_file():
         return Target(Path(place), name)
     if Path(place).is_dir():
-        raise DataError(f"{place} is a folder. Give the file to verify: {FORMS}.")
+        raise DataError(f"{Path(place)} is a folder. Give the file to verify: {FORMS}.")
     origin = _origin(place)
     if origin is None:
         raise DataError(f"no file {place}. Give what exists: {FORMS}.")

@@ -16,7 +16,7 @@ from reparam.verification.functions import Function, UserError
 from reparam.verification.measurements.terms import BATCH, close
 from reparam.verification.oracle import CORE, Recognition, exact_noise, not_normal, recognise
 from reparam.verification.randomness import CRITICAL, LEVEL, SEED, fixed_noise
-from reparam.verification.subject import Namespaces
+from reparam.verification.readings import Namespaces
 
 RAW = np.array([-6.0, -4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 6.0])
 """Raw numbers at which σ(·) is measured; they contain those of the core."""
