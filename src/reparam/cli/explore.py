@@ -30,13 +30,11 @@ def explore(
 
     Nothing is written, and nothing but RUN and DATA can be asked for. Ctrl-C ends it.
     """
-    from reparam.cli.showing import check_unconditional, open_sessions, runs_and_data
+    from reparam.cli.showing import open_sessions, runs_and_data
     from reparam.explorer import explore
 
     runs, data = runs_and_data(what)
     sessions = open_sessions(runs, data, labels)
-    for run, session in zip(runs, sessions, strict=True):
-        check_unconditional(run, session.vae)
     page = explore(sessions, host=host, port=port, start=False)
     for session in sessions:
         tell(f"{session.name}: placing {session.rows:,} rows in the latent space")

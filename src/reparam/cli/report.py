@@ -23,13 +23,12 @@ def report(
     Data, choices, curves, figures with their errors, latents, reconstructions, samples, worst rows, the command and
     versions that make it again.
     """
-    from reparam.cli.showing import check_unconditional, open_sessions, write_page
+    from reparam.cli.showing import open_sessions, write_page
     from reparam.reports.report import report as tell_run
     from reparam.runs import REPORT
 
     place = run / REPORT if out is None else checked_page(out)
     (measured,) = open_sessions([run], data, labels, own=False)
-    check_unconditional(run, measured.vae)
     (shown,) = open_sessions([run], data, labels) if data is None else (measured,)
     write_page(tell_run(measured, shown=shown), place)
     if as_json:
