@@ -124,7 +124,7 @@ def rows_at_once(widest: int) -> int:
 def values_per_row(function: Callable[..., Any], *rows: NDArray[Any]) -> int:
     """The size of the widest array that a function makes on its way, per row; found by tracing it, whatever it is.
 
-    >>> values_per_row(lambda x: jnp.sum(x[:, None] * jnp.ones((9, 1)), axis=(1, 2)), np.zeros((2, 5)))
+    >>> values_per_row(lambda x: (x[:, None] * np.ones((9, 1))).sum(axis=(1, 2)), np.zeros((2, 5)))
     45
     """
     shapes = [jax.ShapeDtypeStruct((MARK, *a.shape[1:]), jax.dtypes.canonicalize_dtype(a.dtype)) for a in rows]
