@@ -34,6 +34,7 @@ DATA = {
     "gaussian:optimal": DIGITS,
     "gaussian:fixed:0.2": DIGITS,
     "laplace": DIGITS,
+    "log_normal": DIGITS + 0.1,
     "student_t": DIGITS,
     "categorical:17": DIGITS * 16,
     "poisson": (DIGITS * 16).astype(np.int32),

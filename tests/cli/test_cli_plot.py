@@ -67,7 +67,7 @@ def test_plot_refuses_a_folder_that_cannot_be_written(run, tmp_path):
     (tmp_path / "file").write_text("mine")
     result = run_cli("plot", run, "-o", tmp_path / "file")
     assert result.code == 2
-    assert "cannot be written" in result.err
+    assert "is a file; a folder is required" in result.err
     assert len(result.err.splitlines()) == 1
 
 

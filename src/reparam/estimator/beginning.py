@@ -224,5 +224,6 @@ def _statistics(configuration: Configuration, schema: Schema, seen: Seen) -> Sta
     chosen = schema.on_device.apply(schema.stored(rows[order]))
     centre = (mean - np.asarray(schema.shift)) / scale
     spread = np.where(varies(mean, std), std / scale, 1.0)
-    mean, std, some = jax.device_put((centre, spread, chosen))
+    some = np.asarray(chosen, jax.dtypes.canonicalize_dtype(float))  # whole numbers become JAX's own kind, not float32
+    mean, std, some = jax.device_put((centre, spread, some))
     return Statistics(mean, std, some, shape=schema.event_shape)
