@@ -15,11 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -32,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from jax import lax
 
+from benchmarks.machine import processor
 from reparam.model import Model, build_model
 from reparam.networks import convolution
 from reparam.networks.images import PER_GROUP, Block, GroupNorm, ImageDecoder, ImageEncoder
@@ -274,14 +273,6 @@ def measure(contenders: dict[str, Timed], rounds: int, steps: int) -> dict[str, 
             "quartiles": [round(quarters[0], 3), round(quarters[2], 3)],
         }
     return found
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
 
 
 def main() -> None:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -21,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.machine import processor
 from reparam.data import Schema
 from reparam.evaluation import posterior_moments
 from reparam.evaluation.local import find_rows
@@ -67,13 +66,6 @@ def measure(rows: int, features: int, latents: int, hidden: int, rounds: int) ->
         "processor": processor(),
         "devices": [str(device) for device in jax.devices()],
     }
-
-
-def processor() -> str:
-    """The processor's name as the system tells it."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def main() -> None:

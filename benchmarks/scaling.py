@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.machine import processor
 
 BASE: dict[str, int] = {"rows": 20_000, "features": 50, "latents": 8, "samples": 1, "width": 128}
 RANGES: dict[str, tuple[int, ...]] = {
@@ -158,15 +159,6 @@ def streamed(gigabytes: float, compare: bool) -> list[dict[str, Any]]:
             results[-1]["process_seconds"] = time.perf_counter() - started
             print(results[-1], file=sys.stderr, flush=True)
     return results
-
-
-def processor() -> str:
-    """The name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def draw(document: Mapping[str, Any], file: str) -> None:

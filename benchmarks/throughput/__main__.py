@@ -14,15 +14,14 @@ import argparse
 import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import processor
 from benchmarks.throughput.configurations import CONFIGURATIONS
 from benchmarks.throughput.contenders import CONTENDERS, OURS
 
@@ -105,15 +104,6 @@ def ratio(ratios: list[float]) -> dict[str, Any]:
         "reparam_is_times_as_fast": round(statistics.median(ratios), 3),
         "quartiles": [round(quarters[0], 3), round(quarters[2], 3)],
     }
-
-
-def processor() -> str:
-    """Its name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def main() -> None:

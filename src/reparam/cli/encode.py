@@ -101,10 +101,10 @@ def by_layer(codes: dict[str, Any], layers: tuple[int, ...]) -> dict[str, Any]:
     """
     if len(layers) == 1:
         return codes
-    ends = [sum(layers[: layer + 1]) for layer in range(len(layers))]
-    places = {f"z{layer + 1}": slice(end - layers[layer], end) for layer, end in enumerate(ends)}
+    from reparam.probability.distributions.chain import split_layers
+
     return {
-        layer if name == "z" else f"{name}_{layer}": array[:, place]
+        f"z{layer}" if name == "z" else f"{name}_z{layer}": part
         for name, array in codes.items()
-        for layer, place in places.items()
+        for layer, part in enumerate(split_layers(array, layers), start=1)
     }

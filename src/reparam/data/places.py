@@ -192,9 +192,9 @@ def _remote(text: str) -> Remote:
         try:
             return Remote(uri, *reversed(_file_system(_patient(text))))
         except ImportError as error:
-            raise DataError(f"{known}: {_first_line(error)}. Install it.") from error
+            raise DataError(f"{known}: {first_line(error)}. Install it.") from error
         except ValueError as error:  # of pyarrow, too
-            raise DataError(f"{uri} is no URI that can be opened: {_first_line(error)}.") from error
+            raise DataError(f"{uri} is no URI that can be opened: {first_line(error)}.") from error
 
 
 def _file_system(text: str) -> tuple[Any, str]:
@@ -241,10 +241,11 @@ def reason_of(error: Exception) -> str:
         return "it does not say what its store needs"
     text = str(error)
     told = next((told for pattern, told in REASONS.items() if re.search(pattern, text)), None)
-    return _first_line(error) if told is None else told
+    return first_line(error) if told is None else told
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of others says, in one line without its full stop."""
     text = str(error)
     return text.splitlines()[0].rstrip(".")[:MOST_TOLD] if text else type(error).__name__
 

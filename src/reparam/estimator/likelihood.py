@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from reparam.data import Schema, Summary
 from reparam.estimator.columns import likelihood_part, standardized_table, varies
 from reparam.probability.likelihoods import Likelihood, Table
-from reparam.probability.likelihoods.real import LogNormal
+from reparam.probability.supports import POSITIVE, REALS
 
 LARGEST_EXACT = 2**24  # whole numbers up to it are each a float32; larger ones are times or names, and no counts
 
@@ -53,7 +53,7 @@ def standardization(
     part = likelihood_part(likelihood, schema)
     if isinstance(part, Table):
         return standardized_table(schema, part, mean, std)
-    if isinstance(part, LogNormal) and len(schema.event_shape) == 1:
+    if part.support is POSITIVE and len(schema.event_shape) == 1:
         return schema.standardized(
             (0.0,) * schema.size, tuple(mean.tolist())
         )  # in units of the mean they stay positive
@@ -70,7 +70,7 @@ def standardization(
 
 def noise_shape(likelihood: Likelihood) -> tuple[int, ...] | None:
     """The shape of a location family's learned ln σ, one per feature where the decoder gives it; None for others."""
-    if isinstance(likelihood, LogNormal) or not hasattr(likelihood, "log_scale"):
+    if likelihood.support is not REALS or not hasattr(likelihood, "log_scale"):
         return None
     if isinstance(likelihood.log_scale, float):
         return None

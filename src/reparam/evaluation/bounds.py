@@ -30,6 +30,7 @@ from reparam.evaluation.rows import Progress
 from reparam.evaluation.weights import Growth, RowBounds, encoded, growth, row_bounds
 from reparam.markup import display_evaluation
 from reparam.model import Model
+from reparam.probability.distributions.chain import layer_places
 from reparam.training.metrics import ACTIVE_VARIANCE
 
 FEW_EFFECTIVE_SAMPLES = 10
@@ -177,10 +178,10 @@ def _of_latents(model: Model, found: RowBounds, means: NDArray[Any]) -> dict[str
     """What each latent carries, and of several layers what each layer does."""
     kl = found.kl_per_dimension.mean(axis=0, dtype=np.float64)
     active = np.var(means, axis=0, dtype=np.float64) > ACTIVE_VARIANCE
-    ends = np.cumsum(model.prior.layers)
-    shares = [slice(end - size, end) for size, end in zip(model.prior.layers, ends, strict=True)]
-    parts = [float(kl[at].sum()) if len(kl) else None for at in shares]
-    layers = tuple(Layer(len(active[at]), part, int(active[at].sum())) for at, part in zip(shares, parts, strict=True))
+    layers = tuple(
+        Layer(len(active[place]), float(kl[place].sum()) if len(kl) else None, int(active[place].sum()))
+        for place in layer_places(model.prior.layers)
+    )
     return {
         "kl_per_dimension": tuple(kl.tolist()) or None,
         "active_units": int(active.sum()),

@@ -124,6 +124,8 @@ def advance(state: TrainState, validation_bound: float | None, better: bool) -> 
 
 def spread(state: TrainState, devices: Devices) -> TrainState:
     """The state on the devices: of what rows own each has a share, of the weights all, or its share of wide layers."""
+    if devices.count == 1:
+        return state
     tables = lambda s: (s.local, s.held_out, s.best_raw)  # noqa: E731
     without = eqx.tree_at(tables, state, (None, None, None), is_leaf=lambda leaf: leaf is None)
     laid: TrainState = eqx.tree_at(

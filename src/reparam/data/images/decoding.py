@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reparam.data.images.finding import Picture
+from reparam.data.places import first_line
 from reparam.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
@@ -139,7 +140,7 @@ class _Reading:
             return
         if isinstance(error, Image.DecompressionBombError):
             raise _too_large(self.picture) from error
-        reason = "its bytes are those of none" if isinstance(error, UnidentifiedImageError) else _first(error)
+        reason = "its bytes are those of none" if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise DataError(
             f"{self.picture.name} is truncated, damaged or no picture: {reason}. Fetch it again."
         ) from error
@@ -150,11 +151,6 @@ def _too_large(picture: Picture) -> DataError:
         f"{picture.name} says that it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are opened: a small "
         "file may pretend to be a large picture. Make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS in Python."
     )
-
-
-def _first(error: Exception) -> str:
-    text = str(error)
-    return text.splitlines()[0].rstrip(".")[:200] if text else type(error).__name__
 
 
 def _raw_mode(image: Image.Image) -> str:

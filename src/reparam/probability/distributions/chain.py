@@ -102,13 +102,23 @@ class Chain(Reparameterized):
         return parts if self.upward else parts[::-1]
 
 
+def layer_places(layers: Sequence[int]) -> list[slice]:
+    """Where each layer's latents stand among the K of all.
+
+    >>> layer_places((2, 1))
+    [slice(0, 2, None), slice(2, 3, None)]
+    """
+    ends = np.cumsum(layers).tolist()
+    return [slice(end - size, end) for size, end in zip(layers, ends, strict=True)]
+
+
 def split_layers(values: Array, layers: Sequence[int]) -> list[Array]:
     """The layers' shares of the last axis, (..., K) → (..., K_1), …, (..., K_L).
 
     >>> [part.tolist() for part in split_layers(jnp.arange(3.0), (2, 1))]
     [[0.0, 1.0], [2.0]]
     """
-    return jnp.split(values, np.cumsum(layers)[:-1], axis=-1)
+    return [values[..., place] for place in layer_places(layers)]
 
 
 def layer_sums(values: Array, layers: Sequence[int]) -> Array:
