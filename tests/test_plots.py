@@ -12,6 +12,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from reparam import VAE, plots
+from reparam.cli import pictures
+from reparam.data import Dataset, Schema
 from reparam.plots.style import CLASSES, fitted
 
 
@@ -124,6 +126,16 @@ def test_tables_have_a_panel_for_each_column():
     assert [axes.get_title() for axes in plots.agreement(data, data, names).axes] == names
 
 
+def test_a_column_that_the_rows_to_be_drawn_all_miss_is_left_out(monkeypatch):
+    """Of many rows some are drawn, and a rare cell is in none of them."""
+    monkeypatch.setattr(pictures, "TABLE_ROWS", 2)
+    rows = np.array([[0.0, np.nan], [1.0, 5.0], [2.0, 6.0], [3.0, np.nan]])
+    schema = Schema("x", (2,), "float64", ("often", "rare"), missing=True)
+    vae = SimpleNamespace(schema_=schema, sample=lambda n, draw: rows[:n], reconstruct=lambda data: data.rows)
+    figures = pictures._from_data(vae, Dataset(rows, schema), Dataset(rows, schema))
+    assert [[axes.get_title() for axes in figure.axes] for figure in figures.values()] == [["often"], ["often"]]
+
+
 def test_cells_that_are_present_are_drawn_and_levels_by_their_names():
     levels = tuple(f"level {number}" for number in range(9))
     data = np.array([[1.0, 8, np.nan], [np.nan, 8, 0], [3.0, 0, 1], [2.0, np.nan, 1]])
@@ -150,6 +162,8 @@ def test_nothing_global_is_touched():
     code = """
 import sys, matplotlib, numpy as np
 from reparam import VAE, plots
+from reparam.cli import pictures
+from reparam.data import Dataset, Schema
 from reparam.plots.style import CLASSES
 settings = lambda: {name: dict.__getitem__(matplotlib.rcParams, name) for name in matplotlib.rcParams.keys()}
 before = settings()

@@ -122,13 +122,14 @@ def _from_data(vae: FittedUse, rows: Dataset, unseen: Dataset) -> dict[str, Figu
         images, outputs = chosen.rows.reshape(shape), vae.reconstruct(chosen).reshape(shape)
         title = f"{len(images)} rows of {schema.name} above their reconstructions, the means of p(x|z)"
         return {"reconstructions": plots.reconstructions(images, outputs, title=title, limits=grey_limits(schema))}
-    varying = np.flatnonzero(np.fmax.reduce(unseen.rows) > np.fmin.reduce(unseen.rows))[:COLUMNS]
+    chosen, shown = thinned(unseen, TABLE_ROWS), thinned(rows, TABLE_ROWS)
+    varies = np.fmax.reduce(chosen.rows) > np.fmin.reduce(chosen.rows)
+    varying = np.flatnonzero(varies & ~np.isnan(shown.rows).all(axis=0))[:COLUMNS]  # of a gap there is nothing to draw
     if not len(varying):
         return {}
     names = [column_name(schema.columns, index) for index in varying]
     table = schema.table
     levels = None if table is None else [table[place].levels if table[place].is_coded else None for place in varying]
-    chosen, shown = thinned(unseen, TABLE_ROWS), thinned(rows, TABLE_ROWS)
     samples, outputs = vae.sample(TABLE_ROWS, draw=True), vae.reconstruct(chosen)
     return {
         "marginals": plots.marginals(shown.rows[:, varying], samples[:, varying], names, levels),
