@@ -227,6 +227,26 @@ def test_draws_and_repeats_of_gradients_have_domains(trained):
     for samples in ("0", "1,999999", HUGE, ""):
         assert "from 1 to 99,999" in refused("gradients", trained, "--samples", samples)
     assert "greater than or equal to 4" in refused("gradients", trained, "--repeats", "0")
+    for options, told in (
+        (("--repeats", "5"), "'--repeats' option must be an even int"),
+        (("--estimators", "pathwise,nope"), "unknown estimator 'nope'"),
+        (("--estimators", "vimco", "--samples", "1"), "nothing is left to measure"),
+    ):
+        assert told in refused("gradients", trained, *options)  # in one line: no progress is told before
+
+
+def test_a_family_that_is_none_is_told_before_any_work(trained):
+    assert "unknown family 'nope'" in refused("gap", trained, "--family", "nope")
+    assert "an int in [1, 2]" in refused("gap", trained, "--family", "low-rank:99")
+
+
+def test_a_name_of_data_that_are_shipped_is_no_folder(tmp_path, monkeypatch):
+    """A run that is called like its data hid them."""
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+    assert must("inspect", "digits", "--json").document["rows"] == 1797
+    assert "'./digits' is what lies here" in refused("train", "digits", "--out", "run", "--stream")
+    assert "is a folder without pictures" in refused("inspect", "./digits")
 
 
 def test_settings_are_written_beside_nothing_but_toml_and_once_training_can_begin(table, tmp_path):

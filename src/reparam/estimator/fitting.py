@@ -144,28 +144,37 @@ def resume(fitted: Fitted, configuration: Configuration, data: Data) -> Fitted:
         ParameterError: the configuration differs in what training that goes on cannot change.
         DataError: the rows are not those that it was trained on.
     """
-    for name in ("network", "hidden"):
-        if isinstance(getattr(configuration, name), str) and getattr(configuration, name) == AUTO:
-            configuration = replace(configuration, **{name: getattr(fitted.configuration, name)})
-    before, after = fitted.configuration.to_json(), configuration.to_json()
-    changed = [name for name in before if before[name] != after[name] and name not in CONTINUED]
-    if changed:
-        name = changed[0]
-        raise ParameterError(
-            f"training that goes on cannot change {name} from {before[name]!r} to {after[name]!r}; it may change "
-            f"{', '.join(CONTINUED)}. Fit anew (warm_start=False) to change it."
-        )
+    configuration = continued(fitted, configuration)
     if sha256(data) != fitted.sha256:
         raise DataError(
             f"{schema_of(data).name} is not what the model was trained on: its values differ. Training goes on with "
             "the same rows; to train on others, fit anew (warm_start=False)."
         )
+    return replace(fitted, configuration=configuration)
+
+
+def continued(fitted: Fitted, configuration: Configuration) -> Configuration:
+    """The settings with which a training goes on; what was left to the data stays what it was found to be.
+
+    Raises:
+        ParameterError: they differ in what training that goes on cannot change.
+    """
+    for name in ("network", "hidden"):
+        if isinstance(getattr(configuration, name), str) and getattr(configuration, name) == AUTO:
+            configuration = replace(configuration, **{name: getattr(fitted.configuration, name)})
+    before, after = fitted.configuration.to_json(), configuration.to_json()
+    for name in before:
+        if before[name] != after[name] and name not in CONTINUED:
+            raise ParameterError(
+                f"The {name!r} parameter of VAE cannot change from {before[name]!r} to {after[name]!r} while training "
+                f"goes on; the parameters of VAE {', '.join(CONTINUED)} can. Fit anew (warm_start=False) to change it."
+            )
     if configuration.is_judged != (fitted.state.judged is not None):
         raise ParameterError(
-            f"training that goes on cannot change epochs from {before['epochs']!r} to {after['epochs']!r}: folds judge "
-            "the one and not the other. Keep it, or fit anew (warm_start=False)."
+            f"The 'epochs' parameter of VAE cannot change from {before['epochs']!r} to {after['epochs']!r} while "
+            "training goes on: folds judge the one and not the other. Keep it, or fit anew (warm_start=False)."
         )
-    return replace(fitted, configuration=configuration)
+    return configuration
 
 
 def train(fitted: Fitted, of: Task) -> Iterator[tuple[Fitted, Record]]:
