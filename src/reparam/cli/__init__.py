@@ -150,8 +150,9 @@ def _is_usage(error: Exception) -> bool:
 
 def _text(error: Any) -> str:
     if _is_usage(error):
-        place = getattr(error, "ctx", None)
-        return f"{error.format_message()} Try '{place.command_path if place else 'reparam'} --help'."
+        place, said = getattr(error, "ctx", None), error.format_message()
+        stop = "" if said.endswith((".", "?")) else "."
+        return f"{said}{stop} Try '{place.command_path if place else 'reparam'} --help'."
     if isinstance(error, MemoryError):
         return "memory does not suffice. Use fewer rows, or a smaller batch size or model."
     if isinstance(error, ReparamError):

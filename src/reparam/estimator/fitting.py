@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from reparam.devices.processes import share
 from reparam.devices.use import in_use
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
-from reparam.estimator.columns import choose_for_table
+from reparam.estimator.columns import choose_for_table, likelihood_part
 from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import AUTO, Configuration
@@ -71,8 +71,7 @@ class Fitted:
 
     def grey(self, rows: NDArray[Any]) -> tuple[NDArray[Any], Schema]:
         """The same before anything is binarised."""
-        schema = self.schema.of(rows)
-        return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
+        return _grey(rows, self.schema)
 
 
 def begin(configuration: Configuration, data: Data) -> Fitted:
@@ -104,11 +103,12 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, seen.mean, seen.std)
     schema = without_density(schema, given_places(schema, configuration.condition))
+    part, rows = likelihood_part(likelihood, schema), seen.rows if isinstance(data, Survey) else data.rows
+    for number, values, on_device in _stored(rows, schema, configuration):
+        _check(part, values, on_device, schema.columns, first_row=number)
     start, state = first_state(configuration, schema, likelihood, seen)
     told = (likelihood, reason, start)
-    started = Fitted(configuration, schema, *told, state, (), sha256(data), network_reason=network_reason)
-    check_support(started, seen.rows if isinstance(data, Survey) else data.rows)
-    return started
+    return Fitted(configuration, schema, *told, state, (), sha256(data), network_reason=network_reason)
 
 
 def with_network(configuration: Configuration, data: Data) -> tuple[Configuration, str]:
@@ -268,7 +268,7 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
         if redrawn:  # what is checked are the zeros and ones that are drawn of grey values
             check_support(fitted, rows)
         else:
-            _check_stored(fitted, values, schema)
+            _check(fitted.model.likelihood, values, schema, fitted.schema.columns)
         return values
 
     stored, schema = fitted.stored(found.held_out if len(found.held_out) else found.some)
@@ -292,16 +292,31 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     Raises:
         SupportError: a value lies outside its support.
     """
+    for number, values, schema in _stored(rows, fitted.schema, fitted.configuration):
+        _check(fitted.model.likelihood, values, schema, fitted.schema.columns, first_row=number)
+
+
+def _check(
+    part: Likelihood, stored: NDArray[Any], schema: Schema, names: Sequence[str] | None, *, first_row: int = 0
+) -> None:
+    """The same of rows as a device keeps them; the number of the first is what an error counts from."""
+    part.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
+
+
+def _stored(
+    rows: NDArray[Any], schema: Schema, configuration: Configuration
+) -> Iterator[tuple[int, NDArray[Any], Schema]]:
+    """Blocks of rows as a device keeps them, each with the number of its first and its schema."""
     done = 0
     for block in blocks(rows):
-        _check_stored(fitted, *fitted.stored(block), first_row=done)
+        yield (done, *binarized(*_grey(block, schema), configuration))
         done += len(block)
 
 
-def _check_stored(fitted: Fitted, stored: NDArray[Any], schema: Schema, *, first_row: int = 0) -> None:
-    """The same of rows as a device keeps them; the number of the first is what an error counts from."""
-    names = fitted.schema.columns
-    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
+def _grey(rows: NDArray[Any], schema: Schema) -> tuple[NDArray[Any], Schema]:
+    """Rows as a device keeps them, and their schema."""
+    schema = schema.of(rows)
+    return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:
