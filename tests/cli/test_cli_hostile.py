@@ -368,6 +368,7 @@ def test_the_program_answers_in_every_form():
     [
         ("reparam --help | true; exit ${PIPESTATUS[0]}", (0, 141), ""),
         ("reparam --help > /dev/full", (2,), "standard output cannot be written"),
+        ("reparam parts --json > /dev/full", (2,), "standard output cannot be written"),
         ("reparam --help >&-", (0,), ""),
         ("reparam nonsense 2>&-", (2,), ""),
         ("reparam nonsense 2> /dev/full", (2,), ""),

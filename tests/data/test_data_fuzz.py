@@ -77,8 +77,8 @@ def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
         warnings.simplefilter("ignore")
         told = ""
         try:
-            rows = np.asarray(data.draw(st.sampled_from(readers))(path).rows, np.float64)
-            assert not np.isinf(rows).any()  # NaN is a cell that was not seen
+            rows = np.asarray(data.draw(st.sampled_from(readers))(path).rows)
+            assert rows.dtype.kind != "f" or not np.isinf(rows).any()  # NaN is a cell that was not seen
         except (DataError, ParameterError) as error:
             told = str(error)
     assert len(told) < 3000

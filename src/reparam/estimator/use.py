@@ -215,7 +215,7 @@ class FittedUse(Facts):
             raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
         given, kept, schema = self._given(X), *self._stored(X)
         shape, holed = shape_of(X) or given.shape[1:], bool(np.isnan(given).any())
-        raw = self._raw(kept, schema, report) if holed else None
+        raw: Any = self._raw(kept, schema, report) if holed else None
         key = self.fitted_.configuration.key("impute", random_state)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
