@@ -115,8 +115,9 @@ def impute(
 def _write_numbers(place: Path, rows: Any, beside: Mapping[str, Any], vae: Any) -> None:
     """What came from no table, in the format that the ending names."""
     from reparam.data import write, write_rows
+    from reparam.data.writing import names_of
 
     if beside:
-        write(place, {"x": rows, **beside})
+        write(place, {"x": rows, **beside}, columns=names_of(vae.schema_))
     else:
         write_rows(place, rows, vae.schema_)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reparam.data.coding import cells_of
 from reparam.data.schema import Schema
-from reparam.data.writing import arrow_table, atomic, index_names, table_of, write_text
+from reparam.data.writing import arrow_table, atomic, index_names, names_of, table_of, write_text
 from reparam.errors import ParameterError
 
 
@@ -155,7 +155,7 @@ def of_rows(rows: NDArray[Any], schema: Schema, ending: str, index: NDArray[Any]
     if ending == ".npy":
         return rows.reshape(len(rows), *schema.event_shape)
     if schema.table is None:
-        return arrow_table(table_of({"x": rows}, columns=schema.columns, index=index, index_name=index_name))
+        return arrow_table(table_of({"x": rows}, columns=names_of(schema), index=index, index_name=index_name))
     import pyarrow as pa
 
     named = {} if index is None else {index_name: index_names(index)}
