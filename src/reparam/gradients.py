@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
+from reparam.inference import NoEncoder
 from reparam.model import Model
 from reparam.objectives import Objective, build_objective
 from reparam.objectives.draws import Draws, draw_with_log_prob
@@ -148,8 +149,14 @@ def compare_gradients(
         report: called with a line before each measurement.
 
     Raises:
-        ParameterError: a name is unknown, an estimator cannot serve the objective, or nothing is left to measure.
+        ParameterError: the model has no encoder, a name is unknown, an estimator cannot serve the objective, or nothing
+            is left to measure.
     """
+    if isinstance(model.encoder, NoEncoder):
+        raise ParameterError(
+            "What is measured are gradients of an encoder and a decoder, but this model has no encoder: with "
+            "inference='mean_field' every datum has a q(z) of its own. Train with inference='amortized'."
+        )
     defaults, _ = lookup("objective", COMPARED, objective)
     chosen = defaults if estimators is None else tuple(underscored(name) for name in estimators)
     asked = [(name, count) for name in chosen for count in samples if (name, count) != ("vimco", 1)]

@@ -249,6 +249,11 @@ def test_draws_and_repeats_of_gradients_have_domains(trained):
         assert told in refused("gradients", trained, *options)  # in one line: no progress is told before
 
 
+def test_gradients_of_an_encoder_that_is_not_there_are_refused_before_any_work(table, tmp_path):
+    must("train", table, "--out", tmp_path / "run", *SMALL, "--inference", "mean-field:1")
+    assert "this model has no encoder" in refused("gradients", tmp_path / "run", "--repeats", 4, "--samples", 2)
+
+
 def test_a_family_that_is_none_is_told_before_any_work(trained):
     assert "unknown family 'nope'" in refused("gap", trained, "--family", "nope")
     assert "an int in [1, 2]" in refused("gap", trained, "--family", "low-rank:99")
