@@ -259,6 +259,12 @@ def test_a_family_that_is_none_is_told_before_any_work(trained):
     assert "an int in [1, 2]" in refused("gap", trained, "--family", "low-rank:99")
 
 
+def test_labels_of_data_that_are_not_named_are_refused(trained):
+    """They were passed over, and pictures had no colours."""
+    for command in (("plot", trained), ("report", trained), ("explore", trained, "--no-browser")):
+        assert "name DATA too" in refused(*command, "--labels", "kind")
+
+
 def test_a_name_of_data_that_are_shipped_is_no_folder(tmp_path, monkeypatch):
     """A run that is called like its data hid them."""
     monkeypatch.chdir(tmp_path)

@@ -260,6 +260,18 @@ def _is_read(folder: Path, data: str) -> bool:
     return any(own in path.parents or (path.is_dir() and path in own.parents) for path in paths)
 
 
+def check_labels(labels: str | None, data: str | None) -> None:
+    """Refuse a column of labels where no DATA are named that have it; a run's own data bring those that they have.
+
+    Raises:
+        ParameterError: so it is.
+    """
+    from reparam.errors import ParameterError
+
+    if labels is not None and data is None:
+        raise ParameterError("--labels names a column of DATA: name DATA too, or leave --labels out.")
+
+
 def check_folder(place: Path) -> None:
     """Refuse a file whose folder is missing, or in which nothing may be written.
 
