@@ -198,7 +198,7 @@ def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
 
 
 def _balanced(matrix: Array) -> tuple[Array, Array]:
-    """Matrices whose rows and columns have entries of size one, and the exponents of two, (..., D, D), that give them."""
+    """Matrices with rows and columns of size one, and the exponents of two that give them, (..., D, D)."""
     row = jnp.frexp(jnp.max(jnp.abs(matrix), axis=-1, keepdims=True))[1]
     balanced = jnp.ldexp(matrix, -row)
     column = jnp.frexp(jnp.max(jnp.abs(balanced), axis=-2, keepdims=True))[1]
@@ -216,7 +216,7 @@ def _log_of_pivots(pivots: Array, exponents: Array) -> Array:
 
 
 def eliminated(matrix: Array) -> tuple[Array, Array]:
-    """Return the sizes of the pivots (..., D) and the inverse of matrices (..., D, D), by Gauss–Jordan with row exchanges.
+    """Return the pivots' sizes (..., D) and the inverse of matrices (..., D, D): Gauss–Jordan with row exchanges.
 
     A step treats all matrices at once, where LAPACK takes one after the other: of 128 matrices of 32 × 32, half the
     time of a factorisation with two solves. A pivot of 0 gives an inverse of no meaning.
