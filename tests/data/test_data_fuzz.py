@@ -169,3 +169,13 @@ def test_a_table_that_says_more_of_its_cells_than_there_is_is_refused(originals,
             except (DataError, ParameterError):
                 refused += 1
     assert refused > 5
+
+
+@pytest.mark.parametrize("end", ["12 3 11z", "8 2 7\x109 3 8", "10 1 9é11 2", "12 3 11"])
+def test_a_matrix_without_a_last_newline_ends_where_it_ends(tmp_path, end):
+    """SciPy read past the end of such a file, and the process died."""
+    path = tmp_path / "x.mtx"
+    lines = "".join(f"{row + 1} {row % 3 + 1} {row}\n" for row in range(11))
+    path.write_text(f"%%MatrixMarket matrix coordinate integer general\n12 3 12\n{lines}{end}")
+    with suppress(DataError):
+        assert load(path).rows.shape == (12, 3)
