@@ -209,6 +209,21 @@ def test_a_loss_that_hands_its_kl_the_data_is_found(tmp_path):
     assert audited(path).exit_code == 0
 
 
+@pytest.mark.parametrize("field", ["batch.image", 'batch["image"]'])
+def test_the_data_may_be_a_field_of_a_batch(field, tmp_path):
+    path = tmp_path / "vae.py"
+    path.write_text(
+        "import numpy as np\ndef sampling(mu, logvar): return mu + np.exp(0.5 * logvar) * np.random.randn(*mu.shape)\n"
+        f"def loss_fn(model, batch):\n    x = {field}\n    logits, mu, logvar = model(x)\n"
+        "    log_likelihood = np.sum(x * logits - np.logaddexp(0.0, logits), axis=1)\n"
+        "    kl = 0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar, axis=1)\n"
+        "    return -np.mean(log_likelihood - kl)\n"
+    )
+    report = audited(path)
+    assert report["loss-is-their-sum"].status == "pass"
+    assert report.exit_code == 0
+
+
 def test_what_a_file_uses_by_its_usual_name_and_never_imports_is_supplied(tmp_path):
     path = copy_of("numpy_functions", tmp_path, ("import numpy as np\n", ""))
     report = audited(path)

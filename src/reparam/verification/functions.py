@@ -21,6 +21,7 @@ from reparam.verification.arrays import Array, Framework, to_numpy
 from reparam.verification.finding.calling import Call, Layout
 from reparam.verification.finding.instances import class_of
 from reparam.verification.finding.signatures import source_of
+from reparam.verification.finding.sizes import written_batches
 from reparam.verification.finding.words import POSITIVE, snake
 from reparam.verification.loading import describe
 
@@ -101,10 +102,11 @@ class Function:
         return np.asarray(values.sum() / self.only if self.summed else values.mean())
 
     def _settle_batch(self) -> None:
-        """Whether it takes one batch size alone, and then whether it sums over it, by how steep it is."""
+        """Whether it takes, or is written for, one batch size, and then whether it sums over it: by how steep it is."""
         arrays, layout = self.examples(), self.call.layout
         try:
             self(*(array[:1] for array in arrays))
+            self.only = layout.count if layout.count in written_batches(self.call) else 0
         except UserError:
             self.only = layout.count
         if not self.only:

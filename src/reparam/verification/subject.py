@@ -198,7 +198,8 @@ def _adopt(subject: Subject, job: str, function: Function, renamed: set[tuple[st
     subject.functions[job] = function
     names = {kind: function.call.named(kind) for kind in ("mean", "raw", "x", "decoded") if kind in function.call.takes}
     read = ", ".join(f"{name} as {meaning(kind, function.call)}" for kind, name in names.items() if name != kind)
-    subject.account.append(f"{job}: {function.call.title}" + (f"; reads {read}" if read else ""))
+    asked = f"; asked in batches of {function.only}" if function.only else ""
+    subject.account.append(f"{job}: {function.call.title}" + (f"; reads {read}" if read else "") + asked)
 
 
 def _namespaces(holder: Any, found: Found, module: ModuleType | None) -> Iterator[dict[str, Any]]:

@@ -205,7 +205,7 @@ class _Slice:
 
     def _within(self, node: ast.AST, side: set[str], i: int) -> bool:
         """Whether all that a definition uses is of one side, through nothing but elementwise calls."""
-        if not isinstance(node, ast.Assign | ast.AugAssign) or _from_network(node):
+        if not isinstance(node, ast.Assign | ast.AugAssign) or _from_network(node) or _from_outside(node):
             return False
         names = [name for name in loads(node) if name not in vars(builtins)]
         roles = [role(name) for name in names if self._definition(name, i) is not None or role(name)]
@@ -213,6 +213,14 @@ class _Slice:
         tuple_target = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)
         unknown = [name for name in names if role(name) is None and self._definition(name, i) is not None]
         return bool(kinds) and kinds <= side and not unknown and not tuple_target and "self" not in names
+
+
+def _from_outside(node: ast.AST) -> bool:
+    """Whether it takes something out of a dict by its name, as ``batch["image"]``, or makes a tensor of an array."""
+    if any(isinstance(n, ast.Attribute) and n.attr == "from_numpy" for n in ast.walk(node)):
+        return True
+    keys = [n.slice for n in ast.walk(node) if isinstance(n, ast.Subscript)]
+    return any(isinstance(key, ast.Constant) and isinstance(key.value, str) for key in keys)
 
 
 def _from_network(node: ast.AST) -> bool:
@@ -234,6 +242,8 @@ def _key(node: ast.AST) -> str:
         if node.value.id in ("self", "cls"):
             return f"self.{node.attr}"
         if role(node.attr) in LATENT and re.search(r"_|^mu$|^logvar$", node.attr):  # kept by a model for its loss
+            return f"{node.value.id}.{node.attr}"
+        if role(node.value.id) == role(node.attr) == "x" and node.attr not in ("data", "real"):  # a field of a batch
             return f"{node.value.id}.{node.attr}"
     return ""
 
