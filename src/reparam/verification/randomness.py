@@ -122,7 +122,7 @@ def _held(namespaces: Iterable[dict[str, Any]], seed: int) -> Iterator[AbstractC
 
 @contextmanager
 def _state(variable: Any, seed: int) -> Iterator[None]:
-    before = np.array(variable)
+    before = np.array(variable.numpy())
     variable.assign(np.array([0, seed], dtype="uint32"))
     try:
         yield
