@@ -224,6 +224,22 @@ def test_the_data_may_be_a_field_of_a_batch(field, tmp_path):
     assert report.exit_code == 0
 
 
+def test_code_that_names_its_batch_size_is_asked_in_such_batches(tmp_path):
+    path = tmp_path / "vae.py"
+    source = (
+        "import numpy as np\nmb_size = 16\n"
+        "def sample_z(mu, log_var): return mu + np.exp(log_var / 2) * np.random.randn(*mu.shape)\n"
+        "def vae_loss(x_sample, x, mu, log_var):\n    recon = np.sum((x_sample - x) ** 2) / mb_size\n"
+        "    return recon + np.mean(0.5 * np.sum(np.exp(log_var) + mu**2 - 1 - log_var, axis=1))\n"
+    )
+    path.write_text(source)
+    report = audited(path)
+    assert report.exit_code == 0, report.failures
+    assert any(line.endswith("asked in batches of 16") for line in report.account)
+    path.write_text(source.replace(" / mb_size", " + 0 * mb_size"))
+    assert [finding.check for finding in audited(path).failures] == ["batch-reduction-consistent"]
+
+
 def test_what_a_file_uses_by_its_usual_name_and_never_imports_is_supplied(tmp_path):
     path = copy_of("numpy_functions", tmp_path, ("import numpy as np\n", ""))
     report = audited(path)

@@ -25,13 +25,14 @@ IMAGES = (
     (64, 64, 3),
     (32, 32, 3),
 )
+BATCHES = ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size")
 MOST = 40
 """Combinations that are tried."""
 
 
 def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[Layout]:
     """Sizes to try, the likeliest first: as declared, then with the shapes, batches and latents of the code."""
-    counts = [*written_batches(call), first.count]
+    counts = [*dict.fromkeys([*written_batches(call), first.count, *_sizes(call, BATCHES)])]
     numbers = [n for n in numbers_of(call) if n not in counts]
     shapes = [first.shape]
     if free_shape and {"x", "decoded"} & call.takes:
@@ -51,8 +52,11 @@ def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[La
 
 
 def written_batches(call: Call) -> list[int]:
-    """The batch sizes that the code reads by their names, as one that a sum is divided by."""
-    return list(_sizes(call, ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size")))
+    """The batch sizes that the code divides by, by their names."""
+    body = source_of(call.target)
+    divisions = [n for n in ast.walk(body) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)] if body else []
+    words = {snake(ast.unparse(division.right)) for division in divisions}
+    return list(_sizes(call, tuple(words.intersection(BATCHES))))
 
 
 def _convolves(call: Call) -> bool:
