@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reparam.data.columns import Column, check_complete
 from reparam.data.sparse import SparseRows
-from reparam.data.statistics import blocks
+from reparam.data.statistics import aligned, blocks
 from reparam.documents import STRICT, Count, Name, Names, checked
 from reparam.errors import RunError
 
@@ -129,7 +129,7 @@ class Schema:
             return rows
         if isinstance(rows, SparseRows):
             return rows.showing(lambda piece: self.stored(piece, dtype), dtype)
-        values = np.empty(rows.shape, dtype)
+        values = aligned(rows.shape, dtype)
         shift, scale = np.asarray(self.shift, np.float64), np.asarray(self.scale, np.float64)
         for block, target in zip(blocks(rows), blocks(values), strict=True):
             doubles = block.astype(np.float64)

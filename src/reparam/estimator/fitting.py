@@ -24,7 +24,7 @@ from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import AUTO, Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
-from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows
+from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows, taken
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.inference import MeanField
@@ -244,7 +244,7 @@ def _whole_rows(fitted: Fitted, data: Dataset) -> tuple[Rows, Rows | Folds | Non
     train, held_out = split_rows(configuration, len(data.rows))
     redrawn = configuration.binarize == "dynamic"
     validation = None if held_out is None else _on_device(*fitted.stored(data.rows[held_out]))
-    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(data.rows[train]))
+    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(taken(data.rows, train)))
     return rows, configuration.folds(len(train)) or validation
 
 

@@ -63,6 +63,11 @@ def split_rows(configuration: Configuration, count: int) -> tuple[NDArray[np.int
     return split(count, configuration.validation_fraction, configuration.seed)
 
 
+def taken(rows: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """The rows of these numbers, which rise; where they are all, the rows themselves, of which a copy may be large."""
+    return rows if len(numbers) == len(rows) else rows[numbers]
+
+
 def counts(configuration: Configuration, data: Data) -> tuple[int, int]:
     """How many rows are trained on, and how many are held out."""
     if isinstance(data, Survey):
@@ -109,7 +114,7 @@ def _rows_seen(configuration: Configuration, data: Dataset) -> Seen:
             f"{data.schema.name} leaves 1 row to train on: at least 2 are required. Give more rows, or hold out none "
             "(early_stopping=False)."
         )
-    rows, folds = data.rows[numbers], configuration.folds(len(numbers))
+    rows, folds = taken(data.rows, numbers), configuration.folds(len(numbers))
     shares = None if folds is None else folds.weights(len(rows)) > 0
     beside = 0 if held_out is None else len(held_out)
     return Seen(data.schema, inspect(data), len(rows), beside, *moments(rows), rows, folds, shares)
