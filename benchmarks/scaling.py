@@ -3,7 +3,8 @@
 Each measurement is a process of its own, which trains for one epoch behind one that compiles, and tells the processor's
 seconds of it, which another program's load changes less than the clock's, those that went before the first epoch
 (statistics, choices, checks), and its peak resident memory. Exponents are fitted on the upper half of each range, for
-below it start-up is all.
+below it start-up is all; those of memory on the last two values, beyond the least memory of the range, which is the
+program's own. Nothing compiled is taken from a cache, for compiling is what a small program needs memory for.
 
     python -m benchmarks.scaling --json
     python -m benchmarks.scaling --picture docs/images/scaling.png < results.json
@@ -40,6 +41,7 @@ RANGES: dict[str, tuple[int, ...]] = {
 }
 BESIDE: dict[str, dict[str, int]] = {"rows": {"features": 10}}
 """What else differs from ``BASE`` along a range: ten million rows of ten features are 400 MB."""
+GROWS = 0.1
 MEASURED = ("seconds", "begin_seconds", "peak_bytes")
 LABELS = {"rows": "rows", "features": "features", "latents": "latents", "samples": "draws K", "width": "width"}
 BLOCK_BYTES = 1 << 24
@@ -118,7 +120,8 @@ print(json.dumps(told))
 def run(program: str, *arguments: str) -> dict[str, Any]:
     """What a program in a process of its own prints last, as JSON; what it dies of is told, and nothing measured."""
     command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    anew = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=anew)
     if done.returncode != 0:
         return {"failed": (done.stderr.strip().splitlines() or [f"signal {-done.returncode}"])[-1]}
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -136,18 +139,24 @@ def grown(names: Sequence[str], shorter: int = 0) -> list[dict[str, Any]]:
     return results
 
 
-def exponents(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Of each range, the slope of ln of each of ``MEASURED`` over ln value, on its upper half."""
-    slopes: dict[str, dict[str, float]] = {}
+def exponents(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Of each range, the slope of ln of each of ``MEASURED`` over ln value; None of memory that does not grow."""
+    slopes: dict[str, dict[str, float | None]] = {}
     for name in dict.fromkeys(result["varied"] for result in results):
         there = [result for result in results if result["varied"] == name and "seconds" in result]
-        upper = there[-max(2, math.ceil(len(there) / 2)) :]
-        if len(upper) > 1:
-            value = np.log([result["value"] for result in upper])
-            slopes[name] = {
-                what: float(np.polyfit(value, np.log([result[what] for result in upper]), 1)[0]) for what in MEASURED
-            }
+        values = [result["value"] for result in there]
+        slopes[name] = {what: _slope(values, [result[what] for result in there]) for what in MEASURED}
+        own = min(result["peak_bytes"] for result in there)
+        added = [max(result["peak_bytes"] - own, 1) for result in there]
+        grows = added[-1] > GROWS * own and added[-2] > GROWS / 4 * own
+        slopes[name]["peak_bytes"] = _slope(values[-2:], added[-2:]) if grows else None
     return slopes
+
+
+def _slope(values: Sequence[float], measured: Sequence[float]) -> float:
+    """Of the line through the upper half of points, both axes logarithmic."""
+    upper = slice(-max(2, math.ceil(len(values) / 2)), None)
+    return float(np.polyfit(np.log(values[upper]), np.log(measured[upper]), 1)[0])
 
 
 def write_table(place: Path, gigabytes: float) -> int:
@@ -225,14 +234,18 @@ def draw(document: Mapping[str, Any], file: str) -> None:
         there = [r for r in results if r["varied"] == name and "seconds" in r]
         values = [r["value"] for r in there]
         for row, (what, scale) in enumerate((("seconds", 1.0), ("peak_bytes", 2.0**-30))):
-            panel = axes[row, column]
+            panel, slope = axes[row, column], slopes[name][what]
             panel.loglog(values, [r[what] * scale for r in there], "o-", color="#0072B2")
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(visible=True, which="major", color="0.9")
-            panel.set_title(f"exponent {slopes[name][what]:.2f}", fontsize=10)
+            told = "does not grow" if slope is None else f"exponent {slope:.2f}"
+            panel.set_title(told, fontsize=10)
         axes[1, column].set_xlabel(LABELS[name])
+    axes[1, 0].set_ylim(0.25, 4)
+    axes[1, 0].set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"], minor=False)
+    axes[1, 0].minorticks_off()
     axes[0, 0].set_ylabel("processor seconds of an epoch")
-    axes[1, 0].set_ylabel("peak memory of the process, GiB")
+    axes[1, 0].set_ylabel("peak memory, GiB")
     figure.savefig(file)
 
 
