@@ -45,7 +45,7 @@ GROWS = 0.1
 MEASURED = ("seconds", "begin_seconds", "peak_bytes")
 LABELS = {"rows": "rows", "features": "features", "latents": "latents", "samples": "draws K", "width": "width"}
 BLOCK_BYTES = 1 << 24
-STREAM_COLUMNS, STREAM_WIDTH = 1_024, 128
+STREAM_COLUMNS, STREAM_WIDTH = 1_024, 64
 FILLED = 0.1
 
 IN_MEMORY = """
@@ -168,8 +168,9 @@ def write_table(place: Path, gigabytes: float) -> int:
     block = BLOCK_BYTES // (4 * STREAM_COLUMNS)
     blocks = max(1, int(gigabytes * 1e9 / BLOCK_BYTES))
     rng = np.random.default_rng(0)
-    loadings = rng.standard_normal((2, STREAM_COLUMNS), np.float32) * (rng.random((2, STREAM_COLUMNS)) < FILLED)
+    loadings = rng.standard_normal((2, STREAM_COLUMNS), np.float32)
     bank = np.tanh(rng.standard_normal((block, 2), np.float32) @ loadings)
+    bank *= rng.random(bank.shape, np.float32) < FILLED
     with place.open("wb") as file:
         head = {"descr": "<f4", "fortran_order": False, "shape": (blocks * block, STREAM_COLUMNS)}
         np.lib.format.write_array_header_1_0(file, head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Judgement, Schema, Stream, Summary, Survey, inspect, moments, split
 from reparam.data import survey as survey_stream
+from reparam.data.streaming.digesting import Digest
 from reparam.data.streaming.surveying import MOST_HELD_OUT
 from reparam.devices.processes import first, share
 from reparam.errors import DataError
@@ -79,7 +81,10 @@ def counts(configuration: Configuration, data: Data) -> tuple[int, int]:
 def survey(opened: Stream, configuration: Configuration, *, known: bool = False, report: Any = None) -> Survey:
     """One pass over a stream, by the seed of a configuration, with rows held out where it needs them."""
     held_out = MOST_HELD_OUT if configuration.is_judged or configuration.early_stopping else 0
-    return survey_stream(opened, configuration.seed, held_out=held_out, known=known, share=share(), report=report)
+    digest = Digest(opened.files)
+    with digest.meanwhile() if share().leads else nullcontext():
+        found = survey_stream(opened, configuration.seed, held_out=held_out, known=known, share=share(), report=report)
+    return replace(found, stream=replace(found.stream, digest=digest))
 
 
 def rows_in(data: Data) -> int:
