@@ -84,7 +84,7 @@ from reparam.estimator.vae import VAE
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.seeing import survey
 place, width, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-configuration = Configuration(latent_dim=8, hidden=(width, width), epochs=1 if kind == "stream" else 2, start="random",
+configuration = Configuration(latent_dim=8, hidden=(width, width), epochs=2 if kind == "memory" else 1, start="random",
                               likelihood="gaussian")
 clocks = lambda: np.asarray([time.perf_counter(), time.process_time()])
 started = clocks()
