@@ -145,6 +145,8 @@ def exponents(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
     for name in dict.fromkeys(result["varied"] for result in results):
         there = [result for result in results if result["varied"] == name and "seconds" in result]
         values = [result["value"] for result in there]
+        if len(there) < 2:
+            continue  # of which there is no slope
         slopes[name] = {what: _slope(values, [result[what] for result in there]) for what in MEASURED}
         own = min(result["peak_bytes"] for result in there)
         added = [max(result["peak_bytes"] - own, 1) for result in there]
@@ -235,7 +237,7 @@ def draw(document: Mapping[str, Any], file: str) -> None:
         there = [r for r in results if r["varied"] == name and "seconds" in r]
         values = [r["value"] for r in there]
         for row, (what, scale) in enumerate((("seconds", 1.0), ("peak_bytes", 2.0**-30))):
-            panel, slope = axes[row, column], slopes[name][what]
+            panel, slope = axes[row, column], slopes.get(name, {}).get(what)
             panel.loglog(values, [r[what] * scale for r in there], "o-", color="#0072B2")
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(visible=True, which="major", color="0.9")
