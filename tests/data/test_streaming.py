@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +18,7 @@ from pyarrow import feather, parquet
 from reparam.data import Passes, Reading, inspect, load, stream, survey
 from reparam.data.appending import appended
 from reparam.data.streaming import opening, parts, surveying
+from reparam.data.streaming.digesting import Digest
 from reparam.data.streaming.parts import row_ends
 from reparam.data.streaming.passes import ahead
 from reparam.errors import DataError, ParameterError
@@ -162,6 +166,25 @@ def test_a_file_that_changes_or_goes_is_named(folder, tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"t\.npy is gone"):
         opened.read(1)
+
+
+def test_the_digest_is_that_of_all_bytes_and_found_while_they_are_read(folder, tmp_path):
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file in files:
+        file.write_text("x\n1\n2\n" * 9)
+    expected = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    assert stream(tmp_path).sha256 == expected
+    digest = Digest(stream(tmp_path).files)
+    with digest.meanwhile():
+        pass
+    files[0].unlink()
+    assert digest.value == expected  # which was found, and is not sought again
+    digest = Digest(digest.files)
+    with pytest.raises(DataError, match="is gone"), digest.meanwhile():
+        pass
+    endless = SimpleNamespace(digest=lambda into: [into.update(b"x") for _ in itertools.count()])
+    with pytest.raises(KeyError), Digest([endless]).meanwhile():
+        raise KeyError  # after which nobody wants it, and the thread ends
 
 
 def test_a_cell_that_is_no_value_is_told_by_its_row(tmp_path):

@@ -21,6 +21,7 @@ CASES = {
     "held_out": (ROWS, {**PLAIN, "early_stopping": True, "validation_fraction": 0.3, "average": "ema:0.9"}),
     "folds": (ROWS, {**PLAIN, "epochs": "auto", "patience": 1, "learning_rate": 0.05}),
     "draws": (BINARY, {**PLAIN, "objective": "iwae:3", "posterior": "full", "estimator": "dreg", "latent_dim": 3}),
+    "layers": (ROWS, {**PLAIN, "latent_dim": (3, 2), "posterior": "ladder"}),
     "own_q": (ROWS[:61], {**PLAIN, "inference": "mean_field:2", "early_stopping": True, "start": "random"}),
     "wide": (BINARY, {**PLAIN, "hidden": (512,), "objective": "beta_tcvae", "on_nonfinite": "skip"}),
 }

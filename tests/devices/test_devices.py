@@ -31,7 +31,7 @@ def test_eight_devices_train_and_score_as_one_does(tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads(place.read_text())
     assert told["devices"] == 8
-    assert set(told["differences"]) == {"held_out", "folds", "draws", "own_q", "wide"}
+    assert set(told["differences"]) == {"held_out", "folds", "draws", "layers", "own_q", "wide"}
     assert max(told["differences"].values()) < TOLERANCE, told
     assert told["differences"]["held_out"] > 0.0  # the sums were of eight
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import AUTO, Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
-from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows
+from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows, taken
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.inference import MeanField
@@ -244,7 +244,7 @@ def _whole_rows(fitted: Fitted, data: Dataset) -> tuple[Rows, Rows | Folds | Non
     train, held_out = split_rows(configuration, len(data.rows))
     redrawn = configuration.binarize == "dynamic"
     validation = None if held_out is None else _on_device(*fitted.stored(data.rows[held_out]))
-    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(data.rows[train]))
+    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(taken(data.rows, train)))
     return rows, configuration.folds(len(train)) or validation
 
 
@@ -259,7 +259,7 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
         if redrawn:  # what is checked are the zeros and ones that are drawn of grey values
             check_support(fitted, rows)
         else:
-            _check_stored(fitted, values, schema)
+            _check_blocks(fitted, ((block, schema) for block in blocks(values)))
         return values
 
     stored, schema = fitted.stored(found.held_out if len(found.held_out) else found.some)
@@ -283,16 +283,15 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     Raises:
         SupportError: a value lies outside its support.
     """
-    done = 0
-    for block in blocks(rows):
-        _check_stored(fitted, *fitted.stored(block), first_row=done)
+    _check_blocks(fitted, (fitted.stored(block) for block in blocks(rows)))
+
+
+def _check_blocks(fitted: Fitted, stored: Iterable[tuple[NDArray[Any], Schema]]) -> None:
+    """The same of rows as a device keeps them, one block after the other."""
+    done, names = 0, fitted.schema.columns
+    for block, schema in stored:
+        fitted.model.likelihood.check(schema.apply(block), first_row=done, missing=schema.missing, names=names)
         done += len(block)
-
-
-def _check_stored(fitted: Fitted, stored: NDArray[Any], schema: Schema, *, first_row: int = 0) -> None:
-    """The same of rows as a device keeps them; the number of the first is what an error counts from."""
-    names = fitted.schema.columns
-    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:

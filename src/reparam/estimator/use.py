@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -475,4 +476,5 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
 
 def flat(X: Any) -> Any:
     """The same rows as (N, P); what is flat, or no array, as it is."""
-    return X if shape_of(X) is None else X.reshape(len(X), -1)
+    shape = shape_of(X)
+    return X if shape is None else X.reshape(len(X), math.prod(shape))
