@@ -16,7 +16,7 @@ from reparam import VAE
 from reparam.cli.ray import check_engine
 from reparam.devices import losing
 from reparam.devices.mesh import Devices, devices
-from reparam.devices.processes import Share
+from reparam.devices.shares import Share
 from reparam.errors import ParameterError
 
 TOLERANCE = 1e-5

@@ -14,8 +14,10 @@ from reparam.data import Schema
 from reparam.data.arrays import column_name
 from reparam.model import Model
 from reparam.objectives import Objective
-from reparam.training.epoch import seen_rows, visits
+from reparam.training.epoch import seen_rows
+from reparam.training.order import visits
 from reparam.training.recipe import Recipe
+from reparam.training.rows import Dealt, Rows
 from reparam.training.tensors import not_finite
 from reparam.training.visits import Local, Visited
 
@@ -32,22 +34,21 @@ class Step(NamedTuple):
     shares: Array | None = None
 
 
-def fault(model: Model, local: Local | None, stored: Array, schema: Schema, at: Step) -> str:
+def fault(model: Model, local: Local | None, rows: Rows | Dealt, at: Step) -> str:
     """Take the step that was not taken again, with the weights before it, and tell what is not finite.
 
     Args:
         model: with the weights before the step.
         local: what rows own.
-        stored: training rows as they are stored, (N, P).
-        schema: what they mean.
+        rows: that are trained on.
         at: the step.
     """
-    recipe = at.recipe
-    batches, weights, keys = visits(at.key, len(stored), recipe)
+    recipe, schema = at.recipe, rows.schema
+    batches, weights, keys = visits(at.key, rows.total, recipe)
     draw, _, noise = jax.random.split(keys[at.step], 3)
     indices, weight = batches[at.step], weights[at.step]
     weight = weight if at.shares is None else weight * at.shares[indices]
-    batch = seen_rows(stored[indices], draw, schema, recipe, weight)
+    batch = seen_rows(jax.device_put(rows.at(indices)), draw, schema, recipe, weight)
     trained, fixed = eqx.partition(model, eqx.is_inexact_array)
 
     def loss(trained: Any) -> tuple[Array, Any]:
