@@ -14,9 +14,9 @@ import pytest
 
 from reparam import VAE
 from reparam.cli.ray import check_engine
-from reparam.devices import losing
+from reparam.devices import losing, processes
 from reparam.devices.mesh import Devices, devices
-from reparam.devices.shares import Share
+from reparam.devices.shares import LAUNCHERS, Share, launched
 from reparam.errors import ParameterError
 
 TOLERANCE = 1e-5
@@ -64,6 +64,33 @@ def test_shares_cover_everything_once():
     shares = [Share(index, 3) for index in range(3)]
     assert sorted(n for share in shares for n in range(8) if share.has(n)) == list(range(8))
     assert [n for share in shares for n in range(*share.range(8))] == list(range(8))
+
+
+def test_slurm_and_open_mpi_say_which_process_this_is(monkeypatch):
+    for name in (*LAUNCHERS, *LAUNCHERS.values()):
+        monkeypatch.delenv(name, raising=False)
+    assert launched() is None
+    for which, many in LAUNCHERS.items():
+        monkeypatch.setenv(which, "2")
+        assert launched() is None  # a script of Slurm that is no step
+        monkeypatch.setenv(many, "4")
+        assert launched() == Share(2, 4)
+        monkeypatch.setenv(many, "1")
+        assert launched() is None
+        monkeypatch.delenv(which)
+
+
+def test_with_a_coordinator_alone_a_launcher_that_jax_does_not_know_says_the_rest(monkeypatch):
+    """Open MPI 5 no longer says where its first process runs."""
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    told: list[dict] = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **known: told.append(known))
+    monkeypatch.setattr(processes, "_meet", lambda: None)
+    assert processes.join("node-0:4321") == Share()  # nobody was met
+    assert {"coordinator_address": "node-0:4321", "num_processes": 2, "process_id": 1}.items() <= told[0].items()
+    with pytest.raises(ParameterError, match="several processes need --coordinator HOST:PORT"):
+        processes.join("node-0:4321", 2)
 
 
 def test_an_engine_that_is_none_or_has_no_part_for_an_option_is_refused():

@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.model import Model
+from reparam.networks.precision import in_precision
 from reparam.objectives import IWAE, Objective
 from reparam.training.binarization import drawn
 from reparam.training.metrics import Sums, batch_sums
@@ -78,7 +79,7 @@ def train_epoch(
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
 
     def loss(trained: Any, local: Any, visited: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
-        model = eqx.combine(trained, fixed)
+        model = in_precision(eqx.combine(trained, fixed), recipe.precision)
         q = model.family.distribution(visit.raw(model, local, visited, key))
         terms = now(model, visited.batch, key, q=q)
         weight = visited.batch.weights

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reparam.data import Schema
 from reparam.data.arrays import column_name
 from reparam.model import Model
+from reparam.networks.precision import in_precision
 from reparam.objectives import Objective
 from reparam.training.epoch import seen_rows
 from reparam.training.order import visits
@@ -52,7 +53,7 @@ def fault(model: Model, local: Local | None, rows: Rows | Dealt, at: Step) -> st
     trained, fixed = eqx.partition(model, eqx.is_inexact_array)
 
     def loss(trained: Any) -> tuple[Array, Any]:
-        model = eqx.combine(trained, fixed)
+        model = in_precision(eqx.combine(trained, fixed), recipe.precision)
         q = model.family.distribution(recipe.visit.raw(model, local, Visited(indices, batch), noise))
         terms = at.objective(model, batch, noise, q=q)
         return -(weight @ terms.surrogate), terms
