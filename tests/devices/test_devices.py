@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from reparam import VAE
-from reparam.cli.ray import check_engine
+from reparam.cli.engines import check_engine
 from reparam.devices import losing, processes
 from reparam.devices.mesh import Devices, devices
 from reparam.devices.shares import LAUNCHERS, Share, launched
@@ -95,7 +95,7 @@ def test_with_a_coordinator_alone_a_launcher_that_jax_does_not_know_says_the_res
 
 def test_an_engine_that_is_none_or_has_no_part_for_an_option_is_refused():
     assert not check_engine(None)
-    with pytest.raises(ParameterError, match="--engine must be ray"):
+    with pytest.raises(ParameterError, match="--engine must be one of ray, spark; "):
         check_engine("spork")
     with pytest.raises(ParameterError, match="--draws cannot be had with --engine ray"):
         check_engine("ray", draws=3)
