@@ -10,7 +10,7 @@ import pytest
 from command_line import SMALL, must, run_cli
 from pyarrow import parquet
 
-from reparam.cli.engines import Order, Worker, empty_folder
+from reparam.cli.engines import Order, Worker, new_folder
 from reparam.errors import ParameterError
 
 SCORED = {"samples": 4, "random_state": None}
@@ -79,8 +79,6 @@ def test_workers_write_all_rows_in_their_order_and_tell_of_them(place, engine):
     here, there = place / "scores-here.parquet", place / f"scores-{engine}.parquet"
     asked = ("score", place / "run", place / "parts", "--samples", 4, "--json", "-o")
     one = must(*asked, here, "--stream").document
-    there.mkdir()
-    (there / "part-09999.parquet").write_bytes(b"of another time")
     other = must(*asked, there, "--engine", engine).document
     assert other["rows"] == one["rows"] == 200
     assert other["bound"] == pytest.approx(one["bound"], rel=1e-5)
@@ -96,12 +94,8 @@ def test_what_a_worker_refuses_is_told_in_one_line(place, engine):
     assert "Atlantis" in line
 
 
-def test_what_else_stands_in_the_place_of_the_parts_is_left_alone(place, tmp_path):
-    kept = tmp_path / "x.parquet"
-    kept.mkdir()
-    (kept / "notes.txt").write_text("mine")
-    with pytest.raises(ParameterError, match="a folder that holds other files, where a folder of parts"):
-        empty_folder(kept)
-    assert (kept / "notes.txt").read_text() == "mine"
-    with pytest.raises(ParameterError, match="is a file, where a folder of parts"):
-        empty_folder(kept / "notes.txt")
+def test_what_stands_in_the_place_of_the_parts_is_left_alone(tmp_path):
+    (tmp_path / "x.parquet").write_text("mine")
+    with pytest.raises(ParameterError, match="is there, and a folder of parts is to be written"):
+        new_folder(tmp_path / "x.parquet")
+    assert (tmp_path / "x.parquet").read_text() == "mine"

@@ -125,23 +125,23 @@ def by_engine(engine: str, order: Order, data: str, out: Path) -> dict[str, Any]
     except ImportError as error:
         raise ParameterError(f"--engine {engine} needs {ENGINES[engine]}: pip install 'reparam[{engine}]'.") from error
     place = out.expanduser().absolute()
-    empty_folder(place)
+    new_folder(place)
     with redirect_stdout(sys.stderr):  # engines speak where only an answer may stand
         return written(order, str(Path(data).expanduser().absolute()), place)
 
 
-def empty_folder(place: Path) -> None:
-    """A folder for files of parts, without those that are there from before.
+def new_folder(place: Path) -> None:
+    """A folder for files of parts.
 
     Raises:
-        ParameterError: a file stands there, or a folder that holds something else.
+        ParameterError: something stands there.
     """
-    if place.is_file() or (place.is_dir() and any(not file.match("part-*") for file in place.iterdir())):
-        kind = "a file" if place.is_file() else "a folder that holds other files"
-        raise ParameterError(f"{place} is {kind}, where a folder of parts is to be written: choose another place.")
-    place.mkdir(exist_ok=True)
-    for file in place.iterdir():
-        file.unlink()
+    try:
+        place.mkdir()
+    except FileExistsError as error:
+        raise ParameterError(
+            f"{place} is there, and a folder of parts is to be written: choose another place."
+        ) from error
 
 
 def check_engine(engine: str | None, **refused: Any) -> TypeGuard[str]:

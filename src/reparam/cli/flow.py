@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.cli.engines import empty_folder
+from reparam.cli.engines import new_folder
 from reparam.cli.options import parts_done
 from reparam.cli.sources import is_large, read_as
 from reparam.data import Dataset, stream
@@ -141,7 +141,7 @@ def flow(vae: FittedUse, data: str, out: Path, *, index: str | None, unknown: st
 def _part(out: Path, this: Share) -> Path:
     """The file of one of several processes, in a folder that has the name of the whole."""
     if this.leads:
-        empty_folder(out.expanduser())
+        new_folder(out.expanduser())
     first(None)  # nobody writes before
     return out / f"part-{this.index:05d}{out.suffix}"
 
