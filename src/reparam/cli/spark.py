@@ -34,7 +34,8 @@ def written(order: Order, data: str, place: Path) -> dict[str, Any]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     parts = len(_source(Worker(order), data).parts)
     try:
-        session = SparkSession.builder.appName(f"reparam {order.what}").getOrCreate()
+        named = SparkSession.builder.appName(f"reparam {order.what}")
+        session = named.config("spark.ui.showConsoleProgress", "false").getOrCreate()
         session.sparkContext.setLogLevel("OFF")  # a failure is told below
         tasks = min(parts, TASKS_PER_CORE * session.sparkContext.defaultParallelism)
         numbers = session.range(0, parts, 1, tasks)

@@ -39,6 +39,14 @@ class Held(NamedTuple):
             Shape (S, C, P), C the least multiple of the devices that is at least B. A device has an equal share of the
             C columns; those behind the first B have no meaning.
         """
+        laid_out: Array = exchanged(*self.packed(numbers, devices), devices=devices, steps=len(numbers))
+        return laid_out
+
+    def packed(self, numbers: NDArray[np.integer[Any]], devices: Devices) -> tuple[Array, Array]:
+        """The same before anything is sent: what goes to whom, (devices, devices, M, P), and where each comes to lie.
+
+        M is the most that one device has for another. Both are shared along their first axis.
+        """
         steps, width = numbers.shape
         count, columns = devices.count, devices.multiple(width)
         each = columns // count
@@ -56,9 +64,8 @@ class Held(NamedTuple):
                 sent[this, target, : len(rows)] = self.own[rows]
             where[this] = _arrivals(source[by_device[device]], most)
         laid = NamedSharding(devices.mesh, PartitionSpec(ROWS))
-        arrays = (jax.make_array_from_process_local_data(laid, part) for part in (sent, where))
-        laid_out: Array = _exchanged(*arrays, devices=devices, steps=steps)
-        return laid_out
+        sending, places = (jax.make_array_from_process_local_data(laid, part) for part in (sent, where))
+        return sending, places
 
     def _sources(self, devices: Devices) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of each row the device that it is sent from, and its place among those that its process holds.
@@ -103,8 +110,8 @@ def _rounded(count: int) -> int:
 
 
 @partial(jax.jit, static_argnames=("devices", "steps"))
-def _exchanged(sent: Array, where: Array, *, devices: Devices, steps: int) -> Array:
-    """What every device sends each other, (devices, devices, M, P), as (S, C, P) by where each row comes to lie."""
+def exchanged(sent: Array, where: Array, *, devices: Devices, steps: int) -> Array:
+    """What every device sends each other, as :meth:`Held.packed` has it, in the order of visits, (S, C, P)."""
 
     def received(sent: Array, where: Array) -> Array:
         got = jax.lax.all_to_all(sent[0], ROWS, 0, 0)
