@@ -96,9 +96,9 @@ def one_of_several(batch: int, steps: int, rounds: int, where: Sequence[str]) ->
 
     def dealt() -> Laid | jax.Array:
         """One process has what it visits, and looks it up by number."""
-        return jnp.asarray(x) if shared.count == 1 else Laid(held.dealt(np.asarray(order()), shared), len(x))
+        return jnp.asarray(x) if shared.count == 1 else Laid(held.dealt(order(), shared), len(x))
 
-    def order() -> jax.Array:
+    def order() -> np.ndarray:
         return numbers_visited(key, len(x), recipe)
 
     def epoch(rows: Laid | jax.Array) -> tuple:
@@ -108,7 +108,7 @@ def one_of_several(batch: int, steps: int, rounds: int, where: Sequence[str]) ->
     program = sent(train_epoch.lower(*epoch(rows), **how).compile().compiled.as_text())
     moved = 0
     if shared.count > 1:
-        parts = held.packed(np.asarray(order()), shared)
+        parts = held.packed(order(), shared)
         moved = sent(exchanged.lower(*parts, devices=shared, steps=steps).compile().as_text())["beside"]
     jax.block_until_ready(train_epoch(*epoch(rows), **how))
     times: dict[str, list[float]] = {name: [] for name in ("step", "step_cpu", "deal", "deal_cpu")}

@@ -47,38 +47,37 @@ class Held(NamedTuple):
 
         M is the most that one device has for another. Both are shared along their first axis.
         """
-        steps, width = numbers.shape
-        count, columns = devices.count, devices.multiple(width)
-        each = columns // count
-        filled = np.pad(numbers, ((0, 0), (0, columns - width)), mode="edge")
+        width, count = numbers.shape[1], devices.count
+        filled = np.pad(numbers, ((0, 0), (0, devices.multiple(width) - width)), mode="edge")
+        asked = filled.reshape(len(numbers), count, -1).swapaxes(0, 1).reshape(count, -1)  # by device, in its order
         source, place = self._sources(devices)
-        by_device = filled.reshape(steps, count, each).swapaxes(0, 1).reshape(count, -1)  # (devices, S · each)
-        pairs = source[by_device] * count + np.arange(count)[:, None]
-        most = _rounded(int(np.bincount(pairs.ravel(), minlength=count**2).max()))
+        comes_from = source[asked]
+        pairs = np.bincount((comes_from + count * np.arange(count)[:, None]).ravel(), minlength=count**2)
+        most = _rounded(int(pairs.max()))
         mine = [number for number, device in enumerate(devices.mesh.devices.flat) if _is_here(device)]
         sent = np.zeros((len(mine), count, most, *self.own.shape[1:]), self.own.dtype)
-        where = np.empty((len(mine), by_device.shape[1]), np.int32)
         for this, device in enumerate(mine):
-            for target in range(count):
-                rows = place[by_device[target][source[by_device[target]] == device]]
-                sent[this, target, : len(rows)] = self.own[rows]
-            where[this] = _arrivals(source[by_device[device]], most)
+            targets, visit = np.nonzero(comes_from == device)
+            sent[this, targets, _behind(targets)] = self.own[place[asked[targets, visit]]]
+        where = np.stack([_arrivals(comes_from[device], most) for device in mine]).astype(np.int32)
         laid = NamedSharding(devices.mesh, PartitionSpec(ROWS))
         sending, places = (jax.make_array_from_process_local_data(laid, part) for part in (sent, where))
         return sending, places
 
-    def _sources(self, devices: Devices) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _sources(self, devices: Devices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Of each row the device that it is sent from, and its place among those that its process holds.
 
         Where a process has several devices each sends a run of its rows.
         """
-        readers = np.repeat(self.readers, self.sizes)
-        source, place = np.empty_like(readers), np.empty_like(readers)
         of_devices = np.asarray([device.process_index for device in devices.mesh.devices.flat])
-        for reader in np.unique(self.readers):
-            [rows], [sending] = np.nonzero(readers == reader), np.nonzero(of_devices == reader)
-            place[rows] = np.arange(len(rows))
-            source[rows] = sending[np.arange(len(rows)) * len(sending) // len(rows)]
+        source, place = (np.empty(int(self.sizes.sum()), np.int32) for _ in range(2))
+        ends, held = np.cumsum(self.sizes), np.zeros(len(of_devices), np.int64)
+        totals = np.bincount(self.readers, self.sizes)
+        for end, size, reader in zip(ends.tolist(), self.sizes.tolist(), self.readers.tolist(), strict=True):
+            places, [sending] = held[reader] + np.arange(size), np.nonzero(of_devices == reader)
+            place[end - size : end] = places
+            source[end - size : end] = sending[(places * len(sending) // max(int(totals[reader]), 1))]
+            held[reader] += size
         return source, place
 
 
@@ -86,16 +85,24 @@ def _is_here(device: Any) -> bool:
     return bool(device.process_index == jax.process_index())
 
 
-def _arrivals(sources: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def _behind(groups: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """How many of its group stand before each, of groups that stand together in ascending order.
+
+    >>> _behind(np.array([0, 0, 2, 2, 2])).tolist()
+    [0, 1, 0, 1, 2]
+    """
+    return np.arange(len(groups)) - np.searchsorted(groups, groups)
+
+
+def _arrivals(sources: NDArray[np.integer[Any]], most: int) -> NDArray[np.int64]:
     """Where each row of a device comes to lie: behind those of its source before it, of which there are ``most``.
 
     >>> _arrivals(np.array([1, 0, 1, 1]), 3).tolist()
     [3, 0, 4, 5]
     """
     order = np.argsort(sources, kind="stable")
-    ordered = sources[order]
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    places = np.empty(len(order), np.int64)
+    places[order] = _behind(sources[order])
     return sources * most + places
 
 

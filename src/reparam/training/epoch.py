@@ -18,7 +18,15 @@ from reparam.networks.precision import in_precision
 from reparam.objectives import IWAE, Objective
 from reparam.training.binarization import drawn
 from reparam.training.metrics import Sums, batch_sums
-from reparam.training.order import Stored, along, calibrating, count_of, of_step, padded_batches, visits
+from reparam.training.order import (
+    CALIBRATION_ROWS,
+    Stored,
+    calibrating,
+    count_of,
+    looked_up,
+    padded_batches,
+    visits,
+)
 from reparam.training.pace import Clock, averaged
 from reparam.training.recipe import Recipe
 from reparam.training.state import TrainState
@@ -74,7 +82,7 @@ def train_epoch(
         of a ``careful`` epoch which steps were taken, (steps,) or (M, steps).
     """
     devices, visit, transformation = recipe.devices, recipe.visit, recipe.optimizer.transformation
-    batches, weights, keys = visits(key, count_of(rows), recipe)
+    batches, weights, keys = visits(key, rows, recipe)
     batches, weights = devices.rows((batches, weights), axis=1)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
 
@@ -87,13 +95,14 @@ def train_epoch(
         return -(weight @ terms.surrogate) / jnp.maximum(sums.rows, 1.0), sums
 
     def step(
-        at: Position, this: tuple[Array, Array, Array, PRNGKeyArray, Array | None], shares: Array | None
+        at: Position, this: tuple[Array, Array, Array, PRNGKeyArray], shares: Array | None
     ) -> tuple[Position, tuple[Sums, Array]]:
-        indices, weight, number, key, laid = this
+        taken, weight, number, key = this
+        indices, stored = looked_up(rows, taken, len(weight))
         weight = weight if shares is None else weight * shares[indices]
         now_at = Clock(number, clock.steps_per_epoch, clock.total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
-        visited = Visited(indices, seen_rows(of_step(rows, indices, laid), draw_key, schema, recipe, weight))
+        visited = Visited(indices, seen_rows(stored, draw_key, schema, recipe, weight))
         now = objective.at(number, clock.steps_per_epoch)
         local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
         gradient, sums = devices.weights(jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key))
@@ -113,7 +122,7 @@ def train_epoch(
     numbers = clock.step + jnp.arange(len(batches))
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
-    steps = batches, weights, numbers, keys, along(rows)
+    steps = batches, weights, numbers, keys
 
     def finite(bounds: Array, end: Position) -> Array:
         return is_finite((bounds, end.trained, end.moments))
@@ -240,10 +249,8 @@ def calibrate_copies(
 def _calibrated(  # noqa: PLR0917
     model: Model, local: Local | None, rows: Stored, numbers: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe
 ) -> Model:
-    places, draw_key, noise_key = calibrating(key, len(numbers))
-    chosen = numbers[places]
-    laid = along(rows)
-    stored = of_step(rows, chosen, None if laid is None else laid[0])
+    taken, draw_key, noise_key = calibrating(key, rows, numbers)
+    chosen, stored = looked_up(rows, taken, min(CALIBRATION_ROWS, len(numbers)))
     visited = Visited(chosen, seen_rows(stored, draw_key, schema, recipe))
     z = model.family.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
     likelihood = model.likelihood.refit(model.decoded(z, visited.batch), visited.batch.x, visited.batch.observed)

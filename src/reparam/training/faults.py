@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def fault(model: Model, local: Local | None, rows: Rows | Dealt, at: Step) -> st
         at: the step.
     """
     recipe, schema = at.recipe, rows.schema
-    batches, weights, keys = visits(at.key, rows.total, recipe)
+    batches, weights, keys = visits(at.key, jnp.zeros(rows.total), recipe)
     draw, _, noise = jax.random.split(keys[at.step], 3)
     indices, weight = batches[at.step], weights[at.step]
     weight = weight if at.shares is None else weight * at.shares[indices]

@@ -97,11 +97,11 @@ class Dealt(NamedTuple):
 
     def at(self, numbers: Array) -> NDArray[np.generic]:
         """The rows of these numbers, (B, P), for every process."""
-        rows: NDArray[np.generic] = numbers_of(self._laid(numbers[None]).rows)[0, : len(numbers)]
+        rows: NDArray[np.generic] = numbers_of(self._laid(np.asarray(numbers)[None]).rows)[0, : len(numbers)]
         return rows
 
-    def _laid(self, numbers: Array) -> Laid:
-        return Laid(self.held.dealt(np.asarray(numbers), self.devices), self.total)
+    def _laid(self, numbers: NDArray[np.int64]) -> Laid:
+        return Laid(self.held.dealt(numbers, self.devices), self.total)
 
 
 class Streamed(NamedTuple):
