@@ -127,7 +127,7 @@ def one_of_several(batch: int, steps: int, rounds: int, where: Sequence[str]) ->
         "bytes_per_step": program["in_loops"],
         "bytes_per_epoch_beside": program["beside"],
         "parameter_bytes": parameters,
-        "row_bytes_per_step": moved // steps,
+        "row_bytes_per_step": moved * (shared.count - 1) // shared.count // steps,  # a process keeps a block itself
         "least_row_bytes_per_step": x[:batch].nbytes * (shared.count - 1) // shared.count**2,
     }
 
@@ -156,12 +156,33 @@ def fitted(results: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {"work_seconds": float(work), "seconds_per_doubling": float(messages)}
 
 
+def planning(rows: int) -> float:
+    """Seconds of CPU for a row of a chunk to find when it is visited, and who sends it: every process does it for all.
+
+    Rows are of one byte, so that they cost nothing to carry, and one process has all, which makes it dearer.
+    """
+    import jax
+    import numpy as np
+
+    from reparam.devices.dealing import Held
+    from reparam.devices.mesh import Devices
+    from reparam.training import Recipe
+    from reparam.training.order import numbers_visited
+
+    held = Held(np.zeros((rows, 1), np.uint8), np.asarray([0]), np.asarray([rows]))
+    numbers_visited(jax.random.key(0), rows, Recipe(rows))
+    started = time.process_time()
+    held.packed(numbers_visited(jax.random.key(1), rows, Recipe(rows)), Devices(1))
+    return (time.process_time() - started) / rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--plan-rows", type=int, default=2_000_000)
     parser.add_argument("--one-of", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -169,7 +190,7 @@ def main() -> None:
         print(json.dumps(one_of_several(given.batch, given.steps, given.rounds, given.one_of)))
         return
     results = [measured(count, given.batch, given.steps, given.rounds) for count in given.processes]
-    one = results[0]["step_seconds"] * results[0]["processes"]
+    one = (results[0]["step_seconds"] + results[0]["deal_seconds"]) * results[0]["processes"]
     for result in results:
         result["efficiency"] = one / (result["step_seconds"] + result["deal_seconds"]) / result["processes"]
     document = {
@@ -179,6 +200,7 @@ def main() -> None:
         "batch": given.batch,
         "results": results,
         "fit": fitted(results) if len(results) > 1 else None,
+        "plan_cpu_seconds_per_row": planning(given.plan_rows),
     }
     if given.json:
         print(json.dumps(document, indent=2))
@@ -194,6 +216,7 @@ def main() -> None:
             f"{result['bytes_per_step']:,} bytes of collectives, {over:.4f} of the parameters' own, and "
             f"{result['row_bytes_per_step']:,} of rows, at least {result['least_row_bytes_per_step']:,}"
         )
+    print(f"{1e6 * document['plan_cpu_seconds_per_row']:.3f} µs of CPU for each row of a chunk in every process's plan")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from reparam import VAE
@@ -18,6 +19,8 @@ from reparam.devices import losing, processes
 from reparam.devices.mesh import Devices, devices
 from reparam.devices.shares import LAUNCHERS, Share, launched
 from reparam.errors import ParameterError
+from reparam.training import Recipe
+from reparam.training.order import _order, calibrating, numbers_calibrating, numbers_visited, visits
 
 TOLERANCE = 1e-5
 """Of what eight devices make of a few dozen steps: single precision has 6e-8, and each step sums in another order."""
@@ -31,7 +34,8 @@ def test_eight_devices_train_and_score_as_one_does(tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads(place.read_text())
     assert told["devices"] == 8
-    assert set(told["differences"]) == {"held_out", "folds", "draws", "own_q", "wide"}
+    assert told["dealt"]
+    assert set(told["differences"]) == {"held_out", "folds", "draws", "own_q", "wide", "streamed"}
     assert max(told["differences"].values()) < TOLERANCE, told
     assert told["differences"]["held_out"] > 0.0  # the sums were of eight
 
@@ -58,6 +62,17 @@ def test_a_wide_layer_is_shared_by_devices_that_divide_them():
         ParameterError, match="'shard_model' parameter of VAE must be an int that divides the 1 devices"
     ):
         devices(1, model=3)
+
+
+@pytest.mark.parametrize("count", [1, 7, 50])
+def test_rows_that_are_dealt_out_are_those_that_one_device_looks_up(count):
+    """The order is found on the host by another sort, which ties do not part."""
+    key, recipe = jax.random.key(3), Recipe(batch_size=5, passes=2 if count == 7 else 1)
+    looked_up, _, _ = visits(key, jnp.zeros(count), recipe)
+    np.testing.assert_array_equal(numbers_visited(key, count, recipe), looked_up)
+    of_noise, _, _ = calibrating(key, jnp.zeros(count), jnp.arange(count))
+    np.testing.assert_array_equal(numbers_calibrating(key, count)[0], of_noise)
+    assert _order(np.asarray([5, 3, 5, 3], np.uint32)).tolist() == [1, 3, 0, 2]
 
 
 def test_shares_cover_everything_once():

@@ -136,7 +136,7 @@ class Streamed(NamedTuple):
         """The chunks from that number on, each on the devices when its turn has come."""
         with closing(self.passes.chunks(first, seed())) as chunks:
             for chunk in chunks:
-                if devices.count == 1:
-                    yield Rows(jax.device_put(chunk.own), self.schema)
-                else:
+                if self.passes.share.count > 1:
                     yield Dealt(Held(chunk.own, chunk.readers, chunk.sizes), self.schema, devices)
+                else:  # which looks rows up on its devices more quickly than it could deal them out
+                    yield Rows(jax.device_put(chunk.own), self.schema).on(devices)
