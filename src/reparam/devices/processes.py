@@ -76,7 +76,7 @@ def join(coordinator: str | None = None, processes: int | str | None = None, pro
         )
     except ValueError as error:
         raise ParameterError(
-            f"the launcher does not say which process this is ({error}). Say --coordinator."
+            f"the launcher does not say which process this is ({str(error).rstrip('.')}). Say --coordinator."
         ) from error
     except RuntimeError as error:
         raise ProcessError(f"the processes did not meet: {str(error).splitlines()[0]}") from error
