@@ -30,10 +30,10 @@ BOUND = "bound"
 
 
 class Worker:
-    """A contender that waits for its turn."""
+    """A contender that waits for its turn: a module that works once at its start, and again for each line it gets."""
 
-    def __init__(self, contender: str, configuration: str):
-        command = [sys.executable, "-m", "benchmarks.throughput.worker", contender, configuration]
+    def __init__(self, module: str, *arguments: str):
+        command = [sys.executable, "-m", module, *arguments]
         piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, **piped)
         self.rounds: list[dict[str, float]] = []
@@ -72,7 +72,7 @@ def measure(configuration: str, names: Iterable[str], rounds: int) -> dict[str, 
                 found[name] = {"missing": f"{CONTENDERS[name].needs} is not installed"}
                 continue
             try:
-                workers[name] = stack.enter_context(Worker(name, configuration))
+                workers[name] = stack.enter_context(Worker("benchmarks.throughput.worker", name, configuration))
             except RuntimeError as error:
                 found[name] = {"failed": str(error)}
         for _ in range(rounds):

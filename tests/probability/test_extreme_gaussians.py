@@ -12,7 +12,7 @@ import reparam
 from reparam.probability.distributions.affine_normal import AffineNormal
 from reparam.probability.distributions.location_scale import LocationScale
 from reparam.probability.distributions.low_rank_normal import LowRankNormal
-from reparam.probability.numerics import trace_minus_log_det
+from reparam.probability.numerics import abs_det_log, eliminated, trace_minus_log_det
 
 WIDE = np.random.default_rng(7).normal(size=(10, 2)).astype(np.float32)  # factors of size 1 beside σ = 1e-4
 
@@ -89,3 +89,19 @@ def test_near_zero_double_precision_is_no_worse_than_the_plain_formula(size):
     with jax.enable_x64(True):
         found = float(trace_minus_log_det(jnp.asarray(m), jnp.asarray(float(log_det)), np.finfo(float).eps))
     assert abs(found - expected) < 64 * np.finfo(float).eps * size
+
+
+def test_elimination_exchanges_rows_and_gives_the_inverse_of_every_matrix_of_a_batch():
+    matrices = np.random.default_rng(3).normal(size=(2, 3, 6, 6))
+    matrices[0, 0, 0, 0], matrices[0, 1, :2, :2] = 0.0, [[0.0, 1e-3], [1e3, 0.0]]  # pivots that must not be taken
+    pivots, inverse = eliminated(jnp.asarray(matrices))
+    np.testing.assert_allclose(inverse, np.linalg.inv(matrices), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(np.prod(pivots, axis=-1), np.abs(np.linalg.det(matrices)), rtol=1e-4)
+
+
+def test_the_log_determinant_is_twice_differentiable():
+    matrix = np.random.default_rng(4).normal(size=(4, 4))
+    inverse = np.linalg.inv(matrix)
+    np.testing.assert_allclose(jax.grad(abs_det_log)(jnp.asarray(matrix)), inverse.T, rtol=1e-4)
+    curvature = -np.einsum("ij,kl->jkli", inverse, inverse)  # d S⁻¹ = −S⁻¹ dS S⁻¹
+    np.testing.assert_allclose(jax.hessian(abs_det_log)(jnp.asarray(matrix)), curvature, rtol=1e-3, atol=1e-4)

@@ -10,6 +10,7 @@ import pytest
 
 import reparam
 from reparam.probability.distributions.location_scale import LocationScale
+from reparam.probability.numerics import softplus
 
 K, P = 2, 3
 POSTERIORS = {name: (lambda name=name: reparam.POSTERIORS[name](K)) for name in reparam.POSTERIORS}
@@ -57,3 +58,11 @@ def test_single_precision_stays_single_where_double_is_allowed(name):
         raw = jax.ShapeDtypeStruct((part.raw_size,), jnp.float32)
         found = jax.eval_shape(part.distribution, raw)
         assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
+
+
+@precisions
+def test_the_softplus_is_right_to_the_last_digits_wherever_it_is_not_zero(double):
+    with jax.enable_x64(double):
+        x = jnp.concatenate([jnp.linspace(-80.0, 80.0, 20_001), -jnp.logspace(-6.0, 1.0, 100)])
+        expected = np.logaddexp(0.0, np.asarray(x, np.longdouble))
+        np.testing.assert_allclose(np.asarray(softplus(x), np.longdouble), expected, rtol=4 * jnp.finfo(x.dtype).eps)
