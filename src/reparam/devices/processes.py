@@ -20,7 +20,7 @@ from reparam.devices.shares import ALONE, Share, launched
 from reparam.errors import ParameterError, ProcessError
 
 HEARTBEAT_SECONDS = 100
-"""A process that is silent for so long is lost, and so are all others; on a host with too much to do 30 were too few."""
+"""A process that is silent for so long is lost, and so are all others; 30 are too few on a busy host."""
 ARRIVAL_SECONDS = 300
 """How long the first process waits for the last to start."""
 MOST_PROCESSES = 65_536
