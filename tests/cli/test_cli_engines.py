@@ -10,7 +10,7 @@ import pytest
 from command_line import SMALL, must, run_cli
 from pyarrow import parquet
 
-from reparam.cli.engines import Order, Worker, new_folder
+from reparam.cli.engines import PACKAGES, Order, Worker, by_engine, new_folder
 from reparam.errors import ParameterError
 
 SCORED = {"samples": 4, "random_state": None}
@@ -92,6 +92,16 @@ def test_what_a_worker_refuses_is_told_in_one_line(place, engine):
     [line] = [line for line in told.err.splitlines() if line.startswith("reparam:")]
     assert told.code == 2
     assert "Atlantis" in line
+
+
+def test_an_engine_that_is_not_installed_says_how_it_is(monkeypatch, tmp_path):
+    monkeypatch.setitem(PACKAGES, "spark", "no_such_package")
+    order = Order(str(tmp_path), "encode", {"draw": False})
+    with pytest.raises(ParameterError, match=r"--engine spark needs Spark: pip install 'reparam\[spark\]'"):
+        by_engine("spark", order, "x.parquet", tmp_path / "y.parquet")
+    with pytest.raises(ParameterError, match=r"-o must end in \.parquet"):
+        by_engine("spark", order, "x.parquet", tmp_path / "y.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_stands_in_the_place_of_the_parts_is_left_alone(tmp_path):

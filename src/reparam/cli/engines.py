@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -20,6 +21,7 @@ from reparam.errors import DataError, ParameterError
 
 ENGINES = {"ray": "Ray", "spark": "Spark"}
 """Those that there are, and how they are called; each is a module beside this, and an extra."""
+PACKAGES = {"ray": "ray", "spark": "pyspark"}
 OWN_ERROR = re.compile(r"reparam\.errors\.\w+: (.*)$", re.MULTILINE)
 
 Write = Callable[["Order", str, Path], dict[str, Any]]
@@ -120,10 +122,9 @@ def by_engine(engine: str, order: Order, data: str, out: Path) -> dict[str, Any]
         raise ParameterError(
             f"--engine {engine} writes a folder of Parquet files: -o must end in .parquet. Got {str(out)!r}."
         )
-    try:
-        written: Write = import_module(f"reparam.cli.{engine}").written
-    except ImportError as error:
-        raise ParameterError(f"--engine {engine} needs {ENGINES[engine]}: pip install 'reparam[{engine}]'.") from error
+    if find_spec(PACKAGES[engine]) is None:
+        raise ParameterError(f"--engine {engine} needs {ENGINES[engine]}: pip install 'reparam[{engine}]'.")
+    written: Write = import_module(f"reparam.cli.{engine}").written
     place = out.expanduser().absolute()
     new_folder(place)
     with redirect_stdout(sys.stderr):  # engines speak where only an answer may stand

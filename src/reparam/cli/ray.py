@@ -9,9 +9,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.data import ActorPoolStrategy, DataContext
-
 from reparam.cli.engines import Order, Worker, failed
 
 ROWS_AT_ONCE = 16_384
@@ -23,6 +20,9 @@ def written(order: Order, data: str, place: Path) -> dict[str, Any]:
     Raises:
         DataError: a worker failed.
     """
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext
+
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     context = DataContext.get_current()

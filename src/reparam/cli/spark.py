@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 from reparam.cli.engines import Order, Worker, failed
 from reparam.data import stream
@@ -31,6 +29,9 @@ def written(order: Order, data: str, place: Path) -> dict[str, Any]:
     Raises:
         DataError: DATA has no parts or rows, Spark does not start, or a task failed.
     """
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     parts = len(_source(Worker(order), data).parts)
     try:
