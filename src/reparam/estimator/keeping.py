@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reparam.estimator.vae import VAE
 
 TRIES = 5
-BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": [], "network": "mlp"}
+BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "precision": "float32", "condition": [], "network": "mlp"}
 """What settings that came later than a format were before there was a word for them: runs of then open for ever."""
 
 
