@@ -140,6 +140,13 @@ def test_rows_stand_above_others_in_pairs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture[0, : 2 * larger + 9], [0] * 2 * larger + [255] * 9)
 
 
+def test_one_pair_leaves_no_room_beside_it(tmp_path: Path) -> None:
+    shown, above = np.full((1, 4), 8.0), np.zeros((1, 4))
+    picture = np.asarray(Image.open(write_rows(tmp_path / "x.png", shown, DIGITS, above=above)))
+    assert picture.shape == (601, 300)  # one above the other, each pixel a square of 150
+    assert np.unique(picture[:, -1]).tolist() == [0, 128, 255]
+
+
 def test_a_folder_of_pictures_is_whole_and_takes_the_place_of_another(tmp_path: Path) -> None:
     rows = np.float32([[0, 16, 8, 4], [16, 16, 16, 16]])
     for count in (2, 1):

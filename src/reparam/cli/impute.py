@@ -61,8 +61,8 @@ def impute(
         check_output(place, data)
     import numpy as np
 
+    from reparam.cli.engines import Order, by_engine, check_engine
     from reparam.cli.flow import flow, flows, of_all
-    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
@@ -71,7 +71,7 @@ def impute(
 
     if check_engine(engine, draws=draws, std=std):
         how = {"samples": samples, "random_state": seed}
-        told = by_ray(Order(str(run.resolve()), "impute", how, index, unknown), data, out)
+        told = by_engine(engine, Order(str(run.resolve()), "impute", how, index, unknown), data, out)
         tell_written(out, f"{told['rows']:,} rows without gaps", told, as_json=as_json)
         return
     vae = opened(run)

@@ -98,7 +98,7 @@ Streamed = Annotated[
     typer.Option("--stream/--in-memory", help="Read DATA part by part; by default where they are large."),
 ]
 Engine = Annotated[
-    str | None, typer.Option(metavar="ray", help="Let a Ray cluster read DATA (Parquet) and write a folder of Parquet.")
+    str | None, typer.Option(metavar="ray|spark", help="Let a cluster read DATA and write a folder of Parquet files.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[

@@ -164,6 +164,9 @@ def train(
     on_nonfinite: Annotated[
         str | None, setting("A step out of the finite numbers: stop before it, or skip and count it.", "stop")
     ] = None,
+    precision: Annotated[
+        str | None, setting("Of the networks' matrix products in training: float32, bfloat16.", "float32")
+    ] = None,
     validation_fraction: Annotated[
         float | None,
         setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import AUTO, Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
-from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows
+from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows, taken
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.inference import MeanField
@@ -104,8 +104,7 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
         schema = standardization(schema, likelihood, seen.mean, seen.std)
     schema = without_density(schema, given_places(schema, configuration.condition))
     part, rows = likelihood_part(likelihood, schema), seen.rows if isinstance(data, Survey) else data.rows
-    for number, values, on_device in _stored(rows, schema, configuration):
-        _check(part, values, on_device, schema.columns, first_row=number)
+    _check(part, schema.columns, _stored(rows, schema, configuration))
     start, state = first_state(configuration, schema, likelihood, seen)
     told = (likelihood, reason, start)
     return Fitted(configuration, schema, *told, state, (), sha256(data), network_reason=network_reason)
@@ -253,7 +252,7 @@ def _whole_rows(fitted: Fitted, data: Dataset) -> tuple[Rows, Rows | Folds | Non
     train, held_out = split_rows(configuration, len(data.rows))
     redrawn = configuration.binarize == "dynamic"
     validation = None if held_out is None else _on_device(*fitted.stored(data.rows[held_out]))
-    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(data.rows[train]))
+    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(taken(data.rows, train)))
     return rows, configuration.folds(len(train)) or validation
 
 
@@ -268,7 +267,7 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
         if redrawn:  # what is checked are the zeros and ones that are drawn of grey values
             check_support(fitted, rows)
         else:
-            _check(fitted.model.likelihood, values, schema, fitted.schema.columns)
+            _check(fitted.model.likelihood, fitted.schema.columns, ((block, schema) for block in blocks(values)))
         return values
 
     stored, schema = fitted.stored(found.held_out if len(found.held_out) else found.some)
@@ -292,25 +291,20 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     Raises:
         SupportError: a value lies outside its support.
     """
-    for number, values, schema in _stored(rows, fitted.schema, fitted.configuration):
-        _check(fitted.model.likelihood, values, schema, fitted.schema.columns, first_row=number)
+    _check(fitted.model.likelihood, fitted.schema.columns, _stored(rows, fitted.schema, fitted.configuration))
 
 
-def _check(
-    part: Likelihood, stored: NDArray[Any], schema: Schema, names: Sequence[str] | None, *, first_row: int = 0
-) -> None:
-    """The same of rows as a device keeps them; the number of the first is what an error counts from."""
-    part.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
-
-
-def _stored(
-    rows: NDArray[Any], schema: Schema, configuration: Configuration
-) -> Iterator[tuple[int, NDArray[Any], Schema]]:
-    """Blocks of rows as a device keeps them, each with the number of its first and its schema."""
+def _check(part: Likelihood, names: Sequence[str] | None, stored: Iterable[tuple[NDArray[Any], Schema]]) -> None:
+    """The same of rows as a device keeps them, one block after the other."""
     done = 0
-    for block in blocks(rows):
-        yield (done, *binarized(*_grey(block, schema), configuration))
+    for block, schema in stored:
+        part.check(schema.apply(block), first_row=done, missing=schema.missing, names=names)
         done += len(block)
+
+
+def _stored(rows: NDArray[Any], schema: Schema, configuration: Configuration) -> Iterator[tuple[NDArray[Any], Schema]]:
+    """Blocks of rows as a device keeps them."""
+    return (binarized(*_grey(block, schema), configuration) for block in blocks(rows))
 
 
 def _grey(rows: NDArray[Any], schema: Schema) -> tuple[NDArray[Any], Schema]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -15,7 +16,7 @@ from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_
 from reparam.data.sparse import SparseRows, is_sparse
 from reparam.data.streaming.drawing import Drawn
 from reparam.devices.mesh import devices
-from reparam.devices.use import using
+from reparam.devices.use import apart, using
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.facts import Facts
@@ -26,7 +27,7 @@ from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
 from reparam.evaluation.imputation import Expected, drawn_cells, expected_cells
-from reparam.evaluation.joining import joined
+from reparam.evaluation.joining import joined, of_all
 from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import Progress
@@ -263,7 +264,7 @@ class FittedUse(Facts):
 
     def evaluate_parts(
         self,
-        parts: Iterable[Dataset],
+        parts: Iterable[tuple[int, Dataset]],
         *,
         samples: int | None = None,
         random_state: int | None = None,
@@ -271,23 +272,31 @@ class FittedUse(Facts):
         """The same of rows that come part by part, of which one is in memory, and some rows drawn from all of them.
 
         Rows that are not more than are drawn are evaluated as ever; of more :func:`reparam.evaluation.joined` tells.
+        Of several processes each brings parts of its own, by their numbers among all.
 
         Raises:
             DataError: there are no rows.
         """
-        drawn, found, waiting = Drawn(DRAWN_ROWS), list[Evaluation](), list[Dataset]()
+        schema, found, waiting = self.fitted_.schema, list[Evaluation](), list[Dataset]()
+        own = Drawn(DRAWN_ROWS, np.empty((0, schema.size), schema.dtype))
         how: dict[str, Any] = {"samples": samples, "random_state": random_state}
-        for part in parts:
-            drawn.add(part.rows)
-            waiting.append(part)
-            if drawn.seen > DRAWN_ROWS:
-                found += [self.evaluate(each, **how) for each in waiting]
-                waiting = []
+        with apart():
+            for number, part in parts:
+                own.add(part.rows, number)
+                waiting.append(part)
+                if own.seen > DRAWN_ROWS:
+                    found += [self.evaluate(each, **how) for each in waiting]
+                    waiting = []
+        drawn = own.of_all()
         if not drawn.seen:
             raise DataError("there are no rows: at least 1 is required.")
-        some = Dataset(drawn.rows, self.fitted_.schema)
+        some = Dataset(drawn.rows, schema)
         of_some = self.evaluate(some, **how)
-        return (joined(found, of_some) if found else of_some), some
+        if drawn.seen <= DRAWN_ROWS:
+            return of_some, some
+        with apart():
+            found += [self.evaluate(each, **how) for each in waiting]
+        return joined(of_all(found), of_some), some
 
     @shared
     def anneal(
@@ -476,4 +485,5 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
 
 def flat(X: Any) -> Any:
     """The same rows as (N, P); what is flat, or no array, as it is."""
-    return X if shape_of(X) is None else X.reshape(len(X), -1)
+    shape = shape_of(X)
+    return X if shape is None else X.reshape(len(X), math.prod(shape))

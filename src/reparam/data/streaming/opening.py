@@ -19,7 +19,8 @@ from reparam.data.places import Place, place_of
 from reparam.data.reading import OF_FILES, Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sheets import Sheet
-from reparam.data.streaming.parts import ArrayParts, ArrowParts, ParquetParts, Parts, TextParts, digest
+from reparam.data.streaming.digesting import Digest
+from reparam.data.streaming.parts import ArrayParts, ArrowParts, ParquetParts, Parts, TextParts
 from reparam.data.streaming.pictures import Decoder, PictureParts, at_once, decoder_of
 from reparam.data.tables import conformed, from_sheet
 from reparam.errors import DataError, ParameterError
@@ -47,6 +48,7 @@ class Stream:
         reading: what the user says of them.
         judgement: what some of the rows were found to be, where it is a table.
         decoder: how pictures become rows, where it is of such.
+        digest: of its files, where it was found already.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Stream:
     reading: Reading
     judgement: Judgement | None = None
     decoder: Decoder | None = None
+    digest: Digest | None = None
 
     @cached_property
     def parts(self) -> tuple[tuple[Parts, int], ...]:
@@ -117,10 +120,10 @@ class Stream:
         """What a user should know of how it is read."""
         return () if self.decoder is None else self.decoder.remarks
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """SHA-256 of the bytes of its files."""
-        return digest(self.files)
+        return (Digest(self.files) if self.digest is None else self.digest).value
 
 
 def stream(
