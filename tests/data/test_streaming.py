@@ -251,6 +251,11 @@ def test_what_grows_is_read_back_and_vanishes_if_it_fails(tmp_path):
                 file.add(pa.table({"a": whole[start : start + 4, 0]}))
         np.testing.assert_allclose(read(tmp_path / name)["a"].to_numpy(), whole[:, 0], rtol=1e-6)
 
+    for name in ("y.npy", "y.csv", "y.parquet"):  # a process whose parts hold no rows
+        with appended(tmp_path / name):
+            pass
+    assert not list(tmp_path.glob("*y.*"))
+
     def fail() -> None:
         with appended(tmp_path / "y.csv") as file:
             file.add(pa.table({"a": [1]}))

@@ -80,7 +80,9 @@ def impute(
 
     def tell_imputed(missing: int, rows: int) -> None:
         document = {"rows": rows, "missing": missing, "files": [str(place) for place in places]}
-        tell_written(out, f"{missing:,} cells of {rows:,} rows filled in", document, as_json=as_json)
+        filled = f"{missing:,} cells of {rows:,} rows filled in"
+        done = filled if missing else f"no cell of {rows:,} rows is missing, copied"
+        tell_written(out, done, document, as_json=as_json)
 
     def named(deviation: Any) -> dict[str, Any]:
         columns = () if deviation is None else deviation.T
@@ -113,8 +115,9 @@ def impute(
 def _write_numbers(place: Path, rows: Any, beside: Mapping[str, Any], vae: Any) -> None:
     """What came from no table, in the format that the ending names."""
     from reparam.data import write, write_rows
+    from reparam.data.writing import names_of
 
     if beside:
-        write(place, {"x": rows, **beside})
+        write(place, {"x": rows, **beside}, columns=names_of(vae.schema_))
     else:
         write_rows(place, rows, vae.schema_)

@@ -183,9 +183,9 @@ def train(
     Ctrl-C ends training after the epoch, and keeps what is trained. 'reparam parts' lists the names that settings take.
     """
     if data is None and not resume:
-        raise typer.BadParameter("Missing argument 'DATA'.", context)
+        raise ParameterError("Missing argument 'DATA'. Try 'reparam train --help'.")
     if out is None:
-        raise typer.BadParameter("Missing option '--out' / '-o'.", context)
+        raise ParameterError("Missing option '--out' / '-o'. Try 'reparam train --help'.")
     if data is not None:
         check_data(data)
     from reparam.cli import training

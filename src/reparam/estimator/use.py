@@ -26,7 +26,7 @@ from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_boun
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
-from reparam.evaluation.imputation import drawn_cells, expected_cells
+from reparam.evaluation.imputation import Expected, drawn_cells, expected_cells
 from reparam.evaluation.joining import joined, of_all
 from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
@@ -215,16 +215,17 @@ class FittedUse(Facts):
         if draws is not None and std:
             raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
         given, kept, schema = self._given(X), *self._stored(X)
-        shape = shape_of(X) or given.shape[1:]
-        key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
+        shape, holed = shape_of(X) or given.shape[1:], bool(np.isnan(given).any())
+        raw: Any = self._raw(kept, schema, report) if holed else None
+        key = self.fitted_.configuration.key("impute", random_state)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
             draws = positive_int("draws", draws, "VAE.impute")
             check_room("completed tables", *kept.shape, draws)
-            drawn = drawn_cells(*of, draws=draws, raw=raw, report=report)
+            drawn = drawn_cells(*of, draws=draws, raw=raw, report=report) if holed else np.zeros((1, draws, 1))
             tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
             return tables if is_frame(X) else np.stack(tables).reshape(draws, -1, *shape)
-        found = expected_cells(*of, raw=raw, report=report)
+        found = expected_cells(*of, raw=raw, report=report) if holed else Expected(0.0, 0.0)
         whole = self._filled(X, given, found.centre)
         whole = whole if is_frame(X) else whole.reshape(-1, *shape)
         if not std:

@@ -24,6 +24,7 @@ from reparam.data.streaming.parts import ArrayParts, ArrowParts, ParquetParts, P
 from reparam.data.streaming.pictures import Decoder, PictureParts, at_once, decoder_of
 from reparam.data.tables import conformed, from_sheet
 from reparam.errors import DataError, ParameterError
+from reparam.location import SHIPPED
 
 STREAMED: dict[str, Callable[[Place, Reading], Parts]] = {
     ".npy": ArrayParts,
@@ -167,6 +168,8 @@ def _opened(
     text: str, reading: Reading, schema: Schema | None, *, in_order: bool
 ) -> tuple[tuple[Parts, ...], Decoder | None]:
     """The files of a source, and how their pictures are decoded if they hold such."""
+    if text in SHIPPED:
+        raise DataError(f"{text} has no file, and is read whole (--in-memory); './{text}' is what lies here.")
     place = place_of(text)
     tables = _tables(place)
     pictures = None if tables else _pictures(text, place)
