@@ -104,7 +104,7 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
         schema = standardization(schema, likelihood, seen.mean, seen.std)
     schema = without_density(schema, given_places(schema, configuration.condition))
     part, rows = likelihood_part(likelihood, schema), seen.rows if isinstance(data, Survey) else data.rows
-    _check(part, schema.columns, _stored(rows, schema, configuration))
+    _check(part, _stored(rows, schema, configuration), schema.columns)
     start, state = first_state(configuration, schema, likelihood, seen)
     told = (likelihood, reason, start)
     return Fitted(configuration, schema, *told, state, (), sha256(data), network_reason=network_reason)
@@ -267,7 +267,7 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
         if redrawn:  # what is checked are the zeros and ones that are drawn of grey values
             check_support(fitted, rows)
         else:
-            _check(fitted.model.likelihood, fitted.schema.columns, ((block, schema) for block in blocks(values)))
+            _check(fitted.model.likelihood, ((block, schema) for block in blocks(values)), fitted.schema.columns)
         return values
 
     stored, schema = fitted.stored(found.held_out if len(found.held_out) else found.some)
@@ -291,10 +291,10 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     Raises:
         SupportError: a value lies outside its support.
     """
-    _check(fitted.model.likelihood, fitted.schema.columns, _stored(rows, fitted.schema, fitted.configuration))
+    _check(fitted.model.likelihood, _stored(rows, fitted.schema, fitted.configuration), fitted.schema.columns)
 
 
-def _check(part: Likelihood, names: Sequence[str] | None, stored: Iterable[tuple[NDArray[Any], Schema]]) -> None:
+def _check(part: Likelihood, stored: Iterable[tuple[NDArray[Any], Schema]], names: Sequence[str] | None) -> None:
     """The same of rows as a device keeps them, one block after the other."""
     done = 0
     for block, schema in stored:
@@ -303,12 +303,13 @@ def _check(part: Likelihood, names: Sequence[str] | None, stored: Iterable[tuple
 
 
 def _stored(rows: NDArray[Any], schema: Schema, configuration: Configuration) -> Iterator[tuple[NDArray[Any], Schema]]:
-    """Blocks of rows as a device keeps them."""
-    return (binarized(*_grey(block, schema), configuration) for block in blocks(rows))
+    """Blocks of rows as a device keeps them, each with its schema."""
+    for block in blocks(rows):
+        yield binarized(*_grey(block, schema), configuration)
 
 
 def _grey(rows: NDArray[Any], schema: Schema) -> tuple[NDArray[Any], Schema]:
-    """Rows as a device keeps them, and their schema."""
+    """Rows as a device keeps them before anything is binarised, and their schema."""
     schema = schema.of(rows)
     return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
 
