@@ -6,6 +6,7 @@ The bound is the time of a step's matrix products alone, by the quickest library
 
     python -m benchmarks.throughput --json
     python -m benchmarks.throughput --configurations tutorial --contenders reparam torch-eager --rounds 3
+    python -m benchmarks.throughput --picture docs/images/throughput.png < results.json
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 from benchmarks.machine import processor
 from benchmarks.throughput.configurations import CONFIGURATIONS
 from benchmarks.throughput.contenders import CONTENDERS, OURS
+from benchmarks.throughput.picture import draw
 
 LIBRARIES = ("jax", "numpyro", "torch", "pyro-ppl", "pythae", "keras", "numpy")
 BOUND = "bound"
@@ -112,7 +114,11 @@ def main() -> None:
     parser.add_argument("--configurations", nargs="+", choices=CONFIGURATIONS, default=list(CONFIGURATIONS))
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--picture", help="draw the results that come as JSON on standard input to this file")
     arguments = parser.parse_args()
+    if arguments.picture:
+        draw(json.load(sys.stdin), arguments.picture)
+        return
     told: dict[str, Any] = {
         "processor": f"{processor()}, {os.cpu_count()} processors",
         "load": round(os.getloadavg()[0], 2),
