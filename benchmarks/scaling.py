@@ -1,12 +1,15 @@
 """How time and memory grow: with rows, features, latents, importance samples and width; and data larger than memory.
 
 Each measurement is a process of its own, which trains for one epoch behind one that compiles, and tells the processor's
-seconds of it, which another program's load changes less than the clock's, and its peak resident memory. Exponents are
-fitted on the upper half of each range, for below it start-up is all.
+seconds of it, which another program's load changes less than the clock's, those that went before the first epoch
+(statistics, choices, checks), and its peak resident memory. Exponents are fitted on the upper half of each range, for
+below it start-up is all; those of memory on the last two values, beyond the least memory of the range, which is the
+program's own. Nothing compiled is taken from a cache, for compiling is what a small program needs memory for.
 
     python -m benchmarks.scaling --json
     python -m benchmarks.scaling --picture docs/images/scaling.png < results.json
-    python -m benchmarks.scaling --stream 20 --json          # a table of 20 GB, written here and removed after
+    python -m benchmarks.scaling --stream 20 --json              # a table of 20 GB, written here and removed after
+    python -m benchmarks.scaling --stream 0.5 --compare 3 --json # streamed and in memory in turn
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +41,12 @@ RANGES: dict[str, tuple[int, ...]] = {
 }
 BESIDE: dict[str, dict[str, int]] = {"rows": {"features": 10}}
 """What else differs from ``BASE`` along a range: ten million rows of ten features are 400 MB."""
-BLOCK = 1 << 16
-STREAM_COLUMNS, STREAM_WIDTH = 64, 128
+GROWS = 0.1
+MEASURED = ("seconds", "begin_seconds", "peak_bytes")
+LABELS = {"rows": "rows", "features": "features", "latents": "latents", "samples": "draws K", "width": "width"}
+BLOCK_BYTES = 1 << 24
+STREAM_COLUMNS, STREAM_WIDTH = 1_024, 64
+FILLED = 0.1
 
 IN_MEMORY = """
 import json, resource, sys, time
@@ -54,10 +62,15 @@ objective = "elbo" if at["samples"] == 1 else f"iwae:{at['samples']}"
 configuration = Configuration(latent_dim=at["latents"], hidden=(at["width"],) * 2, objective=objective, epochs=2,
                               start="random", likelihood="gaussian")
 data = from_array(rows)
+marks = [time.process_time()]
 begun = fitting.begin(configuration, data)
-marks = [time.process_time(), *(time.process_time() for _ in fitting.train(begun, fitting.task(begun, data)))]
+marks.append(time.process_time())
+for _ in fitting.train(begun, fitting.task(begun, data)):
+    marks.append(time.process_time())
+    if marks[-1] - marks[-2] > 60:  # beside which compilation is little
+        break
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds": marks[-1] - marks[-2], "peak_bytes": peak}))
+print(json.dumps({"seconds": marks[-1] - marks[-2], "begin_seconds": marks[1] - marks[0], "peak_bytes": peak}))
 """
 
 STREAMED = """
@@ -70,28 +83,35 @@ from reparam.estimator import fitting
 from reparam.estimator.vae import VAE
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.seeing import survey
-place, width, in_memory = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "memory"
-configuration = Configuration(latent_dim=8, hidden=(width, width), epochs=1, start="random", likelihood="gaussian")
-started = time.perf_counter()
-found = from_array(np.load(place)) if in_memory else survey(stream(place), configuration)
-surveyed = time.perf_counter()
-begun = fitting.begin(configuration, found)
-task = fitting.task(begun, found)
-trained, busy, ready, cpu = begun, [], time.perf_counter(), time.process_time()
-for trained, record in fitting.train(begun, task):
+place, width, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+configuration = Configuration(latent_dim=8, hidden=(width, width), epochs=2 if kind == "memory" else 1, start="random",
+                              likelihood="gaussian")
+clocks = lambda: np.asarray([time.perf_counter(), time.process_time()])
+started = clocks()
+found = from_array(np.load(place)) if kind == "memory" else survey(stream(place), configuration)
+told = {"survey_seconds": (clocks() - started).tolist()}
+trained = fitting.begin(configuration, found)
+task = fitting.task(trained, found)
+marks, busy = [clocks()], []
+for trained, record in fitting.train(trained, task):
+    marks.append(clocks())
     busy.append(record.seconds)
-done, cpu_done = time.perf_counter(), time.process_time()
-rows = task.rows.total
-told = {"rows": rows, "survey_seconds": surveyed - started, "training_seconds": done - ready,
-        "waiting_share": 1 - sum(busy) / (done - ready), "rows_per_second": rows / (done - ready),
-        "rows_per_processor_second": rows / (cpu_done - cpu)}
-if not in_memory:
+told["training_seconds"] = (marks[-1] - marks[0]).tolist()
+steady = slice(1, None) if kind == "memory" else slice(1, -1)  # of one shape, and compiled
+spent, used = np.diff(marks, axis=0)[steady], busy[steady]
+if used:
+    wall, cpu = spent.sum(0)
+    rows = task.rows.chunk_rows * len(used)
+    told |= {"rows_per_second": rows / wall, "rows_per_processor_second": rows / cpu,
+             "waiting_share": 1 - sum(used) / wall}
+told["training_peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+if kind == "whole":
     vae = VAE().adopt(trained)
     vae.source_ = {}
     moments = lambda part: dict(zip(("mean", "std"), vae.posterior_moments(part), strict=True))
-    begun = time.perf_counter()
+    begun = clocks()
     write_arrays(vae, str(place), place.with_name("codes.npy"), moments, index=None, unknown="refuse")
-    told["encoding_seconds"] = time.perf_counter() - begun
+    told["encoding_seconds"] = (clocks() - begun).tolist()
 told["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps(told))
 """
@@ -100,7 +120,8 @@ print(json.dumps(told))
 def run(program: str, *arguments: str) -> dict[str, Any]:
     """What a program in a process of its own prints last, as JSON; what it dies of is told, and nothing measured."""
     command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    anew = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=anew)
     if done.returncode != 0:
         return {"failed": (done.stderr.strip().splitlines() or [f"signal {-done.returncode}"])[-1]}
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -118,66 +139,114 @@ def grown(names: Sequence[str], shorter: int = 0) -> list[dict[str, Any]]:
     return results
 
 
-def exponents(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The slope of ln seconds over ln value on the upper half of each range."""
-    slopes = {}
+def exponents(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Of each range, the slope of ln of each of ``MEASURED`` over ln value; None of memory that does not grow."""
+    slopes: dict[str, dict[str, float | None]] = {}
     for name in dict.fromkeys(result["varied"] for result in results):
-        there = [(r["value"], r["seconds"]) for r in results if r["varied"] == name and "seconds" in r]
-        upper = np.log(np.asarray(there[len(there) // 2 - (len(there) < 4) :]))
-        if len(upper) > 1:
-            slopes[name] = float(np.polyfit(upper[:, 0], upper[:, 1], 1)[0])
+        there = [result for result in results if result["varied"] == name and "seconds" in result]
+        values = [result["value"] for result in there]
+        if len(there) < 2:
+            continue  # of which there is no slope
+        slopes[name] = {what: _slope(values, [result[what] for result in there]) for what in MEASURED}
+        own = min(result["peak_bytes"] for result in there)
+        added = [max(result["peak_bytes"] - own, 1) for result in there]
+        grows = added[-1] > GROWS * own and added[-2] > GROWS / 4 * own
+        slopes[name]["peak_bytes"] = _slope(values[-2:], added[-2:]) if grows else None
     return slopes
 
 
+def _slope(values: Sequence[float], measured: Sequence[float]) -> float:
+    """Of the line through the upper half of points, both axes logarithmic."""
+    upper = slice(-max(2, math.ceil(len(values) / 2)), None)
+    return float(np.polyfit(np.log(values[upper]), np.log(measured[upper]), 1)[0])
+
+
 def write_table(place: Path, gigabytes: float) -> int:
-    """A ``.npy`` of float32 rows of about that size, from two latents; the number of its rows."""
-    rows = int(gigabytes * 1e9 / (4 * STREAM_COLUMNS)) // BLOCK * BLOCK or BLOCK
+    """A ``.npy`` of float32 rows of about that size, most of whose cells are 0; the number of its rows.
+
+    Each block has the rows of one bank in another order, each times a number of its own: so it is written as fast as a
+    disk takes it, and no two rows are equal.
+    """
+    block = BLOCK_BYTES // (4 * STREAM_COLUMNS)
+    blocks = max(1, int(gigabytes * 1e9 / BLOCK_BYTES))
     rng = np.random.default_rng(0)
     loadings = rng.standard_normal((2, STREAM_COLUMNS), np.float32)
+    bank = np.tanh(rng.standard_normal((block, 2), np.float32) @ loadings)
+    bank *= rng.random(bank.shape, np.float32) < FILLED
     with place.open("wb") as file:
-        head = {"descr": "<f4", "fortran_order": False, "shape": (rows, STREAM_COLUMNS)}
+        head = {"descr": "<f4", "fortran_order": False, "shape": (blocks * block, STREAM_COLUMNS)}
         np.lib.format.write_array_header_1_0(file, head)
-        for _ in range(rows // BLOCK):
-            block = np.tanh(rng.standard_normal((BLOCK, 2), np.float32) @ loadings)
-            file.write((block + 0.1 * rng.standard_normal(block.shape, np.float32)).tobytes())
-    return rows
+        for _ in range(blocks):
+            rows = bank[rng.permutation(block)]
+            rows *= rng.uniform(0.9, 1.1, (block, 1)).astype(np.float32)
+            file.write(rows.data)
+    return blocks * block
 
 
-def streamed(gigabytes: float, compare: bool) -> list[dict[str, Any]]:
-    """A table that is written, trained on for an epoch, encoded and removed; a small one in memory beside it."""
-    results = []
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        place = Path(folder) / "table.npy"
-        for size, kind in (
-            (gigabytes, "stream"),
-            *(((min(gigabytes, 1.0), k) for k in ("stream", "memory")) if compare else ()),
-        ):
-            rows = write_table(place, size)
-            started = time.perf_counter()
-            found = run(STREAMED, str(place), str(STREAM_WIDTH), kind)
-            results.append({"kind": kind, "gigabytes": size, "table_rows": rows, **found})
-            results[-1]["process_seconds"] = time.perf_counter() - started
-            print(results[-1], file=sys.stderr, flush=True)
-    return results
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """A temporary folder that is removed when this process ends, even by SIGKILL: by one that waits for its end."""
+    with tempfile.TemporaryDirectory(prefix="reparam-scaling-") as folder:
+        wait = ["sh", "-c", 'cat > /dev/null; rm -rf "$0"', folder]
+        with subprocess.Popen(wait, stdin=subprocess.PIPE, start_new_session=True):
+            yield Path(folder)
+
+
+def streamed(gigabytes: float) -> list[dict[str, Any]]:
+    """A table that is written, trained on for an epoch, encoded, and removed."""
+    with passing_folder() as folder:
+        return [_of_table(folder / "table.npy", gigabytes, "whole")]
+
+
+def compared(gigabytes: float, rounds: int) -> list[dict[str, Any]]:
+    """A table streamed and in memory, in turn: what came of each process, and the ratios round by round."""
+    with passing_folder() as folder:
+        results = [
+            _of_table(folder / "table.npy", gigabytes, kind) for _ in range(rounds) for kind in ("stream", "memory")
+        ]
+    pairs = list(zip(results[::2], results[1::2], strict=True))
+    names = ("rows_per_second", "rows_per_processor_second")
+    ratios = {name: sorted(one[name] / other[name] for one, other in pairs) for name in names}
+    return [*results, {"streamed to in memory": ratios}]
+
+
+def _of_table(place: Path, gigabytes: float, kind: str) -> dict[str, Any]:
+    """What a process of its own tells of a table, which is written where it is not there."""
+    rows = write_table(place, gigabytes) if not place.exists() else None
+    started = time.perf_counter()
+    found = {
+        "kind": kind,
+        "gigabytes": gigabytes,
+        "table_rows": rows,
+        **run(STREAMED, str(place), str(STREAM_WIDTH), kind),
+    }
+    found |= {"process_seconds": time.perf_counter() - started, "load": os.getloadavg()[0]}
+    print(found, file=sys.stderr, flush=True)
+    return found
 
 
 def draw(document: Mapping[str, Any], file: str) -> None:
-    """Seconds and memory along each range, both axes logarithmic, with the fitted exponent."""
+    """Seconds and memory along each range, both axes logarithmic, with the fitted exponents."""
     from matplotlib.figure import Figure
 
     results, slopes = document["results"], document["exponents"]
     names = list(dict.fromkeys(result["varied"] for result in results))
-    figure = Figure(figsize=(3.0 * len(names), 5.2), dpi=130, layout="constrained", facecolor="white")
-    axes = figure.subplots(2, len(names), squeeze=False)
+    figure = Figure(figsize=(2.5 * len(names), 5.0), dpi=120, layout="constrained", facecolor="white")
+    axes = figure.subplots(2, len(names), squeeze=False, sharey="row", sharex="col")
     for column, name in enumerate(names):
         there = [r for r in results if r["varied"] == name and "seconds" in r]
         values = [r["value"] for r in there]
         for row, (what, scale) in enumerate((("seconds", 1.0), ("peak_bytes", 2.0**-30))):
-            panel = axes[row, column]
+            panel, slope = axes[row, column], slopes.get(name, {}).get(what)
             panel.loglog(values, [r[what] * scale for r in there], "o-", color="#0072B2")
             panel.spines[["top", "right"]].set_visible(False)
-            panel.set_xlabel(name)
-        axes[0, column].set_title(f"{name}: exponent {slopes.get(name, math.nan):.2f}", fontsize=10)
+            panel.grid(visible=True, which="major", color="0.9")
+            told = "does not grow" if slope is None else f"exponent {slope:.2f}"
+            panel.set_title(told, fontsize=10)
+        axes[1, column].set_xlabel(LABELS[name])
+    axes[1, 0].set_ylim(0.25, 4)
+    axes[1, 0].set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"], minor=False)
+    axes[1, 0].minorticks_off()
     axes[0, 0].set_ylabel("processor seconds of an epoch")
     axes[1, 0].set_ylabel("peak memory, GiB")
     figure.savefig(file)
@@ -188,7 +257,9 @@ def main() -> None:
     parser.add_argument("--vary", default=",".join(RANGES), help="by commas")
     parser.add_argument("--shorter", type=int, default=0, metavar="N", help="without the last N values of each range")
     parser.add_argument("--stream", type=float, metavar="GB", help="only a table of this size, larger than memory")
-    parser.add_argument("--compare", action="store_true", help="with --stream: 1 GB streamed and in memory, too")
+    parser.add_argument(
+        "--compare", type=int, metavar="ROUNDS", help="with --stream: beside the same in memory, in turn"
+    )
     parser.add_argument("--picture", help="draw the results that come as JSON on standard input to this file")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -197,7 +268,8 @@ def main() -> None:
         return
     document: dict[str, Any] = {"processor": processor(), "load": os.getloadavg()[0]}
     if arguments.stream:
-        document["streams"] = streamed(arguments.stream, arguments.compare)
+        size, rounds = arguments.stream, arguments.compare
+        document["streams"] = compared(size, rounds) if rounds else streamed(size)
     else:
         document["results"] = grown(arguments.vary.split(","), arguments.shorter)
         document["exponents"] = exponents(document["results"])

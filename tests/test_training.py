@@ -17,8 +17,9 @@ from reparam.model import build_model
 from reparam.networks import MLP
 from reparam.objectives import ELBO
 from reparam.training import Recipe, Rows, Settings, Task, fit, initial_state
-from reparam.training.epoch import evaluate_epoch, padded_batches, random_order, train_epoch
+from reparam.training.epoch import evaluate_epoch, train_epoch
 from reparam.training.metrics import reduce_sums
+from reparam.training.order import padded_batches, random_order
 from reparam.training.pace import AVERAGES, SCHEDULES, Clock, Optimizer, averaged
 
 ROWS, SIZE = 50, 6

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from numpyro.distributions import Distribution
 
 from reparam.errors import ParameterError
+from reparam.inference import NoEncoder
 from reparam.model import Model
 from reparam.objectives import Objective, build_objective
 from reparam.objectives.draws import Draws, draw_with_log_prob
@@ -148,22 +149,27 @@ def compare_gradients(
         report: called with a line before each measurement.
 
     Raises:
-        ParameterError: a name is unknown, or an estimator cannot serve the objective.
+        ParameterError: the model has no encoder, a name is unknown, an estimator cannot serve the objective, or nothing
+            is left to measure.
     """
+    if isinstance(model.encoder, NoEncoder):
+        raise ParameterError(
+            "What is measured are gradients of an encoder and a decoder, but this model has no encoder: with "
+            "inference='mean_field' every datum has a q(z) of its own. Train with inference='amortized'."
+        )
     defaults, _ = lookup("objective", COMPARED, objective)
     chosen = defaults if estimators is None else tuple(underscored(name) for name in estimators)
+    asked = [(name, count) for name in chosen for count in samples if (name, count) != ("vimco", 1)]
+    if not asked:
+        raise ParameterError("nothing is left to measure: of one draw vimco has no gradient. Ask for two or more.")
+    for name, count in asked:  # all of them, before the first is measured
+        _objective(objective, name, count, repeats)
     measured = []
-    for estimator in chosen:
-        for count in samples:
-            if estimator == "vimco" and count == 1:
-                continue
-            if report is not None:
-                report(f"{estimator}, K = {count}: {repeats} gradients")
-            measured.append(
-                measure_gradient(
-                    model, x, key, objective=objective, estimator=estimator, samples=count, repeats=repeats
-                )
-            )
+    for name, count in asked:
+        if report is not None:
+            report(f"{name}, K = {count}: {repeats} gradients")
+        how: Any = {"objective": objective, "estimator": name, "samples": count, "repeats": repeats}
+        measured.append(measure_gradient(model, x, key, **how))
     return tuple(measured)
 
 
@@ -175,13 +181,23 @@ def measure_gradient(
     The variance comes from pairs of independent gradients, :math:`E\tfrac12\|g - g'\|^2`, so that its standard
     error needs no assumption and memory does not grow with the repeats.
     """
-    if positive_int("repeats", repeats, "measure_gradient") < 4 or repeats % 2:
-        raise ParameterError(requirement("repeats", "measure_gradient", "an even int in [4, inf)", repeats))
-    built = build_objective(f"{objective}:{positive_int('samples', samples, 'measure_gradient')}", estimator=estimator)
+    built = _objective(objective, estimator, samples, repeats)
     keys = jax.random.split(key, (repeats // 2, 2))
     squared_norms, half_squares = (np.asarray(found, np.float64) for found in _gradient_pairs(model, x, keys, built))
     encoder, decoder = map(_part, squared_norms.tolist(), half_squares.T)
     return GradientQuality(objective, estimator, samples, len(x), repeats, encoder, decoder)
+
+
+def _objective(objective: str, estimator: str, samples: int, repeats: int) -> Objective:
+    """What is differentiated, with one number of draws.
+
+    Raises:
+        ParameterError: it cannot be, or not so often.
+    """
+    if positive_int("repeats", repeats, "measure_gradient") < 4 or repeats % 2:
+        raise ParameterError(requirement("repeats", "measure_gradient", "an even int in [4, inf)", repeats))
+    count = positive_int("samples", samples, "measure_gradient")
+    return build_objective(f"{objective}:{count}", estimator=estimator)
 
 
 COMPARED: dict[str, tuple[str, ...]] = {

@@ -116,7 +116,7 @@ def real_number(name: str, value: object, owner: str, *, above: float | None = N
     Raises:
         ParameterError: it is not.
     """
-    low = f"({above:g}" if above is not None else f"[{least:g}"
+    low = f"({above:g}" if above is not None else f"[{least:g}" if math.isfinite(least) else "(-inf"
     try:
         number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:  # an int of hundreds of digits

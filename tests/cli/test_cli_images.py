@@ -199,7 +199,7 @@ def test_the_way_between_two_rows_is_decoded(run: Path, photos: Path, tmp_path: 
         found = pd.read_csv(tmp_path / "x.csv")
         assert found["t"].tolist() == [0, 0.25, 0.5, 0.75, 1]
         expected = vae.inverse_transform(codes)
-        np.testing.assert_allclose(found.filter(like="x_"), expected, rtol=1e-3, atol=0.05)
+        np.testing.assert_allclose(found.filter(like="column_"), expected, rtol=1e-3, atol=0.05)
 
 
 def great_circle(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -290,7 +290,7 @@ def test_a_traversal_moves_one_latent_at_a_time_in_the_order_of_their_kl(run: Pa
     codes = np.zeros((5, 3))
     codes[:, document["latents"][0]] = found["z"].iloc[:5]
     expected = reparam.load(run).inverse_transform(codes)
-    np.testing.assert_allclose(found.filter(like="x_").iloc[:5], expected, rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(found.filter(like="column_").iloc[:5], expected, rtol=1e-3, atol=0.05)
 
 
 def test_a_traversal_is_drawn_with_a_row_for_each_latent(run: Path, photos: Path, tmp_path: Path) -> None:

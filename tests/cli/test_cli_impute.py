@@ -12,6 +12,7 @@ from command_line import must, run_cli
 from PIL import Image
 
 import reparam
+from reparam.estimator.use import FittedUse
 
 HOLES = {(0, "city"), (3, "age"), (4, "city"), (7, "visits"), (9, "member")}
 
@@ -84,6 +85,23 @@ def test_deviations_stand_beside(run, tmp_path):
         for name in ("age", "city", "visits", "member"):
             assert (float(cells_of[f"{name}_std"]) > 0) == ((row, name) in HOLES)
     assert 0 < float(rows[0]["city_std"]) < 1
+
+
+def test_what_lacks_nothing_is_copied_at_once(run, tmp_path, monkeypatch):
+    where, source = run
+    lines = source.read_text(encoding="utf-8").splitlines()
+    full = tmp_path / "full.csv"
+    full.write_text("\n".join([lines[0], *(lines[row + 1] for row in range(10, 20))]) + "\n", encoding="utf-8")
+    monkeypatch.setattr(FittedUse, "_raw", lambda *_: pytest.fail("q was asked for"))
+    assert "no cell of 10 rows is missing, copied" in must("impute", where, full, "-o", tmp_path / "x.csv").out
+    assert read(tmp_path / "x.csv") == read(full)
+    must("impute", where, full, "-o", tmp_path / "drawn.csv", "--draws", 2)
+    assert read(tmp_path / "drawn-2.csv") == read(full)
+    must("impute", where, full, "-o", tmp_path / "std.csv", "--std")
+    assert {row["age_std"] for row in read(tmp_path / "std.csv")} == {"0"}
+    rows = np.arange(12).reshape(4, 3)
+    vae = reparam.VAE(hidden=(4,), epochs=1).fit(rows)
+    assert vae.impute(rows).tolist() == rows.tolist()
 
 
 def test_what_is_read_is_never_written_over(run, tmp_path):

@@ -157,13 +157,18 @@ def test_widths_of_hidden_layers(text, expected):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--latent-dim", "3"), ("--seed", "1"), ("--validation-fraction", "0.2"), ("--likelihood", "laplace")],
+    [
+        *(("--latent-dim", "3"), ("--seed", "1"), ("--validation-fraction", "0.2"), ("--validation-fraction", "0")),
+        *(("--likelihood", "laplace"), ("--no-header", None)),
+    ],
 )
 def test_resuming_refuses_to_change_the_model(trained, table, tmp_path, option, value):
     shutil.copytree(trained, tmp_path / "run")
-    result = run_cli("train", table, "--out", tmp_path / "run", "--resume", option, value)
+    result = run_cli("train", table, "--out", tmp_path / "run", "--resume", option, *([] if value is None else [value]))
     assert result.code == 2
-    assert "cannot change" in result.err
+    assert "cannot change" in result.err or "cannot become 0" in result.err
+    assert option in result.err  # as it was typed
+    assert len(result.err.splitlines()) == 1
     assert weights(tmp_path / "run") == weights(trained)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import resource
-import signal
 import struct
 import subprocess
 import sys
@@ -78,8 +77,8 @@ def test_no_bytes_do_more_than_be_refused(originals, tmp_path_factory, data):
         warnings.simplefilter("ignore")
         told = ""
         try:
-            rows = np.asarray(data.draw(st.sampled_from(readers))(path).rows, np.float64)
-            assert not np.isinf(rows).any()  # NaN is a cell that was not seen
+            rows = np.asarray(data.draw(st.sampled_from(readers))(path).rows)
+            assert rows.dtype.kind != "f" or not np.isinf(rows).any()  # NaN is a cell that was not seen
         except (DataError, ParameterError) as error:
             told = str(error)
     assert len(told) < 3000
@@ -148,12 +147,11 @@ def test_a_case_that_takes_too_much_is_found():
         np.ones(2 * MEMORY_BYTES, np.uint8)
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     assert soft == LIMIT_BEFORE
-    with pytest.raises(TooSlowError), limits():
+    with pytest.raises(TooSlowError), limits(seconds=0.05):
         _work_for_ever()
 
 
 def _work_for_ever() -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0.05)  # instead of the half minute
     while True:
         pass
 
@@ -171,3 +169,13 @@ def test_a_table_that_says_more_of_its_cells_than_there_is_is_refused(originals,
             except (DataError, ParameterError):
                 refused += 1
     assert refused > 5
+
+
+@pytest.mark.parametrize("end", ["12 3 11z", "8 2 7\x109 3 8", "10 1 9é11 2", "12 3 11"])
+def test_a_matrix_without_a_last_newline_ends_where_it_ends(tmp_path, end):
+    """SciPy read past the end of such a file, and the process died."""
+    path = tmp_path / "x.mtx"
+    lines = "".join(f"{row + 1} {row % 3 + 1} {row}\n" for row in range(11))
+    path.write_text(f"%%MatrixMarket matrix coordinate integer general\n12 3 12\n{lines}{end}")
+    with suppress(DataError):
+        assert load(path).rows.shape == (12, 3)

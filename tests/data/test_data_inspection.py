@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from reparam.data import from_array, inspect, load, split
+from reparam.data import Schema, from_array, inspect, load, split
+from reparam.data.inspection import Tally
 from reparam.errors import DataError, ParameterError
 
 FACTS = [  # array, binary, counts, unit interval
@@ -21,6 +22,20 @@ FACTS = [  # array, binary, counts, unit interval
     (np.array([[-1, 2]]), False, False, False),
     (np.array([[-0.5, 0.5]]), False, False, False),
 ]
+
+
+def test_what_one_lot_of_rows_is_not_all_are_not() -> None:
+    """Whole numbers, counts, zeros and ones, in two lots whichever comes first, as in one; gaps are none of them."""
+    one, other = np.array([[0.0, 1.0, np.nan], [1.0, 1.0, 0.0]]), np.array([[3.0, 0.5, 1.0], [np.nan, -2.0, 0.0]])
+    schema = Schema("x", (3,), "float64")
+    whole = Tally.of(3).with_rows(np.concatenate([one, other]), schema)
+    for first, second in ((one, other), (other, one)):
+        tally = Tally.of(3).with_rows(first, schema).with_rows(second, schema)
+        assert tally.whole.tolist() == whole.whole.tolist() == [True, False, True]
+        assert (tally.counts, tally.binary) == (whole.counts, whole.binary) == (False, False)
+        assert tally.count.tolist() == whole.count.tolist() == [3, 4, 3]
+        np.testing.assert_allclose(tally.square, whole.square, rtol=1e-12)
+        np.testing.assert_allclose(tally.mean, np.nanmean(np.concatenate([one, other]), axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("array", "binary", "counts", "unit"), FACTS, ids=range(len(FACTS)))

@@ -27,6 +27,17 @@ def test_apply_subtracts_the_shift_and_divides_by_the_scale() -> None:
     np.testing.assert_array_equal(PIXELS.apply(np.uint8([[0, 51, 255, 0]])), np.float32([[0, 0.2, 1, 0]]))
 
 
+def test_what_need_not_be_copied_is_not() -> None:
+    rows = np.float32([[1, np.nan, 7], [2, -2, -0.0]])
+    same = Schema("x", (3,))
+    assert same.apply(rows) is rows
+    assert same.apply(np.int16([[1, 2, 3]])).dtype == np.float32
+    values = TABLE.stored(rows)
+    assert not np.shares_memory(values, rows)
+    if jax.default_backend() == "cpu":
+        assert jax.device_put(values).unsafe_buffer_pointer() == values.ctypes.data
+
+
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
 def test_apply_and_invert_give_float32_of_the_kind_that_came(schema: Schema) -> None:
     stored = np.ones((2, schema.size), schema.dtype)

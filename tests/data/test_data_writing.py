@@ -22,6 +22,7 @@ from reparam.errors import DataError, ParameterError
 
 CODES = {"mean": np.float32([[1, 2], [3, 4], [5, 6]]), "std": np.float32([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])}
 DIGITS = Schema("digits", (2, 2), "uint8", None, 0.0, 16.0, "x/16")
+COLUMNS = ["column_0", "column_1", "column_2", "column_3"]  # as they are called wherever columns without names are
 IN_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 
 
@@ -94,7 +95,7 @@ def test_rows_take_the_shape_and_the_names_of_the_schema(tmp_path: Path) -> None
     rows = np.arange(12.0, dtype=np.float32).reshape(3, 4)
     assert np.load(write_rows(tmp_path / "x.npy", rows, DIGITS)).shape == (3, 2, 2)
     assert np.load(write_rows(tmp_path / "x.npz", rows, DIGITS))["x"].shape == (3, 2, 2)
-    assert list(pd.read_csv(write_rows(tmp_path / "x.csv", rows, DIGITS))) == ["x_0", "x_1", "x_2", "x_3"]
+    assert list(pd.read_csv(write_rows(tmp_path / "x.csv", rows, DIGITS))) == COLUMNS
     table = Schema("t", (4,), "float32", ("a", "b", "c", "d"))
     assert list(pd.read_csv(write_rows(tmp_path / "x.csv", rows, table))) == ["a", "b", "c", "d"]
 
@@ -137,6 +138,13 @@ def test_rows_stand_above_others_in_pairs(tmp_path: Path) -> None:
     pair = np.concatenate([np.zeros(2 * larger), [255], np.full(2 * larger, 255)])
     np.testing.assert_array_equal(picture[:, 0], pair)
     np.testing.assert_array_equal(picture[0, : 2 * larger + 9], [0] * 2 * larger + [255] * 9)
+
+
+def test_one_pair_leaves_no_room_beside_it(tmp_path: Path) -> None:
+    shown, above = np.full((1, 4), 8.0), np.zeros((1, 4))
+    picture = np.asarray(Image.open(write_rows(tmp_path / "x.png", shown, DIGITS, above=above)))
+    assert picture.shape == (601, 300)  # one above the other, each pixel a square of 150
+    assert np.unique(picture[:, -1]).tolist() == [0, 128, 255]
 
 
 def test_a_folder_of_pictures_is_whole_and_takes_the_place_of_another(tmp_path: Path) -> None:
@@ -197,13 +205,13 @@ def test_columns_stand_beside_rows(tmp_path: Path) -> None:
     beside = {"latent": np.array([3, 1])}
     rows = np.float32([[1, 2, 3, 4], [5, 6, 7, 8]])
     found = pd.read_csv(write_rows(tmp_path / "x.csv", rows, DIGITS, index=["a", "b"], beside=beside))
-    assert list(found) == ["index", "latent", "x_0", "x_1", "x_2", "x_3"]
-    np.testing.assert_array_equal(found[["x_0", "x_3"]], rows[:, [0, 3]])
+    assert list(found) == ["index", "latent", *COLUMNS]
+    np.testing.assert_array_equal(found[["column_0", "column_3"]], rows[:, [0, 3]])
     with np.load(write_rows(tmp_path / "x.npz", rows, DIGITS, beside=beside)) as archive:
         assert archive["latent"].tolist() == [3, 1]
     assert np.load(write_rows(tmp_path / "x.npy", rows, DIGITS, beside=beside)).shape == (2, 2, 2)
-    with pytest.raises(ParameterError, match="have a column 'x_0'"):
-        write_rows(tmp_path / "y.csv", rows, DIGITS, beside={"x_0": np.ones(2)})
+    with pytest.raises(ParameterError, match="have a column 'column_0'"):
+        write_rows(tmp_path / "y.csv", rows, DIGITS, beside={"column_0": np.ones(2)})
 
 
 def test_colour_images_keep_their_channels(tmp_path: Path) -> None:

@@ -104,6 +104,16 @@ def test_a_uri_is_surveyed_as_a_path_is(bucket: Path, uri: str, name: str) -> No
     np.testing.assert_array_equal(found.training(1), expected.training(1))
 
 
+@pytest.mark.parametrize("pattern", ["photos/*/1*.png", "photos/a/*", "**/*2.png"])
+def test_a_pattern_behind_a_uri_fits_what_it_fits_here(bucket: Path, uri: str, pattern: str) -> None:
+    assert_alike(load(named(uri, pattern)), load(bucket / pattern))
+
+
+def test_a_pattern_behind_a_uri_that_fits_nothing_says_so(uri: str) -> None:
+    with pytest.raises(DataError, match="is a pattern that fits no pictures"):
+        load(named(uri, "photos/*.png"))
+
+
 def test_new_rows_behind_a_uri_are_conformed(bucket: Path, uri: str) -> None:
     schema = load(bucket / "t.csv").schema
     assert_alike(conform(named(uri, "t.parquet"), schema), conform(bucket / "t.parquet", schema))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +16,10 @@ import pytest
 from pyarrow import csv as arrow_csv
 from pyarrow import feather, parquet
 
-from reparam.data import Passes, Reading, inspect, load, stream, survey
+from reparam.data import Passes, Reading, Survey, inspect, load, stream, survey
 from reparam.data.appending import appended
 from reparam.data.streaming import opening, parts, surveying
+from reparam.data.streaming.digesting import Digest
 from reparam.data.streaming.parts import row_ends
 from reparam.data.streaming.passes import ahead
 from reparam.errors import DataError, ParameterError
@@ -94,26 +99,30 @@ def test_a_survey_knows_what_a_look_at_all_rows_knows(folder, name):
     assert (seen.counts, seen.binary, seen.constant) == (there.counts, there.binary, there.constant)
 
 
+def chunks_of(found: Survey, size: int, *place: int) -> Iterator[np.ndarray]:
+    """The rows of each chunk where one process reads all."""
+    return (chunk.own for chunk in Passes(found, size, lambda rows: rows).chunks(*place))
+
+
 @pytest.mark.parametrize("name", ["t.csv", "pixels.npy"])
 def test_each_pass_has_every_training_row_once_in_an_order_of_its_own(folder, name):
     found = survey(stream(folder / name), 3, held_out=100)
     assert len(found.held_out) == 100
     assert found.training_rows == ROWS - 100
     rows = np.concatenate([found.stream.read(number).rows for number in range(len(found.rows))])
-    passes = Passes(found, 128, lambda rows: rows)
-    chunks = passes.chunks(0, 7)
+    chunks = chunks_of(found, 128, 0, 7)
     first, second = ([next(chunks) for _ in range(7)] for _ in range(2))
     assert [len(chunk) for chunk in first] == [128] * 6 + [ROWS - 100 - 6 * 128]
     once = sorted(map(bytes, np.concatenate([*first, found.held_out])))
     assert once == sorted(map(bytes, rows)) == sorted(map(bytes, np.concatenate([*second, found.held_out])))
     assert not np.array_equal(first[0], second[0], equal_nan=True)
-    assert not np.array_equal(first[0], next(passes.chunks(0, 8)), equal_nan=True)
+    assert not np.array_equal(first[0], next(chunks_of(found, 128, 0, 8)), equal_nan=True)
 
 
 @pytest.mark.parametrize("start", [1, 6, 7, 10])
 def test_chunks_go_on_from_any_of_them(folder, start):
-    passes = Passes(survey(stream(folder / "t.parquet"), 3, held_out=100), 128, lambda rows: rows)
-    chunks, later = passes.chunks(0, 7), passes.chunks(start, 7)
+    found = survey(stream(folder / "t.parquet"), 3, held_out=100)
+    chunks, later = chunks_of(found, 128, 0, 7), chunks_of(found, 128, start, 7)
     expected = [next(chunks) for _ in range(12)][start:]
     for chunk in expected:
         np.testing.assert_array_equal(next(later), chunk)
@@ -162,6 +171,25 @@ def test_a_file_that_changes_or_goes_is_named(folder, tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"t\.npy is gone"):
         opened.read(1)
+
+
+def test_the_digest_is_that_of_all_bytes_and_found_while_they_are_read(folder, tmp_path):
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file in files:
+        file.write_text("x\n1\n2\n" * 9)
+    expected = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    assert stream(tmp_path).sha256 == expected
+    digest = Digest(stream(tmp_path).files)
+    with digest.meanwhile():
+        pass
+    files[0].unlink()
+    assert digest.value == expected  # which was found, and is not sought again
+    digest = Digest(digest.files)
+    with pytest.raises(DataError, match="is gone"), digest.meanwhile():
+        pass
+    endless = SimpleNamespace(digest=lambda into: [into.update(b"x") for _ in itertools.count()])
+    with pytest.raises(KeyError), Digest([endless]).meanwhile():
+        raise KeyError  # after which nobody wants it, and the thread ends
 
 
 def test_a_cell_that_is_no_value_is_told_by_its_row(tmp_path):
@@ -222,6 +250,11 @@ def test_what_grows_is_read_back_and_vanishes_if_it_fails(tmp_path):
             for start in range(0, 10, 4):
                 file.add(pa.table({"a": whole[start : start + 4, 0]}))
         np.testing.assert_allclose(read(tmp_path / name)["a"].to_numpy(), whole[:, 0], rtol=1e-6)
+
+    for name in ("y.npy", "y.csv", "y.parquet"):  # a process whose parts hold no rows
+        with appended(tmp_path / name):
+            pass
+    assert not list(tmp_path.glob("*y.*"))
 
     def fail() -> None:
         with appended(tmp_path / "y.csv") as file:

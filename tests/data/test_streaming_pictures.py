@@ -73,7 +73,7 @@ def test_the_parts_are_the_whole(tables: Path, source: str, reading: Reading) ->
     np.testing.assert_array_equal(in_order(together), in_order(whole.rows))
     assert sorted(found.stream.remarks) == sorted(whole.remarks) or source != "photos"
     passes = Passes(found, 9, lambda rows: rows)
-    chunks = [chunk for _, chunk in zip(range(-(-found.training_rows // 9)), passes.chunks(0, 5), strict=False)]
+    chunks = [chunk.own for _, chunk in zip(range(-(-found.training_rows // 9)), passes.chunks(0, 5), strict=False)]
     visited = np.concatenate([*chunks, found.held_out])
     np.testing.assert_array_equal(in_order(visited), in_order(whole.rows))
 
@@ -136,7 +136,7 @@ def test_a_part_may_be_empty(tmp_path: Path) -> None:
     found = survey(stream(tmp_path / "t.parquet"), 0)
     assert found.rows in ((8, 0, 12), (8, 12))  # some versions of pyarrow write no row group of none
     passes = Passes(found, 5, lambda rows: rows)
-    assert [len(chunk) for _, chunk in zip(range(4), passes.chunks(0, 5), strict=False)] == [5, 5, 5, 1]
+    assert [len(chunk.own) for _, chunk in zip(range(4), passes.chunks(0, 5), strict=False)] == [5, 5, 5, 1]
 
 
 def test_a_picture_that_changes_or_goes_is_named(photos: Path) -> None:

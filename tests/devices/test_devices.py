@@ -10,14 +10,17 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from reparam import VAE
-from reparam.cli.ray import check_engine
-from reparam.devices import losing
+from reparam.cli.engines import check_engine
+from reparam.devices import losing, processes
 from reparam.devices.mesh import Devices, devices
-from reparam.devices.processes import Share
+from reparam.devices.shares import LAUNCHERS, Share, launched
 from reparam.errors import ParameterError
+from reparam.training import Recipe
+from reparam.training.order import _order, calibrating, numbers_calibrating, numbers_visited, visits
 
 TOLERANCE = 1e-5
 """Of what eight devices make of a few dozen steps: single precision has 6e-8, and each step sums in another order."""
@@ -31,7 +34,8 @@ def test_eight_devices_train_and_score_as_one_does(tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads(place.read_text())
     assert told["devices"] == 8
-    assert set(told["differences"]) == {"held_out", "folds", "draws", "own_q", "wide"}
+    assert told["dealt"]
+    assert set(told["differences"]) == {"held_out", "folds", "draws", "layers", "own_q", "wide", "streamed"}
     assert max(told["differences"].values()) < TOLERANCE, told
     assert told["differences"]["held_out"] > 0.0  # the sums were of eight
 
@@ -60,15 +64,53 @@ def test_a_wide_layer_is_shared_by_devices_that_divide_them():
         devices(1, model=3)
 
 
+@pytest.mark.parametrize("count", [1, 7, 50])
+def test_rows_that_are_dealt_out_are_those_that_one_device_looks_up(count):
+    """The order is found on the host by another sort, which ties do not part."""
+    key, recipe = jax.random.key(3), Recipe(batch_size=5, passes=2 if count == 7 else 1)
+    looked_up, _, _ = visits(key, jnp.zeros(count), recipe)
+    np.testing.assert_array_equal(numbers_visited(key, count, recipe), looked_up)
+    of_noise, _, _ = calibrating(key, jnp.zeros(count), jnp.arange(count))
+    np.testing.assert_array_equal(numbers_calibrating(key, count)[0], of_noise)
+    assert _order(np.asarray([5, 3, 5, 3], np.uint32)).tolist() == [1, 3, 0, 2]
+
+
 def test_shares_cover_everything_once():
     shares = [Share(index, 3) for index in range(3)]
     assert sorted(n for share in shares for n in range(8) if share.has(n)) == list(range(8))
     assert [n for share in shares for n in range(*share.range(8))] == list(range(8))
 
 
+def test_slurm_and_open_mpi_say_which_process_this_is(monkeypatch):
+    for name in (*LAUNCHERS, *LAUNCHERS.values()):
+        monkeypatch.delenv(name, raising=False)
+    assert launched() is None
+    for which, many in LAUNCHERS.items():
+        monkeypatch.setenv(which, "2")
+        assert launched() is None  # a script of Slurm that is no step
+        monkeypatch.setenv(many, "4")
+        assert launched() == Share(2, 4)
+        monkeypatch.setenv(many, "1")
+        assert launched() is None
+        monkeypatch.delenv(which)
+
+
+def test_with_a_coordinator_alone_a_launcher_that_jax_does_not_know_says_the_rest(monkeypatch):
+    """Open MPI 5 no longer says where its first process runs."""
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    told: list[dict] = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **known: told.append(known))
+    monkeypatch.setattr(processes, "_meet", lambda: None)
+    assert processes.join("node-0:4321") == Share()  # nobody was met
+    assert {"coordinator_address": "node-0:4321", "num_processes": 2, "process_id": 1}.items() <= told[0].items()
+    with pytest.raises(ParameterError, match="several processes need --coordinator HOST:PORT"):
+        processes.join("node-0:4321", 2)
+
+
 def test_an_engine_that_is_none_or_has_no_part_for_an_option_is_refused():
     assert not check_engine(None)
-    with pytest.raises(ParameterError, match="--engine must be ray"):
+    with pytest.raises(ParameterError, match="--engine must be one of ray, spark; "):
         check_engine("spork")
     with pytest.raises(ParameterError, match="--draws cannot be had with --engine ray"):
         check_engine("ray", draws=3)

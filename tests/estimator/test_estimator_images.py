@@ -65,4 +65,6 @@ def test_missing_pixels_are_filled_in_where_they_are() -> None:
 def test_lots_of_images_are_fitted_one_after_the_other() -> None:
     vae = reparam.VAE(**SMALL).partial_fit(PIXELS[:20]).partial_fit(PIXELS[20:])
     assert vae.sample(2).shape == (2, 6, 4, 3)
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        vae.partial_fit(PIXELS[:0])
     assert vae.fit(PIXELS.reshape(40, -1)).sample(2).shape == (2, 72)

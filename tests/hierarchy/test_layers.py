@@ -11,7 +11,9 @@ import two_layers
 from scipy.stats import multivariate_normal
 
 from reparam.batch import Batch
+from reparam.data import from_array
 from reparam.errors import NoClosedFormError, ParameterError
+from reparam.evaluation import evaluate, posterior_moments
 from reparam.hierarchy import BottomUp, Hierarchy, Ladder
 from reparam.model import build_model
 from reparam.objectives import ELBO, IWAE, FreeBits
@@ -114,6 +116,22 @@ def test_where_q_is_the_posterior_every_weight_is_the_evidence(exact):
         np.testing.assert_allclose(terms.kl, terms.kl_per_dimension.sum(axis=-1), rtol=1e-5)
         np.testing.assert_allclose(terms.kl, draws.kl.sum(axis=-1).mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(terms.bound, two_layers.log_evidence(X), atol=2e-4)
+
+
+def test_activity_is_that_of_the_paper_and_goes_by_the_units_of_the_first_layer():
+    """Burda et al. (2016): Var_x(E[u|x]) > 0.01, by 256 draws; 5 standard errors of means, nearly always within."""
+    x = two_layers.rows(200)
+    schema, exact = from_array(x).schema, two_layers.exact_model("bottom_up")
+    means, stds = posterior_moments(exact, x, schema, KEY)
+    expected = two_layers.posterior_means(x)
+    np.testing.assert_allclose(means, expected, atol=5 * stds.max() / 16)
+    np.testing.assert_allclose(means.var(axis=0), expected.var(axis=0), rtol=0.05)
+    smaller = two_layers.in_other_units(exact, 0.01)
+    before, after = (evaluate(model, x, schema, KEY, 50) for model in (exact, smaller))
+    assert before.bound == pytest.approx(after.bound, abs=1e-3)
+    assert before.kl_per_dimension == pytest.approx(after.kl_per_dimension, abs=1e-3)
+    assert [layer.active_units for layer in before.layers] == [1, 1]
+    assert [layer.active_units for layer in after.layers] == [0, 1]  # which says as much of x as before
 
 
 @pytest.mark.parametrize("objective", [ELBO(2, estimator="stl"), IWAE(3, estimator="dreg")], ids=["stl", "dreg"])

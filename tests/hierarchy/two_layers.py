@@ -32,6 +32,14 @@ def rows(count: int, seed: int = 0) -> np.ndarray:
     return (z * WEIGHT + CENTRE + SIGMA * rng.normal(size=(count, 2))).astype(np.float32)
 
 
+def posterior_means(x: np.ndarray) -> np.ndarray:
+    """E[z₁|x] and E[z₂|x], (N, 2)."""
+    squared = WEIGHT @ WEIGHT
+    gain = VARIANCE / (VARIANCE + SIGMA**2 / squared)
+    first = gain * ((x - CENTRE) @ WEIGHT / squared - MEAN)
+    return np.stack([first + MEAN, SLOPE / VARIANCE * first], axis=1)
+
+
 def exact_model(posterior: str) -> Model:
     """The model with its true weights, whose q is the posterior itself."""
     x = jnp.zeros((2, 2))
@@ -55,6 +63,19 @@ def exact_model(posterior: str) -> Model:
         weight = np.stack([evidence, [0, 0], gain * evidence, [0, 0]], axis=1)
         encoder = weight, [offsets[0], logs[0], offsets[1], logs[1]]
     return _with(model, lambda m: m.encoder, *encoder)
+
+
+def in_other_units(model: Model, factor: float) -> Model:
+    """The exact upward model with z₁ told in other units, numbers ``factor`` times as large: the same p(x)."""
+    log = 2 * np.log(factor)
+    loc, log_variance = np.array([factor, 1.0]), np.array([0.0, log])
+    for network in (lambda m: m.prior.links[0].network, lambda m: m.encoder):
+        layer = network(model).layers[0]
+        model = _with(model, network, layer.weight * loc, layer.bias * loc + log_variance)
+    for network in (lambda m: m.posterior.links[0].network, lambda m: m.decoder):
+        layer = network(model).layers[0]
+        model = _with(model, network, layer.weight / factor, layer.bias)
+    return model
 
 
 def _with(model: Model, network, weight, bias) -> Model:

@@ -121,6 +121,17 @@ def test_a_document_that_is_no_document_is_refused(run, case):
 LINES = ["3", "[]", "null", '"text"', "{}", '{"epoch": "1"}', "[" * 5000, '{"epoch": 1e400}']
 
 
+@pytest.mark.parametrize(
+    ("word", "other"), [('"bound"', '"bpund"'), ('"kl_per_dimension": [', '"kl_per_dimension": ["x", ')]
+)
+def test_what_pictures_and_summaries_read_of_a_line_is_there_and_a_number(run, word, other):
+    lines = (run / "metrics.jsonl").read_text()
+    before, _, held_out = lines.partition('"validation": ')
+    (run / "metrics.jsonl").write_text(f'{before}"validation": {held_out.replace(word, other, 1)}')
+    resummed(run)
+    refused(run, "metrics.jsonl", "validation")
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_of_metrics_that_is_none_is_refused(run, line):
     lines = (run / "metrics.jsonl").read_text().splitlines()

@@ -103,6 +103,28 @@ def test_generators_are_left_as_they_were():
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
 
 
+def test_random_states_that_objects_hold_are_left_as_they_were():
+    nnx = pytest.importorskip("flax.nnx", reason="flax is not installed")
+    streams = nnx.Rngs(0)
+    streams.default()
+    with fixed_noise([{"streams": streams}]):
+        first = streams.default()
+    with fixed_noise([{"streams": streams}]):
+        assert streams.default() == first
+    assert int(streams.default.count.value) == 1
+
+
+def test_tensorflow_s_seed_is_left_as_it_was():
+    tensorflow = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
+    tensorflow.random.set_seed(3)
+    _, expected = float(tensorflow.random.normal(())), float(tensorflow.random.normal(()))
+    tensorflow.random.set_seed(3)
+    tensorflow.random.normal(())
+    with fixed_noise([]):
+        tensorflow.random.normal(())
+    assert float(tensorflow.random.normal(())) == expected
+
+
 def test_a_module_level_generator_can_be_repeated():
     module = types.ModuleType("vae")
     exec(

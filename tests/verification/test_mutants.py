@@ -70,6 +70,8 @@ def loss(x, mean, raw, decoded):
 BOUND = """
 import numpy as np
 
+PARTS = "bound"
+
 def bound(log_w):
     top = np.max(log_w, axis=1, keepdims=True)
     return top[:, 0] + np.log(np.sum(np.exp(log_w - top), axis=1)) - np.log(log_w.shape[1])

@@ -121,6 +121,8 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as end:  # typer's answer to a shell that asks for completion, and to a pipe that nobody reads
         return DONE if not end.code else streams.broken(BrokenPipeError(errno.EPIPE, ""))
     except Exception as error:
+        if _is_of_output(error):
+            return streams.broken(error)
         if _is_of_words(error, arguments):
             error = ParameterError(f"an argument is no text: {error.object!r} holds bytes that are not UTF-8.")
         if not _is_told(error) and sys.flags.dev_mode:
@@ -138,6 +140,12 @@ def _is_told(error: Exception) -> bool:
     return told or _is_usage(error) or _of_device(error) is not None
 
 
+def _is_of_output(error: Exception) -> TypeGuard[OSError]:
+    """Whether the fault is standard output, which is full or gone: files that cannot be written say their names."""
+    full = (errno.ENOSPC, errno.EIO, errno.EBADF)
+    return isinstance(error, OSError) and error.filename is None and error.errno in full
+
+
 def _is_of_words(error: Exception, arguments: Sequence[str]) -> TypeGuard[UnicodeEncodeError]:
     """Whether the fault is an argument whose bytes are no text, where not only a name of a file is asked for."""
     return isinstance(error, UnicodeEncodeError) and any(error.object in argument for argument in arguments)
@@ -150,14 +158,13 @@ def _is_usage(error: Exception) -> bool:
 
 def _text(error: Any) -> str:
     if _is_usage(error):
-        place = getattr(error, "ctx", None)
-        return f"{error.format_message()} Try '{place.command_path if place else 'reparam'} --help'."
+        place, said = getattr(error, "ctx", None), error.format_message()
+        stop = "" if said.endswith((".", "?")) else "."
+        return f"{said}{stop} Try '{place.command_path if place else 'reparam'} --help'."
     if isinstance(error, MemoryError):
         return "memory does not suffice. Use fewer rows, or a smaller batch size or model."
     if isinstance(error, ReparamError):
         return as_options(str(error))
-    if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
-        return f"standard output cannot be written: {error.strerror}."
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}." if error.filename is not None else str(error)
     return _of_device(error) or (

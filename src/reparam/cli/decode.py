@@ -30,7 +30,9 @@ def decode(run: RunPath, codes: Codes, *, out: RowsOrPictures, given: Given = No
 
     vae, told = opened(run), given_values(given or []) or None
     check_pictures(out, vae.schema_)
-    rows = vae.inverse_transform(_read(codes, vae.fitted_.configuration.layers), told)
+    found = _read(codes, vae.fitted_.configuration.layers)
+    _check(codes, found)
+    rows = vae.inverse_transform(found, told)
     write_rows(out, rows, vae.schema_)
     tell_written(out, f"{len(rows):,} decoded rows", {"rows": len(rows)}, as_json=as_json)
 
@@ -55,3 +57,17 @@ def _read(codes: str, layers: tuple[int, ...]) -> NDArray[Any]:
         return found.rows[:, [names.index(name) for name in wanted]]
     halved = not names and found.schema.size == 2 * sum(layers)  # means and deviations
     return found.rows[:, : sum(layers)] if halved else found.rows
+
+
+def _check(codes: str, found: NDArray[Any]) -> None:
+    """Refuse codes with a gap, which a table may have.
+
+    Raises:
+        DataError: there is such a code.
+    """
+    import numpy as np
+
+    gaps = np.argwhere(np.isnan(found))
+    if len(gaps):
+        row, column = gaps[0]
+        raise DataError(f"{codes}: row {row}, column {column} is missing, but a code has no gaps. Fill it in.")

@@ -46,8 +46,8 @@ def encode(
     obsm["X_reparam"], beside all that DATA had if it was one.
     """
     check_output(out, data, also=(".h5ad",))
+    from reparam.cli.engines import Order, by_engine, check_engine
     from reparam.cli.flow import flows, write_arrays
-    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import given_data
     from reparam.data import write
     from reparam.data.counts import write_codes
@@ -57,7 +57,7 @@ def encode(
     names = ["z"] if draw else ["mean", "std"]
     if check_engine(engine):
         how = {"draw": True, "random_state": seed} if draw else {"draw": False}
-        found = by_ray(Order(str(run.resolve()), "encode", how, index, unknown), data, out)
+        found = by_engine(engine, Order(str(run.resolve()), "encode", how, index, unknown), data, out)
         tell_written(
             out, f"{found['rows']:,} codes ({' and '.join(names)})", {**found, "arrays": names}, as_json=as_json
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reparam.cli.options import Labels, answer, tell
+from reparam.cli.options import Labels, answer, check_labels, tell
 
 
 def explore(
@@ -34,6 +34,7 @@ def explore(
     from reparam.explorer import explore
 
     runs, data = runs_and_data(what)
+    check_labels(labels, data)
     sessions = open_sessions(runs, data, labels)
     page = explore(sessions, host=host, port=port, start=False)
     for session in sessions:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.cli.engines import new_folder
 from reparam.cli.options import parts_done
 from reparam.cli.sources import is_large, read_as
 from reparam.data import Dataset, stream
@@ -23,8 +24,9 @@ from reparam.data.completion import completed
 from reparam.data.sheets import Sheet
 from reparam.data.streaming import Stream
 from reparam.data.streaming.drawing import Drawn
-from reparam.devices.processes import Share, every, first
-from reparam.devices.use import apart
+from reparam.devices.processes import every, first
+from reparam.devices.shares import Share
+from reparam.devices.use import apart, in_use
 from reparam.errors import DataError, ParameterError
 from reparam.estimator.fitting import check_support
 from reparam.estimator.use import FittedUse
@@ -58,7 +60,9 @@ class Flow:
         Raises:
             DataError: a part cannot be read, or has a cell that is no value of its column.
         """
-        return parts_of(self.vae, self.source, range(*self.range), unknown=self.unknown, supported=supported)
+        own = range(*self.range)
+        found = parts_of(self.vae, self.source, own, unknown=self.unknown, supported=supported)
+        return ((part, dataset) for _, part, dataset in found)
 
     def add_arrays(self, arrays: Mapping[str, NDArray[Any]], dataset: Dataset) -> None:
         """Write arrays of a part's rows."""
@@ -84,8 +88,8 @@ class Flow:
 
 def parts_of(
     vae: FittedUse, source: Stream, numbers: range, *, unknown: str = "refuse", supported: bool = False
-) -> Iterator[tuple[Sheet | Raw, Dataset]]:
-    """Each of some parts of a stream as it is written, and its rows; ``supported``: which all must have a density.
+) -> Iterator[tuple[int, Sheet | Raw, Dataset]]:
+    """Each of some parts of a stream: its number, as it is written, and its rows, which must have a density if asked.
 
     Raises:
         DataError: a part cannot be read, or has a cell that is no value of its column; or there are no rows.
@@ -97,7 +101,7 @@ def parts_of(
         if len(dataset.rows):
             if supported:
                 check_support(vae.fitted_, dataset.rows)
-            yield found, dataset
+            yield number, found, dataset
         before += len(dataset.rows)
         report(done, len(numbers))
     if not before and len(numbers) == len(source.parts):
@@ -105,17 +109,19 @@ def parts_of(
     source.tell_broken(before)
 
 
-def rows_of(vae: FittedUse, data: str) -> Iterator[Dataset]:
-    """The rows of DATA part by part, each with a density."""
+def rows_of(vae: FittedUse, data: str) -> Iterator[tuple[int, Dataset]]:
+    """The rows of DATA part by part, by the number of the part, each with a density; of several processes their own."""
     source = stream(data, reading=read_as(vae), schema=vae.schema_, in_order=True)
-    return (dataset for _, dataset in parts_of(vae, source, range(len(source.parts)), supported=True))
+    own = range(*in_use().share.range(len(source.parts)))
+    return ((number, dataset) for number, _, dataset in parts_of(vae, source, own, supported=True))
 
 
 def drawn_from(vae: FittedUse, data: str, most: int) -> tuple[Dataset, str]:
     """At most so many rows of DATA, drawn from all of them in one pass, and what they are."""
-    drawn = Drawn(most)
-    for dataset in rows_of(vae, data):
-        drawn.add(dataset.rows)
+    own = Drawn(most, np.empty((0, vae.schema_.size), vae.schema_.dtype))
+    for number, dataset in rows_of(vae, data):
+        own.add(dataset.rows, number)
+    drawn = own.of_all()
     return Dataset(drawn.rows, vae.schema_), f"{len(drawn.rows):,} rows drawn from the {drawn.seen:,} of {data}"
 
 
@@ -134,8 +140,9 @@ def flow(vae: FittedUse, data: str, out: Path, *, index: str | None, unknown: st
 
 def _part(out: Path, this: Share) -> Path:
     """The file of one of several processes, in a folder that has the name of the whole."""
-    first(None)  # all have seen that nothing stands there
-    out.expanduser().mkdir(exist_ok=True)
+    if this.leads:
+        new_folder(out.expanduser())
+    first(None)  # nobody writes before
     return out / f"part-{this.index:05d}{out.suffix}"
 
 

@@ -56,10 +56,13 @@ def gap(
     from reparam.devices.processes import share
     from reparam.estimator import load
     from reparam.evaluation.annealing import Annealing
+    from reparam.evaluation.local import richer_family
     from reparam.plots import inference_gaps
 
     place = picture_path(out, run, "gap")
     vae = load(run)
+    if family is not None:
+        richer_family(family, vae.model_)  # told before anything is computed, where it is none
     careful = Annealing(temperatures=annealing) if annealing else None
     found: dict[str, Gap] = {}
     for name, (dataset, raw) in _sets(vae, data, rows, stream).items():

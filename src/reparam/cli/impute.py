@@ -61,8 +61,8 @@ def impute(
         check_output(place, data)
     import numpy as np
 
+    from reparam.cli.engines import Order, by_engine, check_engine
     from reparam.cli.flow import flow, flows, of_all
-    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import read_as, rows_for
     from reparam.data.arrays import column_name
     from reparam.data.completion import write_completed
@@ -71,7 +71,7 @@ def impute(
 
     if check_engine(engine, draws=draws, std=std):
         how = {"samples": samples, "random_state": seed}
-        told = by_ray(Order(str(run.resolve()), "impute", how, index, unknown), data, out)
+        told = by_engine(engine, Order(str(run.resolve()), "impute", how, index, unknown), data, out)
         tell_written(out, f"{told['rows']:,} rows without gaps", told, as_json=as_json)
         return
     vae = opened(run)
@@ -80,7 +80,9 @@ def impute(
 
     def tell_imputed(missing: int, rows: int) -> None:
         document = {"rows": rows, "missing": missing, "files": [str(place) for place in places]}
-        tell_written(out, f"{missing:,} cells of {rows:,} rows filled in", document, as_json=as_json)
+        filled = f"{missing:,} cells of {rows:,} rows filled in"
+        done = filled if missing else f"no cell of {rows:,} rows is missing, copied"
+        tell_written(out, done, document, as_json=as_json)
 
     def named(deviation: Any) -> dict[str, Any]:
         columns = () if deviation is None else deviation.T
@@ -113,8 +115,9 @@ def impute(
 def _write_numbers(place: Path, rows: Any, beside: Mapping[str, Any], vae: Any) -> None:
     """What came from no table, in the format that the ending names."""
     from reparam.data import write, write_rows
+    from reparam.data.writing import names_of
 
     if beside:
-        write(place, {"x": rows, **beside})
+        write(place, {"x": rows, **beside}, columns=names_of(vae.schema_))
     else:
         write_rows(place, rows, vae.schema_)

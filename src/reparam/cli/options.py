@@ -98,7 +98,7 @@ Streamed = Annotated[
     typer.Option("--stream/--in-memory", help="Read DATA part by part; by default where they are large."),
 ]
 Engine = Annotated[
-    str | None, typer.Option(metavar="ray", help="Let a Ray cluster read DATA (Parquet) and write a folder of Parquet.")
+    str | None, typer.Option(metavar="ray|spark", help="Let a cluster read DATA and write a folder of Parquet files.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Seed = Annotated[
@@ -115,15 +115,19 @@ Temperatures = Annotated[
     int,
     typer.Option(min=0, max=10**6, metavar="TEMPERATURES", help="Annealed importance sampling; 0 leaves it out."),
 ]
-RENAMED = {"random_state": "seed", "n_samples": "count", "columns": "column"}
+RENAMED = {"random_state": "seed", "n_samples": "count", "columns": "column", "header": "no_header"}
 PYTHON_WORDS = {
     "early_stopping=False": "--validation-fraction 0",
+    "'early_stopping' parameter of VAE": "'--validation-fraction' option",
+    "option cannot change from True to False": "option cannot become 0",
+    "option cannot change from False to True": "option cannot leave 0",
     "(clip_norm)": "(--clip-norm)",
     "Fit anew (warm_start=False)": "Train without --resume",
     "fit anew (warm_start=False)": "train without --resume",
     "(given={'column': value})": "(--given COLUMN=VALUE)",
 }
 ASSIGNED = re.compile(r"\b([a-z]+(?:_[a-z]+)*)='([\w.:,-]+)'")
+PARAMETERS = re.compile(r"parameters of VAE (\w+(?:, \w+)*)")
 PARAMETER = re.compile(r"'(\w+)' parameter of (?:VAE|Reading|measure_gradient)\b(?:\.\w+)?")
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -147,13 +151,15 @@ def as_options(text: str) -> str:
     >>> as_options("choose start='random'.")
     'choose --start random.'
     """
-    text = PARAMETER.sub(lambda found: f"'{_option(found[1])}' option", text)
-    for python, option in PYTHON_WORDS.items():
-        text = text.replace(python, option)
-    return ASSIGNED.sub(lambda found: f"{_option(found[1])} {found[2]}", text)
+    for python, words in PYTHON_WORDS.items():
+        text = text.replace(python, words)
+    text = PARAMETERS.sub(lambda found: "options " + ", ".join(map(option, found[1].split(", "))), text)
+    text = PARAMETER.sub(lambda found: f"'{option(found[1])}' option", text)
+    return ASSIGNED.sub(lambda found: f"{option(found[1])} {found[2]}", text)
 
 
-def _option(name: str) -> str:
+def option(name: str) -> str:
+    """A parameter of the estimator as an option of the command line."""
     return "--" + RENAMED.get(name, name).replace("_", "-")
 
 
@@ -252,6 +258,18 @@ def _is_read(folder: Path, data: str) -> bool:
     named = glob.iglob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]
     paths = map(Path.resolve, map(Path, named))
     return any(own in path.parents or (path.is_dir() and path in own.parents) for path in paths)
+
+
+def check_labels(labels: str | None, data: str | None) -> None:
+    """Refuse a column of labels where no DATA are named that have it; a run's own data bring those that they have.
+
+    Raises:
+        ParameterError: so it is.
+    """
+    from reparam.errors import ParameterError
+
+    if labels is not None and data is None:
+        raise ParameterError("--labels names a column of DATA: name DATA too, or leave --labels out.")
 
 
 def check_folder(place: Path) -> None:

@@ -62,6 +62,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from reparam.hierarchy import HIERARCHIES
     from reparam.inference import INFERENCE
     from reparam.networks import ACTIVATIONS, NETWORKS
+    from reparam.networks.precision import PRECISIONS
     from reparam.objectives import ESTIMATORS, OBJECTIVES
     from reparam.objectives.warmup import WARMUPS
     from reparam.probability.likelihoods import LIKELIHOODS
@@ -86,6 +87,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "standardize": {name: MEANINGS.get(name, "") for name in STANDARDIZATIONS},
         "binarize": {name: MEANINGS.get(name, "") for name in BINARIZATIONS},
         "on_nonfinite": {name: MEANINGS[name] for name in ON_NONFINITE},
+        "precision": PRECISIONS,
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
         "average": AVERAGES,

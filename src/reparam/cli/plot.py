@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reparam.cli.options import Json, OwnData, RunPath, answer, checked_folder
+from reparam.cli.options import Json, OwnData, RunPath, answer, check_labels, checked_folder
 
 
 def plot(
@@ -27,6 +27,7 @@ def plot(
     from reparam.estimator.keeping import opened
     from reparam.runs import PICTURES
 
+    check_labels(labels, data)
     folder = run / PICTURES if out is None else checked_folder(out)
     vae = opened(run)
     check_unconditional(run, vae)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reparam.cli.options import Json, Labels, OwnData, RunPath, answer, checked_page
+from reparam.cli.options import Json, Labels, OwnData, RunPath, answer, check_labels, checked_page
 
 
 def report(
@@ -27,6 +27,7 @@ def report(
     from reparam.reports.report import report as tell_run
     from reparam.runs import REPORT
 
+    check_labels(labels, data)
     place = run / REPORT if out is None else checked_page(out)
     (measured,) = open_sessions([run], data, labels, own=False)
     (shown,) = open_sessions([run], data, labels) if data is None else (measured,)

@@ -47,8 +47,8 @@ def score(
     check_output(out, data)
     import numpy as np
 
+    from reparam.cli.engines import Order, by_engine, check_engine
     from reparam.cli.flow import flows, write_arrays
-    from reparam.cli.ray import Order, by_ray, check_engine
     from reparam.cli.sources import rows_for
     from reparam.data import write
     from reparam.data.arrays import column_name
@@ -57,7 +57,7 @@ def score(
 
     if check_engine(engine, explain=explain):
         how = {"samples": samples, "random_state": seed}
-        found = by_ray(Order(str(run.resolve()), "score", how, index, unknown), data, out)
+        found = by_engine(engine, Order(str(run.resolve()), "score", how, index, unknown), data, out)
         tell_written(out, f"{found['rows']:,} scores, {found['bound']:.3f} nats on average", found, as_json=as_json)
         return
     vae = opened(run)

@@ -106,7 +106,7 @@ def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
     if "latent_dim" in given:
         given["latent_dim"] = layers(settings["latent_dim"])
     if isinstance(given.get("epochs"), str):
-        given["epochs"] = whole_or_auto("epochs", given["epochs"])
+        given["epochs"] = whole_or_auto("epochs", settings["epochs"])
     if "seed" in given:
         given["random_state"] = given.pop("seed")
     if "validation_fraction" in given:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reparam.devices.shares import launched
 from reparam.errors import ParameterError, ReparamError
 
 Count = Annotated[
@@ -76,7 +77,8 @@ def sharing(
         ParameterError: there are no such devices, or the options do not say enough.
         ProcessError: the processes did not meet. Where one is lost later, the process ends here.
     """
-    if not _asked(devices, coordinator, processes, process_id, shard_model):
+    asked = (devices, coordinator, processes, process_id, shard_model)
+    if launched() is None and all(option is None for option in asked):  # what is not shared need not wait for JAX
         yield
         return
     from reparam.devices import losing
@@ -112,13 +114,6 @@ def is_shared() -> bool:
     from reparam.devices.processes import share
 
     return share().count > 1
-
-
-def _asked(*options: Any) -> bool:
-    """Whether anything is to be shared, so that what is not need not wait for JAX."""
-    if any(option is not None for option in options):
-        return True
-    return any(name in os.environ for name in ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK"))
 
 
 def _number(processes: str | int | None) -> int | str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import io
 import logging
 import os
 import sys
@@ -51,8 +52,12 @@ def broken(error: OSError | ValueError, code: int = 0) -> int:
 
 
 def _drop(stream: Any) -> None:
+    try:
+        number = stream.fileno()
+    except io.UnsupportedOperation:  # it is in memory
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
+    os.dup2(nowhere, number)
     os.close(nowhere)
 
 

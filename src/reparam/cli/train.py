@@ -164,6 +164,9 @@ def train(
     on_nonfinite: Annotated[
         str | None, setting("A step out of the finite numbers: stop before it, or skip and count it.", "stop")
     ] = None,
+    precision: Annotated[
+        str | None, setting("Of the networks' matrix products in training: float32, bfloat16.", "float32")
+    ] = None,
     validation_fraction: Annotated[
         float | None,
         setting(
@@ -180,9 +183,9 @@ def train(
     Ctrl-C ends training after the epoch, and keeps what is trained. 'reparam parts' lists the names that settings take.
     """
     if data is None and not resume:
-        raise typer.BadParameter("Missing argument 'DATA'.", context)
+        raise ParameterError("Missing argument 'DATA'. Try 'reparam train --help'.")
     if out is None:
-        raise typer.BadParameter("Missing option '--out' / '-o'.", context)
+        raise ParameterError("Missing option '--out' / '-o'. Try 'reparam train --help'.")
     if data is not None:
         check_data(data)
     from reparam.cli import training

@@ -12,7 +12,7 @@ from typing import Any
 
 from reparam.cli.judgement import judged_lines
 from reparam.cli.keeper import Every, Keeper
-from reparam.cli.options import answer, parts_done, tell
+from reparam.cli.options import answer, option, parts_done, tell
 from reparam.cli.progress import Show, progress
 from reparam.cli.sources import Source, is_large, reading_of
 from reparam.data import Dataset
@@ -84,14 +84,12 @@ def resume(path: Path, data: str | None, parameters: Mapping[str, Any], reading:
         stored = Source.from_json(run.source_)
         asked = reading_of(reading).to_json()
         for name, value in asked.items():
-            before = stored.reading.to_json().get(name)
-            if value != before:
+            if value != stored.reading.to_json().get(name):
                 raise ParameterError(
-                    f"{path} was trained with {name} = {before!r}, which --resume cannot change to {value!r}. Leave it "
-                    "out, or train another run."
+                    f"--resume cannot change how {path} reads its data: leave out {option(name)}, or train another run."
                 )
         fitted = run.fitted_
-        configuration = Configuration(**{**vars(fitted.configuration), **parameters})
+        configuration = fitting.continued(fitted, Configuration(**{**vars(fitted.configuration), **parameters}))
         source = stored if data is None else replace(stored, data=data)
         found: Data = (
             source.survey(configuration, fitted.schema, report=parts_done("surveyed"))

@@ -49,10 +49,10 @@ def verify(  # noqa: PLR0917 - typer takes the options from here
     Exit code 0: nothing fails; 1: a check fails; 2: the file cannot be used; 3: nothing fails, but there was not
     enough to judge.
     """
-    from reparam.verification.explanations import explain as explanation
-
     if explain is not None:
-        print(explanation(explain))
+        from reparam.verification.checks import check_named
+
+        print(check_named(explain))
         raise typer.Exit(0)
     if not targets:
         raise ParameterError("the 'targets' parameter of verify must be a file. Give FILE.py, or --explain CHECK.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reparam.data.coding import cells_of
 from reparam.data.schema import Schema
-from reparam.data.writing import arrow_table, atomic, index_names, table_of, write_text
+from reparam.data.writing import arrow_table, atomic, index_names, names_of, table_of, write_text
 from reparam.errors import ParameterError
 
 
@@ -112,9 +112,13 @@ def check_appended(path: Path) -> None:
         )
 
 
+class _NothingAddedError(Exception):
+    """A file stayed without a byte, which no reader knows."""
+
+
 @contextmanager
 def appended(path: str | os.PathLike[str]) -> Iterator[Appender]:
-    """A file to which rows are added, by its ending.
+    """A file to which rows are added, by its ending; where none was, no file is written.
 
     Raises:
         ParameterError: the ending is none of ``APPENDERS``.
@@ -130,10 +134,12 @@ def appended(path: str | os.PathLike[str]) -> Iterator[Appender]:
     """
     place = Path(path).expanduser()
     check_appended(place)
-    with atomic(place) as file:
+    with suppress(_NothingAddedError), atomic(place) as file:
         appender = APPENDERS[place.suffix.lower()](file)
         yield appender
         appender.finish()
+        if not file.tell():
+            raise _NothingAddedError
 
 
 def of_arrays(arrays: Mapping[str, NDArray[Any]], ending: str, index: NDArray[Any] | None, index_name: str) -> Any:
@@ -149,7 +155,7 @@ def of_rows(rows: NDArray[Any], schema: Schema, ending: str, index: NDArray[Any]
     if ending == ".npy":
         return rows.reshape(len(rows), *schema.event_shape)
     if schema.table is None:
-        return arrow_table(table_of({"x": rows}, columns=schema.columns, index=index, index_name=index_name))
+        return arrow_table(table_of({"x": rows}, columns=names_of(schema), index=index, index_name=index_name))
     import pyarrow as pa
 
     named = {} if index is None else {index_name: index_names(index)}

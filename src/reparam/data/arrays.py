@@ -206,18 +206,19 @@ def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, 
 def _unusable(block: NDArray[Any], allow_missing: bool) -> NDArray[np.bool_]:
     """Which values are NaN, unless that is allowed, or become infinite in single precision."""
     with np.errstate(over="ignore"):
-        finite = np.isfinite(block.astype(np.float32, copy=False))
-    return np.asarray(~finite & ~(allow_missing & np.isnan(block)))
+        single = block.astype(np.float32, copy=False)
+    return np.isinf(single) if allow_missing else ~np.isfinite(single)
 
 
 def _count_and_locate(rows: NDArray[Any], refused: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[int, int, int]:
     """How many values are refused, and the row and column of the first (0, 0, 0 where none is)."""
     count = row = column = start = 0
     for block in blocks(rows):
-        places = np.argwhere(refused(block))
-        if count == 0 and len(places):
-            row, column = start + int(places[0, 0]), int(places[0, 1])
-        count += len(places)
+        mask = refused(block)
+        if mask.any():  # for the search takes as long as all else
+            places = np.argwhere(mask)
+            row, column = (row, column) if count else (start + int(places[0, 0]), int(places[0, 1]))
+            count += len(places)
         start += len(block)
     return count, row, column
 

@@ -24,7 +24,8 @@ def as_text(values: Any, stored_as: str) -> Any:
     if types.is_dictionary(kind):
         values = values.cast(kind.value_type)
     if types.is_floating(kind) or types.is_decimal(kind):
-        return pa.array([None if cell is None else level_of(cell) for cell in values.to_pylist()], pa.string())
+        coded = values.dictionary_encode()  # for levels are few, and cells many
+        return pa.array([level_of(level) for level in coded.dictionary.to_pylist()], pa.string()).take(coded.indices)
     if types.is_string(values.type) and not _is_text(stored_as):
         numbers, _ = numbers_in(values, stored_as)
         return compute.coalesce(as_text(numbers, stored_as), values)

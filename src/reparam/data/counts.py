@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import shutil
 import tempfile
 from collections import Counter
@@ -86,7 +88,9 @@ def read_mtx(path: Place, array: str | None = None, labels: str | None = None) -
 
     refuse_labels(path, labels)
     with parsing(path, "Matrix Market file"), on_this_machine(path) as file:
-        matrix = mmread(file)
+        content = Path(file).read_bytes()
+        text = gzip.decompress(content) if path.name.endswith(".gz") else content
+        matrix = mmread(io.BytesIO(text + b"\n"))  # without a last newline SciPy may read past the end, and die
     features, barcodes = (_beside(path, names) for names in (FEATURES, BARCODES))
     if features is None or barcodes is None:
         return Raw(_dense(path, matrix), scale=1.0)

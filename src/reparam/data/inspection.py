@@ -119,13 +119,15 @@ class Tally:
         return tally
 
     def _with_block(self, block: NDArray[Any], schema: Schema) -> Tally:
-        seen = ~np.isnan(block)
-        new = seen.sum(axis=0)
-        values = np.where(seen, block, 0.0).astype(np.float64)
+        """More rows; of what no column or no value is any more nothing is asked."""
+        missing = np.isnan(block)
+        new = len(block) - missing.sum(axis=0)
+        gaps = bool(missing.any())
+        values = (np.where(missing, 0.0, block) if gaps else block).astype(np.float64)
         mean = values.sum(axis=0) / np.maximum(new, 1)
-        square = np.sum(np.where(seen, (values - mean) ** 2, 0.0), axis=0)
-        model = schema.apply(block)
-        missing = np.isnan(model)
+        apart = (values - mean) ** 2
+        square = np.sum(apart, axis=0, where=~missing) if gaps else np.sum(apart, axis=0)
+        model = schema.apply(block) if self.counts or self.binary else block
         return self.joined(
             Tally(
                 rows=len(block),
@@ -134,9 +136,9 @@ class Tally:
                 high=np.fmax.reduce(block),
                 mean=mean,
                 square=square,
-                whole=((block == np.rint(block)) | ~seen).all(axis=0),
-                counts=bool(((model >= 0) & (model == np.rint(model)) | missing).all()),
-                binary=bool(((model == 0) | (model == 1) | missing).all()),
+                whole=((block == np.rint(block)) | missing).all(axis=0) if self.whole.any() else self.whole,
+                counts=self.counts and bool(((model >= 0) & (model == np.rint(model)) | missing).all()),
+                binary=self.binary and bool(((model == 0) | (model == 1) | missing).all()),
             )
         )
 

@@ -118,8 +118,9 @@ def write_visibly(
     parts = [np.asarray(part) for part in (above, rows) if part is not None]
     images = [part.reshape(len(part), *schema.event_shape)[: MAX_IMAGES // len(parts)] for part in parts]
     limits = grey_limits(schema) or _extremes(np.concatenate(images))
-    across = math.ceil(math.sqrt(len(images[0]) * len(parts)))
-    larger = magnification(across * max(schema.event_shape[:2]))
+    across = min(len(images[0]), math.ceil(math.sqrt(len(images[0]) * len(parts))))
+    down = len(parts) * math.ceil(len(images[0]) / across)
+    larger = magnification(max(across, down) * max(schema.event_shape[:2]))
     shown = [enlarged(levels(part, limits), larger) for part in images]
     pairs = shown[0] if above is None else _stacked(shown)
     _save(file, grid(pairs, across, line=1 if above is None else 1 + 2 * min(larger, 4)))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reparam.data.columns import Column, check_complete
 from reparam.data.sparse import SparseRows
-from reparam.data.statistics import blocks
+from reparam.data.statistics import aligned, blocks
 from reparam.documents import STRICT, Count, Name, Names, checked
 from reparam.errors import RunError
 
@@ -105,6 +105,12 @@ class Schema:
         """Whether rows stay the whole numbers that they are until a batch of them becomes the model's values."""
         return self.dtype not in FLOATS and isinstance(self.scale, float | int)
 
+    @property
+    def _is_identity(self) -> bool:
+        """Whether stored values are the model's own, so that no copy of them is due."""
+        affine = (self.shift, self.scale)
+        return all(isinstance(number, float | int) for number in affine) and affine == (0.0, 1.0)
+
     def of(self, rows: NDArray[Any]) -> Schema:
         """The schema of further rows in the same stored units, whatever type they are stored in, with gaps or not."""
         missing = rows.dtype.kind == "f" and any(np.isnan(block).any() for block in blocks(rows))
@@ -123,10 +129,13 @@ class Schema:
             return rows
         if isinstance(rows, SparseRows):
             return rows.showing(lambda piece: self.stored(piece, dtype), dtype)
-        values = np.empty(rows.shape, dtype)
+        values = aligned(rows.shape, dtype)
         shift, scale = np.asarray(self.shift, np.float64), np.asarray(self.scale, np.float64)
         for block, target in zip(blocks(rows), blocks(values), strict=True):
-            target[:] = (block.astype(np.float64) - shift) / scale
+            doubles = block.astype(np.float64)
+            doubles -= shift
+            doubles /= scale
+            target[:] = doubles
         return values
 
     @property
@@ -145,6 +154,8 @@ class Schema:
         """
         whole = isinstance(rows, np.ndarray) and rows.dtype.kind not in "f"
         values = rows.astype("float32") if whole else rows
+        if values.dtype.kind == "f" and self._is_identity:
+            return values
         return (values - _like(self.shift, values)) / _like(self.scale, values)
 
     def invert(self, values: NDArray[Any]) -> NDArray[Any]:

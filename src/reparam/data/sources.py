@@ -71,7 +71,8 @@ def load(
     """Read a source of data; of a table, judge what its columns are.
 
     Args:
-        source: a name in `NAMES`, a path, or `file.npz:array`; a folder of pictures, or a pattern such as `x/*.png`.
+        source: a name in `NAMES`, a path (`./digits` is one), or `file.npz:array`; a folder of pictures, or a pattern
+            such as `x/*.png`.
         labels: the column of a table, or the array of a `.npz`, that holds the labels.
         event_shape: the shape of one datum, when rows are flat; as `reading` may say it.
         allow_missing: keep NaN in an array, which means missing; otherwise it is refused. Empty cells of a table
@@ -222,7 +223,8 @@ def _read(source: Source, reading: Reading, schema: Schema | None = None) -> Raw
         ParameterError: something is said of it that cannot be; for a model's ``schema`` it may be said, since that is
             how its own data were read.
     """
-    pictures = images.pictures_at(os.fspath(source))
+    named = os.fspath(source) in NAMES  # whatever lies under that name here: a run may
+    pictures = None if named else images.pictures_at(os.fspath(source))
     if pictures is not None:
         reading.refuse(OF_COLUMNS, f"{pictures.source} is no table of named columns")
         files.refuse_labels(pictures.source, reading.labels)

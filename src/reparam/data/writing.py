@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.arrays import column_name
 from reparam.data.coding import cells_of
 from reparam.data.pictures import is_folder, write_folder, write_grid, write_visibly
 from reparam.data.schema import Schema
@@ -158,19 +159,23 @@ def write_rows(
     return write(
         path,
         {"x": rows, **({} if path.suffix.lower() == ".npy" else beside or {})},
-        columns=schema.columns,
+        columns=names_of(schema),
         index=index,
         index_name=index_name,
         event_shape=schema.event_shape,
     )
 
 
+def names_of(schema: Schema) -> Sequence[str]:
+    """What the columns of rows are called, also where the data do not say."""
+    return schema.columns or [column_name(None, place) for place in range(schema.size)]
+
+
 def _cells(rows: NDArray[Any], schema: Schema) -> dict[str, Any]:
     """Columns by name, of a table as its cells are written."""
     if schema.table is not None:
         return cells_of(rows.astype(np.float64), schema)
-    names = schema.columns or [f"x_{place}" for place in range(schema.size)]
-    return dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
+    return dict(zip(names_of(schema), np.ascontiguousarray(rows.T), strict=True))
 
 
 def _joined(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

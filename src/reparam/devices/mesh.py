@@ -99,8 +99,8 @@ class Devices:
             if not eqx.is_array(leaf):
                 return leaf
             if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-                return jax.random.wrap_key_data(jnp.asarray(_numbers(jax.random.key_data(leaf))))
-            return jnp.asarray(_numbers(leaf)[tuple(map(slice, shape.shape))])
+                return jax.random.wrap_key_data(jnp.asarray(numbers_of(jax.random.key_data(leaf))))
+            return jnp.asarray(numbers_of(leaf)[tuple(map(slice, shape.shape))])
 
         gathered: Tree = jax.tree.map(local, tree, like)
         return gathered
@@ -172,7 +172,8 @@ def _put(leaf: Any, sharding: NamedSharding) -> Any:
     return jax.make_array_from_callback(whole.shape, sharding, lambda place: whole[place])
 
 
-def _numbers(leaf: Any) -> Any:
+def numbers_of(leaf: Any) -> Any:
+    """All numbers of an array, wherever they lie, for this process."""
     if leaf.is_fully_addressable or leaf.is_fully_replicated:
         return np.asarray(leaf)
     from jax.experimental import multihost_utils

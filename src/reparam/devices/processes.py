@@ -11,54 +11,20 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.devices.shares import ALONE, Share, launched
 from reparam.errors import ParameterError, ProcessError
 
-HEARTBEAT_SECONDS = 30
-"""A process that is silent for so long is lost, and so are all others."""
+HEARTBEAT_SECONDS = 100
+"""A process that is silent for so long is lost, and so are all others; 30 are too few on a busy host."""
 ARRIVAL_SECONDS = 300
 """How long the first process waits for the last to start."""
 MOST_PROCESSES = 65_536
 MESSENGERS = ("Gloo", "NCCL", "coordination service", "UNAVAILABLE")
-TOLD_BY = {"SLURM_PROCID": "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE"}
-"""Which process this is, and how many there are, in the words of launchers."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which of so many processes this is: it reads, and works on, the things whose number leaves ``index``.
-
-    >>> [number for number in range(7) if Share(1, 3).has(number)]
-    [1, 4]
-    """
-
-    index: int = 0
-    count: int = 1
-
-    def has(self, number: int) -> bool:
-        """Whether the thing of that number is this process's own."""
-        return number % self.count == self.index
-
-    def range(self, total: int) -> tuple[int, int]:
-        """The first and the end of this process's range of so many things, where they are to stay together.
-
-        >>> [Share(index, 3).range(8) for index in range(3)]
-        [(0, 2), (2, 5), (5, 8)]
-        """
-        return total * self.index // self.count, total * (self.index + 1) // self.count
-
-    @property
-    def leads(self) -> bool:
-        """Whether it is the one that writes and speaks."""
-        return self.index == 0
-
-
-ALONE = Share()
 
 
 def share() -> Share:
@@ -76,7 +42,7 @@ def join(coordinator: str | None = None, processes: int | str | None = None, pro
     Args:
         coordinator: HOST:PORT of the first process; None leaves it to the launcher.
         processes: how many there are; ``auto`` asks whatever launcher JAX knows.
-        process: which this is, from 0.
+        process: which this is, from 0; with a coordinator alone both are what Slurm or Open MPI say.
 
     Raises:
         ParameterError: what was said is not enough, or wrong.
@@ -85,8 +51,11 @@ def join(coordinator: str | None = None, processes: int | str | None = None, pro
     given = {"--coordinator": coordinator, "--processes": processes, "--process-id": process}
     said = [name for name, value in given.items() if value is not None]
     known: dict[str, Any] = {}
-    if coordinator is None and (processes == "auto" or (not said and _launched())):
+    launcher = launched()
+    if coordinator is None and (processes == "auto" or (not said and launcher is not None)):
         pass
+    elif coordinator is not None and len(said) == 1 and launcher is not None:
+        known = _checked(coordinator, launcher.count, launcher.index)
     elif not said or (processes == 1 and coordinator is None):
         return ALONE
     elif len(said) < len(given) or isinstance(processes, str):
@@ -107,7 +76,7 @@ def join(coordinator: str | None = None, processes: int | str | None = None, pro
         )
     except ValueError as error:
         raise ParameterError(
-            f"the launcher does not say which process this is ({error}). Say --coordinator."
+            f"the launcher does not say which process this is ({str(error).rstrip('.')}). Say --coordinator."
         ) from error
     except RuntimeError as error:
         raise ProcessError(f"the processes did not meet: {str(error).splitlines()[0]}") from error
@@ -171,7 +140,7 @@ def joined(array: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate(parts)
 
 
-def every(arrays: Mapping[str, NDArray[Any]], document: Mapping[str, Any]) -> list[tuple[dict[str, Any], Any]]:
+def every(arrays: Mapping[str, NDArray[Any]], document: Any) -> list[tuple[dict[str, Any], Any]]:
     """Named arrays and plain values of each process, in their order."""
     heads = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
     bodies = [np.ascontiguousarray(array).tobytes() for array in arrays.values()]
@@ -194,12 +163,6 @@ def _parsed(text: bytes) -> tuple[dict[str, Any], Any]:
 def is_of_messages(error: Exception) -> bool:
     """Whether JAX says that a message to or from another process failed; it has no type of its own for that."""
     return any(word in str(error) for word in MESSENGERS)
-
-
-def _launched() -> bool:
-    """Whether a launcher started several processes."""
-    told = [os.environ.get(many, "") for which, many in TOLD_BY.items() if which in os.environ]
-    return any(re.fullmatch(r"[0-9]{1,9}", many) and int(many) > 1 for many in told)
 
 
 def _checked(coordinator: str, processes: int, process: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from reparam.devices.mesh import ONE_DEVICE, Devices, devices
-from reparam.devices.processes import ALONE, Share, share
+from reparam.devices.processes import share
+from reparam.devices.shares import ALONE, Share
 
 
 class Work(NamedTuple):

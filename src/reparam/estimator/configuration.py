@@ -18,6 +18,7 @@ from reparam.hierarchy import build_posterior, checked_layers
 from reparam.inference import INFERENCE, Inference, MeanField
 from reparam.model import Model, Network, Statistics, assemble
 from reparam.networks import NETWORKS, Architecture, Perceptron
+from reparam.networks.precision import PRECISIONS
 from reparam.objectives import Objective, build_objective
 from reparam.probability.likelihoods import Likelihood
 from reparam.probability.posteriors import Flow, Posterior
@@ -91,6 +92,7 @@ class Configuration:
     clip_norm: float = 10.0
     average: str | Averaging = "none"
     on_nonfinite: str = "stop"
+    precision: str = "float32"
     early_stopping: bool = False
     validation_fraction: float = 0.1
     patience: int = 10
@@ -110,7 +112,8 @@ class Configuration:
         if self.early_stopping and not 0 < real_number("validation_fraction", self.validation_fraction, "VAE") < 1:
             raise ParameterError(requirement("validation_fraction", "VAE", "in (0, 1)", self.validation_fraction))
         choices = {"start": STARTS, "standardize": STANDARDIZATIONS, "binarize": BINARIZATIONS}
-        for name, known in {**choices, "on_nonfinite": ON_NONFINITE}.items():
+        choices |= {"on_nonfinite": ON_NONFINITE, "precision": tuple(PRECISIONS)}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
         _check_widths(self.hidden)
@@ -231,6 +234,7 @@ class Configuration:
             averaging=build("average", AVERAGES, self.average),
             redraw=self.binarize == "dynamic",
             skip=self.on_nonfinite == "skip",
+            precision=self.precision,
         )
 
     def settings(self) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +18,13 @@ from reparam.devices.processes import share
 from reparam.devices.use import in_use
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.beginning import first_state
-from reparam.estimator.columns import choose_for_table
+from reparam.estimator.columns import choose_for_table, likelihood_part
 from reparam.estimator.compilation import keep_compiled
 from reparam.estimator.conditions import given_places, without_density
 from reparam.estimator.configuration import AUTO, Configuration
 from reparam.estimator.likelihood import choose_likelihood, standardization
 from reparam.estimator.memory import check_memory
-from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows
+from reparam.estimator.seeing import Data, counts, rows_in, schema_of, see, sha256, split_rows, taken
 from reparam.evaluation.results import plain
 from reparam.evaluation.rows import map_rows, row_keys, row_numbers
 from reparam.inference import MeanField
@@ -71,8 +71,7 @@ class Fitted:
 
     def grey(self, rows: NDArray[Any]) -> tuple[NDArray[Any], Schema]:
         """The same before anything is binarised."""
-        schema = self.schema.of(rows)
-        return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
+        return _grey(rows, self.schema)
 
 
 def begin(configuration: Configuration, data: Data) -> Fitted:
@@ -104,11 +103,11 @@ def begin(configuration: Configuration, data: Data) -> Fitted:
     if configuration.standardize == "auto" and configuration.binarize == "none":
         schema = standardization(schema, likelihood, seen.mean, seen.std)
     schema = without_density(schema, given_places(schema, configuration.condition))
+    part, rows = likelihood_part(likelihood, schema), seen.rows if isinstance(data, Survey) else data.rows
+    _check(part, _stored(rows, schema, configuration), schema.columns)
     start, state = first_state(configuration, schema, likelihood, seen)
     told = (likelihood, reason, start)
-    started = Fitted(configuration, schema, *told, state, (), sha256(data), network_reason=network_reason)
-    check_support(started, seen.rows if isinstance(data, Survey) else data.rows)
-    return started
+    return Fitted(configuration, schema, *told, state, (), sha256(data), network_reason=network_reason)
 
 
 def with_network(configuration: Configuration, data: Data) -> tuple[Configuration, str]:
@@ -144,28 +143,37 @@ def resume(fitted: Fitted, configuration: Configuration, data: Data) -> Fitted:
         ParameterError: the configuration differs in what training that goes on cannot change.
         DataError: the rows are not those that it was trained on.
     """
-    for name in ("network", "hidden"):
-        if isinstance(getattr(configuration, name), str) and getattr(configuration, name) == AUTO:
-            configuration = replace(configuration, **{name: getattr(fitted.configuration, name)})
-    before, after = fitted.configuration.to_json(), configuration.to_json()
-    changed = [name for name in before if before[name] != after[name] and name not in CONTINUED]
-    if changed:
-        name = changed[0]
-        raise ParameterError(
-            f"training that goes on cannot change {name} from {before[name]!r} to {after[name]!r}; it may change "
-            f"{', '.join(CONTINUED)}. Fit anew (warm_start=False) to change it."
-        )
+    configuration = continued(fitted, configuration)
     if sha256(data) != fitted.sha256:
         raise DataError(
             f"{schema_of(data).name} is not what the model was trained on: its values differ. Training goes on with "
             "the same rows; to train on others, fit anew (warm_start=False)."
         )
+    return replace(fitted, configuration=configuration)
+
+
+def continued(fitted: Fitted, configuration: Configuration) -> Configuration:
+    """The settings with which a training goes on; what was left to the data stays what it was found to be.
+
+    Raises:
+        ParameterError: they differ in what training that goes on cannot change.
+    """
+    for name in ("network", "hidden"):
+        if isinstance(getattr(configuration, name), str) and getattr(configuration, name) == AUTO:
+            configuration = replace(configuration, **{name: getattr(fitted.configuration, name)})
+    before, after = fitted.configuration.to_json(), configuration.to_json()
+    for name in before:
+        if before[name] != after[name] and name not in CONTINUED:
+            raise ParameterError(
+                f"The {name!r} parameter of VAE cannot change from {before[name]!r} to {after[name]!r} while training "
+                f"goes on; the parameters of VAE {', '.join(CONTINUED)} can. Fit anew (warm_start=False) to change it."
+            )
     if configuration.is_judged != (fitted.state.judged is not None):
         raise ParameterError(
-            f"training that goes on cannot change epochs from {before['epochs']!r} to {after['epochs']!r}: folds judge "
-            "the one and not the other. Keep it, or fit anew (warm_start=False)."
+            f"The 'epochs' parameter of VAE cannot change from {before['epochs']!r} to {after['epochs']!r} while "
+            "training goes on: folds judge the one and not the other. Keep it, or fit anew (warm_start=False)."
         )
-    return replace(fitted, configuration=configuration)
+    return configuration
 
 
 def train(fitted: Fitted, of: Task) -> Iterator[tuple[Fitted, Record]]:
@@ -244,7 +252,7 @@ def _whole_rows(fitted: Fitted, data: Dataset) -> tuple[Rows, Rows | Folds | Non
     train, held_out = split_rows(configuration, len(data.rows))
     redrawn = configuration.binarize == "dynamic"
     validation = None if held_out is None else _on_device(*fitted.stored(data.rows[held_out]))
-    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(data.rows[train]))
+    rows = _on_device(*(fitted.grey if redrawn else fitted.stored)(taken(data.rows, train)))
     return rows, configuration.folds(len(train)) or validation
 
 
@@ -259,7 +267,7 @@ def _stream_rows(fitted: Fitted, found: Survey) -> tuple[Streamed, Rows | Folds 
         if redrawn:  # what is checked are the zeros and ones that are drawn of grey values
             check_support(fitted, rows)
         else:
-            _check_stored(fitted, values, schema)
+            _check(fitted.model.likelihood, ((block, schema) for block in blocks(values)), fitted.schema.columns)
         return values
 
     stored, schema = fitted.stored(found.held_out if len(found.held_out) else found.some)
@@ -283,16 +291,27 @@ def check_support(fitted: Fitted, rows: NDArray[Any]) -> None:
     Raises:
         SupportError: a value lies outside its support.
     """
+    _check(fitted.model.likelihood, _stored(rows, fitted.schema, fitted.configuration), fitted.schema.columns)
+
+
+def _check(part: Likelihood, stored: Iterable[tuple[NDArray[Any], Schema]], names: Sequence[str] | None) -> None:
+    """The same of rows as a device keeps them, one block after the other."""
     done = 0
-    for block in blocks(rows):
-        _check_stored(fitted, *fitted.stored(block), first_row=done)
+    for block, schema in stored:
+        part.check(schema.apply(block), first_row=done, missing=schema.missing, names=names)
         done += len(block)
 
 
-def _check_stored(fitted: Fitted, stored: NDArray[Any], schema: Schema, *, first_row: int = 0) -> None:
-    """The same of rows as a device keeps them; the number of the first is what an error counts from."""
-    names = fitted.schema.columns
-    fitted.model.likelihood.check(schema.apply(stored), first_row=first_row, missing=schema.missing, names=names)
+def _stored(rows: NDArray[Any], schema: Schema, configuration: Configuration) -> Iterator[tuple[NDArray[Any], Schema]]:
+    """Blocks of rows as a device keeps them, each with its schema."""
+    for block in blocks(rows):
+        yield binarized(*_grey(block, schema), configuration)
+
+
+def _grey(rows: NDArray[Any], schema: Schema) -> tuple[NDArray[Any], Schema]:
+    """Rows as a device keeps them before anything is binarised, and their schema."""
+    schema = schema.of(rows)
+    return schema.stored(rows, str(jax.dtypes.canonicalize_dtype(float))), schema.on_device
 
 
 def _warn_of_collapse(fitted: Fitted, record: Record, *, last: bool) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reparam.estimator.vae import VAE
 
 TRIES = 5
-BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "condition": [], "network": "mlp"}
+BEFORE: dict[str, Any] = {"on_nonfinite": "stop", "precision": "float32", "condition": [], "network": "mlp"}
 """What settings that came later than a format were before there was a word for them: runs of then open for ever."""
 
 
@@ -88,7 +88,7 @@ class Opened(FittedUse):
 
 
 def load(path: str | Path, **parts: Any) -> VAE:
-    """Open a run folder as a fitted :class:`VAE`, as :func:`opened` does.
+    """Open a run folder as a fitted :class:`VAE`: its newest checkpoint that is whole, with a warning if one was not.
 
     Args:
         path: the folder.
@@ -108,16 +108,7 @@ def load(path: str | Path, **parts: Any) -> VAE:
 
 
 def opened(path: str | Path, **parts: Any) -> Opened:
-    """Open a run folder: the newest checkpoint that is whole, with a warning if one was not.
-
-    Args:
-        path: the folder.
-        parts: what was an object when the run was trained, and so could not be saved: ``encoder``, ``posterior``, …
-
-    Raises:
-        RunError: the folder is missing, damaged, or of another format.
-        ParameterError: a part has to be handed over and was not, or was and had a name.
-    """
+    """As :func:`load` does, for use alone: without scikit-learn's estimator."""
     keep_compiled()
     for tries_left in reversed(range(TRIES)):
         before, faults = runs.mark(path), []

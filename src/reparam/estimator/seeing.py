@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from reparam.data import Dataset, Judgement, Schema, Stream, Summary, Survey, inspect, moments, split
 from reparam.data import survey as survey_stream
+from reparam.data.streaming.digesting import Digest
 from reparam.data.streaming.surveying import MOST_HELD_OUT
 from reparam.devices.processes import first, share
 from reparam.errors import DataError
@@ -63,6 +65,11 @@ def split_rows(configuration: Configuration, count: int) -> tuple[NDArray[np.int
     return split(count, configuration.validation_fraction, configuration.seed)
 
 
+def taken(rows: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """The rows of these numbers, which rise; where they are all, the rows themselves, of which a copy may be large."""
+    return rows if len(numbers) == len(rows) else rows[numbers]
+
+
 def counts(configuration: Configuration, data: Data) -> tuple[int, int]:
     """How many rows are trained on, and how many are held out."""
     if isinstance(data, Survey):
@@ -74,7 +81,10 @@ def counts(configuration: Configuration, data: Data) -> tuple[int, int]:
 def survey(opened: Stream, configuration: Configuration, *, known: bool = False, report: Any = None) -> Survey:
     """One pass over a stream, by the seed of a configuration, with rows held out where it needs them."""
     held_out = MOST_HELD_OUT if configuration.is_judged or configuration.early_stopping else 0
-    return survey_stream(opened, configuration.seed, held_out=held_out, known=known, share=share(), report=report)
+    digest = Digest(opened.files)
+    with digest.meanwhile() if share().leads else nullcontext():
+        found = survey_stream(opened, configuration.seed, held_out=held_out, known=known, share=share(), report=report)
+    return replace(found, stream=replace(found.stream, digest=digest))
 
 
 def rows_in(data: Data) -> int:
@@ -109,7 +119,7 @@ def _rows_seen(configuration: Configuration, data: Dataset) -> Seen:
             f"{data.schema.name} leaves 1 row to train on: at least 2 are required. Give more rows, or hold out none "
             "(early_stopping=False)."
         )
-    rows, folds = data.rows[numbers], configuration.folds(len(numbers))
+    rows, folds = taken(data.rows, numbers), configuration.folds(len(numbers))
     shares = None if folds is None else folds.weights(len(rows)) > 0
     beside = 0 if held_out is None else len(held_out)
     return Seen(data.schema, inspect(data), len(rows), beside, *moments(rows), rows, folds, shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -15,7 +16,7 @@ from reparam.data import Dataset, Schema, conform_frame, filled, from_array, is_
 from reparam.data.sparse import SparseRows, is_sparse
 from reparam.data.streaming.drawing import Drawn
 from reparam.devices.mesh import devices
-from reparam.devices.use import using
+from reparam.devices.use import apart, using
 from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator.conditions import as_told, told_batch, told_rows
 from reparam.estimator.facts import Facts
@@ -25,8 +26,8 @@ from reparam.evaluation import Evaluation, draw_prior, evaluate, importance_boun
 from reparam.evaluation.annealing import Annealed, Annealing, anneal
 from reparam.evaluation.contributions import Contributions, row_contributions
 from reparam.evaluation.gap import Gap, measure_gap
-from reparam.evaluation.imputation import drawn_cells, expected_cells
-from reparam.evaluation.joining import joined
+from reparam.evaluation.imputation import Expected, drawn_cells, expected_cells
+from reparam.evaluation.joining import joined, of_all
 from reparam.evaluation.latents import decoded, draw_data, posterior_draws
 from reparam.evaluation.local import find_rows
 from reparam.evaluation.rows import Progress
@@ -214,16 +215,17 @@ class FittedUse(Facts):
         if draws is not None and std:
             raise ParameterError("draws and std exclude each other: the spread of the draws is the deviation.")
         given, kept, schema = self._given(X), *self._stored(X)
-        shape = shape_of(X) or given.shape[1:]
-        key, raw = self.fitted_.configuration.key("impute", random_state), self._raw(kept, schema, report)
+        shape, holed = shape_of(X) or given.shape[1:], bool(np.isnan(given).any())
+        raw: Any = self._raw(kept, schema, report) if holed else None
+        key = self.fitted_.configuration.key("impute", random_state)
         of: Any = (self.fitted_.model, kept, schema, key, self._samples(samples))
         if draws is not None:
             draws = positive_int("draws", draws, "VAE.impute")
             check_room("completed tables", *kept.shape, draws)
-            drawn = drawn_cells(*of, draws=draws, raw=raw, report=report)
+            drawn = drawn_cells(*of, draws=draws, raw=raw, report=report) if holed else np.zeros((1, draws, 1))
             tables = [self._filled(X, given, drawn[:, draw]) for draw in range(draws)]
             return tables if is_frame(X) else np.stack(tables).reshape(draws, -1, *shape)
-        found = expected_cells(*of, raw=raw, report=report)
+        found = expected_cells(*of, raw=raw, report=report) if holed else Expected(0.0, 0.0)
         whole = self._filled(X, given, found.centre)
         whole = whole if is_frame(X) else whole.reshape(-1, *shape)
         if not std:
@@ -262,7 +264,7 @@ class FittedUse(Facts):
 
     def evaluate_parts(
         self,
-        parts: Iterable[Dataset],
+        parts: Iterable[tuple[int, Dataset]],
         *,
         samples: int | None = None,
         random_state: int | None = None,
@@ -270,23 +272,31 @@ class FittedUse(Facts):
         """The same of rows that come part by part, of which one is in memory, and some rows drawn from all of them.
 
         Rows that are not more than are drawn are evaluated as ever; of more :func:`reparam.evaluation.joined` tells.
+        Of several processes each brings parts of its own, by their numbers among all.
 
         Raises:
             DataError: there are no rows.
         """
-        drawn, found, waiting = Drawn(DRAWN_ROWS), list[Evaluation](), list[Dataset]()
+        schema, found, waiting = self.fitted_.schema, list[Evaluation](), list[Dataset]()
+        own = Drawn(DRAWN_ROWS, np.empty((0, schema.size), schema.dtype))
         how: dict[str, Any] = {"samples": samples, "random_state": random_state}
-        for part in parts:
-            drawn.add(part.rows)
-            waiting.append(part)
-            if drawn.seen > DRAWN_ROWS:
-                found += [self.evaluate(each, **how) for each in waiting]
-                waiting = []
+        with apart():
+            for number, part in parts:
+                own.add(part.rows, number)
+                waiting.append(part)
+                if own.seen > DRAWN_ROWS:
+                    found += [self.evaluate(each, **how) for each in waiting]
+                    waiting = []
+        drawn = own.of_all()
         if not drawn.seen:
             raise DataError("there are no rows: at least 1 is required.")
-        some = Dataset(drawn.rows, self.fitted_.schema)
+        some = Dataset(drawn.rows, schema)
         of_some = self.evaluate(some, **how)
-        return (joined(found, of_some) if found else of_some), some
+        if drawn.seen <= DRAWN_ROWS:
+            return of_some, some
+        with apart():
+            found += [self.evaluate(each, **how) for each in waiting]
+        return joined(of_all(found), of_some), some
 
     @shared
     def anneal(
@@ -475,4 +485,5 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
 
 def flat(X: Any) -> Any:
     """The same rows as (N, P); what is flat, or no array, as it is."""
-    return X if shape_of(X) is None else X.reshape(len(X), -1)
+    shape = shape_of(X)
+    return X if shape is None else X.reshape(len(X), math.prod(shape))

@@ -79,6 +79,9 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         average: of the weights: ``none``, ``ema:0.999``, ``last:10`` (mean over the last ten epochs).
         on_nonfinite: what is done about a step that leads out of the finite numbers: ``stop`` before it, and say which
             term, rows, column or layer it was; or ``skip`` it, and count it in ``history_``.
+        precision: of the networks' matrix products in training: ``float32``, or ``bfloat16``, which rounds the factors
+            and is quicker where a device has units for it. Weights, their optimiser, the terms of the bound and all use
+            of the model stay in single precision, and so do networks of one's own.
         early_stopping: hold out ``validation_fraction`` of the rows, stop when their bound has not risen for
             ``patience`` epochs, and keep the best weights. Otherwise every row is trained on. Where folds tell when to
             stop, rows that are held out decide nothing.
@@ -131,6 +134,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         clip_norm: float = Configuration.clip_norm,
         average: str | Averaging = Configuration.average,
         on_nonfinite: str = Configuration.on_nonfinite,
+        precision: str = Configuration.precision,
         early_stopping: bool = Configuration.early_stopping,
         validation_fraction: float = Configuration.validation_fraction,
         patience: int = Configuration.patience,
@@ -168,6 +172,7 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.clip_norm = clip_norm
         self.average = average
         self.on_nonfinite = on_nonfinite
+        self.precision = precision
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
+from reparam.devices.processes import every
+from reparam.documents import checked
 from reparam.evaluation.bounds import Evaluation, told_counts
 from reparam.evaluation.noise import ObservationNoise
 from reparam.evaluation.weights import BoundAt
@@ -71,6 +73,12 @@ def joined(parts: Sequence[Evaluation], drawn: Evaluation) -> Evaluation:
         not_converged=moving,
         warnings=(*told_counts(total, few, drawn.samples, moving, singular), *_not_finite(parts), told),
     )
+
+
+def of_all(own: Sequence[Evaluation]) -> list[Evaluation]:
+    """The evaluations of every process, in the order of the processes."""
+    told = every({}, [asdict(evaluation) for evaluation in own])
+    return [checked(Evaluation, each, "an evaluation") for _, documents in told for each in documents]
 
 
 def _noise(parts: Sequence[ObservationNoise | None], rows: np.ndarray) -> ObservationNoise | None:

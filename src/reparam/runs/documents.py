@@ -12,7 +12,7 @@ from reparam.documents import STRICT, Count, Name, Number, Text
 FORMAT = 3
 """What this version writes; it reads every format since 1, which had no checksums, and 2, which had no seals."""
 
-Means = Annotated[dict[Name, Number | list[Number] | dict[Name, Number]], MaxLen(1000)]
+Each = Annotated[tuple[Number, ...], MaxLen(100_000)]
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,29 @@ class Source:
     __pydantic_config__: ClassVar[dict[str, Any]] = {**STRICT, "extra": "ignore"}
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of ``metrics.jsonl``: an epoch, and means that are told by name."""
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What an epoch was on rows, by the names that pictures and summaries read."""
 
-    epoch: Count
     bound: Number
     reconstruction: Number
     kl: Number
+    kl_per_dimension: Each | None = None
+    kl_per_layer: Each | None = None
+    active_units: Number | None = None
+    without_density: Number | None = None
+    skipped: Number | None = None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {**STRICT, "extra": "ignore"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line(Means):
+    """One line of ``metrics.jsonl``: an epoch, and what it was in training and on rows held out."""
+
+    epoch: Count
     coefficients: Annotated[dict[Name, Number], MaxLen(1000)]
     validation: Means | None
+    kept: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {**STRICT, "extra": "ignore"}

@@ -14,15 +14,24 @@ from jaxtyping import Array, PRNGKeyArray
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.model import Model
+from reparam.networks.precision import in_precision
 from reparam.objectives import IWAE, Objective
 from reparam.training.binarization import drawn
 from reparam.training.metrics import Sums, batch_sums
+from reparam.training.order import (
+    CALIBRATION_ROWS,
+    Stored,
+    calibrating,
+    count_of,
+    looked_up,
+    padded_batches,
+    visits,
+)
 from reparam.training.pace import Clock, averaged
 from reparam.training.recipe import Recipe
 from reparam.training.state import TrainState
 from reparam.training.visits import Local, Visited
 
-CALIBRATION_ROWS = 4096
 JUDGING_DRAWS = 32
 
 
@@ -39,7 +48,7 @@ class Position(NamedTuple):
 @eqx.filter_jit
 def train_epoch(
     state: TrainState,
-    rows: Array,
+    rows: Stored,
     key: PRNGKeyArray,
     learning_rate: Array,
     clock: Clock,
@@ -57,7 +66,7 @@ def train_epoch(
 
     Args:
         state: where to begin; with ``shares``, its weights and moments have a leading axis of copies.
-        rows: as they are stored, shape (N, P).
+        rows: as they are stored, shape (N, P), or laid in the order that ``key`` draws.
         key: orders and noise.
         learning_rate: before the schedule.
         clock: where the first step stands.
@@ -73,12 +82,12 @@ def train_epoch(
         of a ``careful`` epoch which steps were taken, (steps,) or (M, steps).
     """
     devices, visit, transformation = recipe.devices, recipe.visit, recipe.optimizer.transformation
-    batches, weights, keys = visits(key, rows.shape[0], recipe)
+    batches, weights, keys = visits(key, rows, recipe)
     batches, weights = devices.rows((batches, weights), axis=1)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
 
     def loss(trained: Any, local: Any, visited: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
-        model = eqx.combine(trained, fixed)
+        model = in_precision(eqx.combine(trained, fixed), recipe.precision)
         q = model.family.distribution(visit.raw(model, local, visited, key))
         terms = now(model, visited.batch, key, q=q)
         weight = visited.batch.weights
@@ -88,11 +97,12 @@ def train_epoch(
     def step(
         at: Position, this: tuple[Array, Array, Array, PRNGKeyArray], shares: Array | None
     ) -> tuple[Position, tuple[Sums, Array]]:
-        indices, weight, number, key = this
+        taken, weight, number, key = this
+        indices, stored = looked_up(rows, taken, len(weight))
         weight = weight if shares is None else weight * shares[indices]
         now_at = Clock(number, clock.steps_per_epoch, clock.total_steps)
         draw_key, own_key, key = jax.random.split(key, 3)
-        visited = Visited(indices, seen_rows(rows[indices], draw_key, schema, recipe, weight))
+        visited = Visited(indices, seen_rows(stored, draw_key, schema, recipe, weight))
         now = objective.at(number, clock.steps_per_epoch)
         local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
         gradient, sums = devices.weights(jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key))
@@ -112,18 +122,18 @@ def train_epoch(
     numbers = clock.step + jnp.arange(len(batches))
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
     start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
-    along = batches, weights, numbers, keys
+    steps = batches, weights, numbers, keys
 
     def finite(bounds: Array, end: Position) -> Array:
         return is_finite((bounds, end.trained, end.moments))
 
     if shares is None:
-        end, (sums, taken) = jax.lax.scan(partial(step, shares=None), start, along)
+        end, (sums, taken) = jax.lax.scan(partial(step, shares=None), start, steps)
         taken = taken if careful else finite(sums.bound, end)
     else:  # copies within the scan: the other way round a step would be traced twice
         start = start._replace(stopped=jnp.zeros(len(shares), bool))
         of_copies = jax.vmap(step, in_axes=(0, None, 0))
-        end, (every, taken) = jax.lax.scan(lambda at, this: of_copies(at, this, shares), start, along)
+        end, (every, taken) = jax.lax.scan(lambda at, this: of_copies(at, this, shares), start, steps)
         taken = taken.T if careful else jax.vmap(finite, in_axes=(1, 0))(every.bound, end)
         sums = jax.tree.map(lambda copies: copies[:, -1], every)
     sums, taken = devices.whole((sums, taken))
@@ -215,17 +225,17 @@ def judge_copies(
 
 @eqx.filter_jit
 def calibrate(
-    model: Model, local: Local | None, rows: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
+    model: Model, local: Local | None, rows: Stored, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
 ) -> Model:
     """Set noise that has a maximum-likelihood value in closed form, by one draw of z for each of some thousand rows."""
-    return _calibrated(model, local, rows, jnp.arange(rows.shape[0]), key, schema, recipe)
+    return _calibrated(model, local, rows, jnp.arange(count_of(rows)), key, schema, recipe)
 
 
 @eqx.filter_jit
 def calibrate_copies(
-    copies: Model, rows: Array, numbers: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
+    copies: Model, rows: Stored, numbers: Array, key: PRNGKeyArray, *, schema: Schema, recipe: Recipe
 ) -> Model:
-    """The same for copies, each by rows of its own, numbers (M, C)."""
+    """The same for copies, each by rows of its own, numbers (M, C); rows that are laid are for one that has all."""
     trained, fixed = eqx.partition(copies, eqx.is_inexact_array)
 
     def one(trained: Any, numbers: Array) -> Any:
@@ -237,11 +247,11 @@ def calibrate_copies(
 
 
 def _calibrated(  # noqa: PLR0917
-    model: Model, local: Local | None, rows: Array, numbers: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe
+    model: Model, local: Local | None, rows: Stored, numbers: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe
 ) -> Model:
-    rows_key, draw_key, noise_key = jax.random.split(key, 3)
-    chosen = numbers[random_order(rows_key, len(numbers))[:CALIBRATION_ROWS]]
-    visited = Visited(chosen, seen_rows(rows[chosen], draw_key, schema, recipe))
+    taken, draw_key, noise_key = calibrating(key, rows, numbers)
+    chosen, stored = looked_up(rows, taken, min(CALIBRATION_ROWS, len(numbers)))
+    visited = Visited(chosen, seen_rows(stored, draw_key, schema, recipe))
     z = model.family.distribution(recipe.visit.raw(model, local, visited, noise_key)).sample(noise_key)
     likelihood = model.likelihood.refit(model.decoded(z, visited.batch), visited.batch.x, visited.batch.observed)
     likelihood = recipe.devices.whole(likelihood)
@@ -253,37 +263,6 @@ def is_finite(tree: Any) -> Array:
     """Whether every number of a PyTree is finite."""
     leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
-
-
-def visits(key: PRNGKeyArray, count: int, recipe: Recipe) -> tuple[Array, Array, PRNGKeyArray]:
-    """What an epoch visits, drawn from its key: row numbers and weights of each batch, (steps, B), and its key."""
-    order_key, noise_key = jax.random.split(key)
-    batches, weights = repeated_batches(order_key, count, recipe)
-    return batches, weights, jax.random.split(noise_key, len(batches))
-
-
-def random_order(key: PRNGKeyArray, count: int) -> Array:
-    """A permutation by one sort of random 32-bit numbers; half the time of jax.random.permutation, of two sorts."""
-    return jax.lax.sort_key_val(jax.random.bits(key, (count,)), jnp.arange(count, dtype=jnp.int32))[1]
-
-
-def padded_batches(order: Array, batch_size: int) -> tuple[Array, Array]:
-    """Row numbers and weights, both (batches, B): the last batch is filled up from the first rows, at weight 0."""
-    count = order.shape[0]
-    batches = -(-count // batch_size)
-    positions = jnp.arange(batches * batch_size)
-    indices = order[positions % count]
-    weights = (positions < count).astype(float)
-    return indices.reshape(batches, batch_size), weights.reshape(batches, batch_size)
-
-
-def repeated_batches(key: PRNGKeyArray, count: int, recipe: Recipe) -> tuple[Array, Array]:
-    """Batches of every row, in an order of its own for each pass, one pass after the other: both (steps, B)."""
-    if recipe.passes == 1:
-        return padded_batches(random_order(key, count), recipe.batch_size)
-    orders = jax.vmap(partial(random_order, count=count))(jax.random.split(key, recipe.passes))
-    indices, weights = jax.vmap(partial(padded_batches, batch_size=recipe.batch_size))(orders)
-    return indices.reshape(-1, recipe.batch_size), weights.reshape(-1, recipe.batch_size)
 
 
 def seen_rows(rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, weight: Array | None = None) -> Batch:

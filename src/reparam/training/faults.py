@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from reparam.data import Schema
 from reparam.data.arrays import column_name
 from reparam.model import Model
+from reparam.networks.precision import in_precision
 from reparam.objectives import Objective
-from reparam.training.epoch import seen_rows, visits
+from reparam.training.epoch import seen_rows
+from reparam.training.order import visits
 from reparam.training.recipe import Recipe
+from reparam.training.rows import Dealt, Rows
 from reparam.training.tensors import not_finite
 from reparam.training.visits import Local, Visited
 
@@ -32,26 +36,25 @@ class Step(NamedTuple):
     shares: Array | None = None
 
 
-def fault(model: Model, local: Local | None, stored: Array, schema: Schema, at: Step) -> str:
+def fault(model: Model, local: Local | None, rows: Rows | Dealt, at: Step) -> str:
     """Take the step that was not taken again, with the weights before it, and tell what is not finite.
 
     Args:
         model: with the weights before the step.
         local: what rows own.
-        stored: training rows as they are stored, (N, P).
-        schema: what they mean.
+        rows: that are trained on.
         at: the step.
     """
-    recipe = at.recipe
-    batches, weights, keys = visits(at.key, len(stored), recipe)
+    recipe, schema = at.recipe, rows.schema
+    batches, weights, keys = visits(at.key, jnp.zeros(rows.total), recipe)
     draw, _, noise = jax.random.split(keys[at.step], 3)
     indices, weight = batches[at.step], weights[at.step]
     weight = weight if at.shares is None else weight * at.shares[indices]
-    batch = seen_rows(stored[indices], draw, schema, recipe, weight)
+    batch = seen_rows(jax.device_put(rows.at(indices)), draw, schema, recipe, weight)
     trained, fixed = eqx.partition(model, eqx.is_inexact_array)
 
     def loss(trained: Any) -> tuple[Array, Any]:
-        model = eqx.combine(trained, fixed)
+        model = in_precision(eqx.combine(trained, fixed), recipe.precision)
         q = model.family.distribution(recipe.visit.raw(model, local, Visited(indices, batch), noise))
         terms = at.objective(model, batch, noise, q=q)
         return -(weight @ terms.surrogate), terms

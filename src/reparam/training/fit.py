@@ -24,7 +24,7 @@ from reparam.training.folds import Folds, is_gain, numbers_seen
 from reparam.training.metrics import Metrics, reduce_sums
 from reparam.training.pace import Clock
 from reparam.training.recipe import Recipe, Settings
-from reparam.training.rows import Rows, Streamed
+from reparam.training.rows import Dealt, Rows, Streamed
 from reparam.training.state import (
     Judged,
     TrainState,
@@ -103,7 +103,7 @@ class Task:
         """What each copy leaves out, where copies are trained."""
         return self.held_out if isinstance(self.held_out, Folds) else None
 
-    def shares(self, rows: Rows) -> NDArray[np.float32] | None:
+    def shares(self, rows: Rows | Dealt) -> NDArray[np.float32] | None:
         """Where copies are trained, the weight of each row of a chunk for each; chunks hold none that is left out."""
         if self.folds is None:
             return None
@@ -162,13 +162,14 @@ def fit(state: TrainState, task: Task) -> Iterator[Record]:
             return
 
 
-def _train(state: TrainState, task: Task, rows: Rows, key: Array) -> tuple[TrainState, Metrics]:
+def _train(state: TrainState, task: Task, rows: Rows | Dealt, key: Array) -> tuple[TrainState, Metrics]:
     rate, clock = jax.device_put(np.float64(task.settings.learning_rate)), task.clock(int(state.epoch))
     shares = None if (weights := task.shares(rows)) is None else jax.device_put(weights)
     how: Any = {"objective": task.objective, "schema": rows.schema, "recipe": task.recipe, "shares": shares}
-    after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=task.recipe.skip)
+    visited = rows.visited(key, task.recipe)
+    after, sums, taken = train_epoch(state, visited, key, rate, clock, **how, careful=task.recipe.skip)
     if not (task.recipe.skip or np.asarray(taken).all()):  # the same epoch again, to see which step it was
-        after, sums, taken = train_epoch(state, rows.stored, key, rate, clock, **how, careful=True)
+        after, sums, taken = train_epoch(state, visited, key, rate, clock, **how, careful=True)
     missed = np.argwhere(~np.atleast_2d(taken).T)  # steps, and by which copies
     skipped = len(np.unique(missed[:, 0]))
     if len(missed) and (not task.recipe.skip or skipped == np.shape(taken)[-1]):
@@ -184,9 +185,10 @@ def _train(state: TrainState, task: Task, rows: Rows, key: Array) -> tuple[Train
     return after, metrics
 
 
-def _told_fault(after: TrainState, task: Task, rows: Rows, key: Array, where: tuple[int, int]) -> str:
+def _told_fault(after: TrainState, task: Task, rows: Rows | Dealt, key: Array, where: tuple[int, int]) -> str:
     """What a copy's step out of the finite numbers was, and how that is mended."""
     copy, step = where
+    after, key = task.recipe.devices.gathered((after, key), (after, key))
     shares, number = task.shares(rows), int(after.epoch)
     model, weights = (
         (after.model, None) if shares is None else (one_copy(after.model, copy), jax.device_put(shares[copy]))
@@ -196,19 +198,17 @@ def _told_fault(after: TrainState, task: Task, rows: Rows, key: Array, where: tu
     steps = task.recipe.passes * -(-rows.total // task.recipe.batch_size)
     return (
         f"training diverged in epoch {number + 1}, step {step + 1} of {steps}: "
-        f"{fault(model, after.local, *rows, at)}. Lower the learning rate (now "
+        f"{fault(model, after.local, rows, at)}. Lower the learning rate (now "
         f"{task.settings.learning_rate:g}), limit the gradient (clip_norm), or rescale the data: values far beyond ±10 "
         "train badly. on_nonfinite='skip' leaves such steps out."
     )
 
 
-def _calibrated(state: TrainState, task: Task, rows: Rows, key: Array) -> TrainState:
+def _calibrated(state: TrainState, task: Task, rows: Rows | Dealt, key: Array) -> TrainState:
     """The noise of the data refitted to the weights as they are now, so that none is used an epoch late."""
     if not state.model.likelihood.refits:
         return state
-    stored, schema = rows
-
-    shares = task.shares(rows)
+    stored, schema, shares = rows.calibrating(key), rows.schema, task.shares(rows)
 
     def refitted(model: Model) -> Model:
         if shares is None:

@@ -24,6 +24,7 @@ class Recipe:
         averaging: of the weights.
         redraw: draw zeros and ones of grey values at every visit.
         skip: leave out steps that would leave the finite numbers, instead of stopping at the first.
+        precision: of the networks' matrix products.
         passes: how often an epoch visits every row; more than once where rows are few.
         devices: that share each batch.
     """
@@ -35,6 +36,7 @@ class Recipe:
     averaging: Averaging = NEWEST
     redraw: bool = False
     skip: bool = False
+    precision: str = "float32"
     passes: int = 1
     devices: Devices = ONE_DEVICE
 

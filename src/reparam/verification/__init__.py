@@ -5,8 +5,8 @@ NumPy and SciPy.
 
 >>> import types, numpy as np
 >>> report = verify(types.SimpleNamespace(kl=lambda mean, raw: 0.5 * (mean**2 + np.exp(raw) - 1 - raw).sum(axis=1)))
->>> report.passed, report.missing
-(True, ("no sampler was found, so that its σ could not be compared with the KL's",))
+>>> report.passed, report.exit_code, report.missing[0]
+(True, 3, "no sampler was found, so that its σ could not be compared with the KL's")
 """
 
 from reparam.verification.audit import verify

@@ -12,7 +12,7 @@ import numpy as np
 from reparam.errors import UnknownNameError
 from reparam.verification.checks import CHECKS, Check
 from reparam.verification.context import CannotTell, Context, SkipCheck
-from reparam.verification.declarations import DataTroubleError
+from reparam.verification.declarations import JOBS, DataTroubleError
 from reparam.verification.functions import UserError
 from reparam.verification.loading import Loaded, describe
 from reparam.verification.oracle import scale_named
@@ -51,7 +51,7 @@ def verify(
     >>> print(verify(vae)["kl-matches-sampler"].fix)
     the sampler treats raw as log σ, the KL as log σ²: use exp(0.5·raw) in the sampler
     """
-    return _report(subject_of(namespace, module, flags=declared), _chosen(select, ignore))
+    return _report(subject_of(namespace, module, flags=declared), {*select}, {*ignore})
 
 
 def verify_loaded(
@@ -65,27 +65,34 @@ def verify_loaded(
     Raises:
         DataError, ParameterError: as :func:`verify` does.
     """
-    chosen = _chosen(select, ignore)
     subject = subject_of(loaded.namespace, loaded.module, loaded.tree, loaded.demand, declared)
     if loaded.script_skipped:
         subject.left_out.append("the script: only imports, definitions and literals of the file were run")
     if loaded.missing:
         subject.left_out.append(f"not installed and stood in for: {', '.join(loaded.missing)}")
-    return _report(subject, chosen)
+    if loaded.supplied:
+        subject.left_out.append(f"never imported by the file, and supplied: {', '.join(loaded.supplied)}")
+    return _report(subject, {*select}, {*ignore})
 
 
-def _chosen(select: Iterable[str], ignore: Iterable[str]) -> tuple[Check, ...]:
+BOUND = ("sample", "kl", "reconstruction_loss")
+"""What a bound is made of, and a file has to have so that it can be judged."""
+
+
+def _chosen(select: set[str], ignore: set[str]) -> tuple[Check, ...]:
     known = {check.name for check in CHECKS}
-    select, ignore = set(select), set(ignore)
     for name in select | ignore:
         if name not in known:
             raise UnknownNameError("check", name, known)
     return tuple(check for check in CHECKS if (not select or check.name in select) and check.name not in ignore)
 
 
-def _report(subject: Subject, checks: tuple[Check, ...]) -> Report:
+def _report(subject: Subject, select: set[str], ignore: set[str]) -> Report:
+    checks = _chosen(select, ignore)
     if subject.declared.scale is not None:
         scale_named(subject.declared.scale)
+    parts = subject.declared.parts or (JOBS if select else BOUND)
+    wanted = {job for check in checks for job in check.about} & {*parts}
     context = Context(subject)
     engine = _Engine(context)
     with np.errstate(all="ignore"):  # the user's numbers may be infinite, which the checks tell
@@ -99,7 +106,7 @@ def _report(subject: Subject, checks: tuple[Check, ...]) -> Report:
         tuple(_notes(subject)),
         tuple(subject.account),
         tuple(dict.fromkeys(subject.left_out)),
-        tuple(_missing(subject, findings)),
+        tuple(_missing(context, wanted, findings)),
         tuple(_places(subject)),
     )
 
@@ -161,14 +168,18 @@ class _Engine:
         return Finding(check.name, "unusable", str(error), check.expected, fix)
 
 
-def _missing(subject: Subject, findings: tuple[Finding, ...]) -> list[str]:
+MISSED = {
+    "sample": "no sampler was found, so that its σ could not be compared with the KL's",
+    "kl": "neither a KL nor a joint loss was found",
+    "reconstruction_loss": "neither a reconstruction loss nor a joint loss was found",
+    "loss": "no joint loss was found",
+    "bound": "no importance-weighted bound was found",
+}
+
+
+def _missing(context: Context, wanted: set[str], findings: tuple[Finding, ...]) -> list[str]:
     """What matters and could not be checked."""
-    missing = []
-    if set(subject.functions) != {"bound"}:
-        if not subject.has("sample"):
-            missing.append("no sampler was found, so that its σ could not be compared with the KL's")
-        if not (subject.has("kl") or subject.has("loss")):
-            missing.append("neither a KL nor a joint loss was found")
+    missing = [words for job, words in MISSED.items() if job in wanted and not context.has(job)]
     return missing + [f"{f.check}: {f.measured}" for f in findings if f.status == "unusable"]
 
 
@@ -179,8 +190,8 @@ def _notes(subject: Subject) -> list[str]:
         if function.kind is not None and function.kind[0] is not function.frameworks[0]:
             used, refused = function.kind[0].name, function.frameworks[0].name
             notes.append(f"{name} refused {refused} arrays and was given {used} ones")
-    if {*subject.functions} == {"kl", "sample"}:
-        notes.append("neither a joint loss nor a reconstruction was found, so that the KL's weight was not looked at")
+    if {"kl", "reconstruction_loss"} <= {*subject.functions} and not subject.has("loss"):
+        notes.append("no joint loss was found, so that the KL's weight was not looked at")
     return notes
 
 

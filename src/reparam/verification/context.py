@@ -88,7 +88,7 @@ class Context:
     def is_split(self) -> bool:
         """Whether the terms are had by splitting a joint loss, because one of them has no function of its own."""
         terms = [self.subject.has(job) for job in ("kl", "reconstruction_loss")]
-        return self.subject.has("loss") and not all(terms)
+        return self.subject.is_joint and not all(terms)
 
     @property
     def latent_dim(self) -> int:
@@ -129,7 +129,7 @@ class Context:
             raise CannotTell(
                 "the loss draws noise of its own: its KL is seen only on average (take z or eps as an argument)"
             )
-        return Split(loss, self.examples, self._unit)
+        return Split(loss, self.examples)
 
     @property
     def _unit(self) -> float:
@@ -153,14 +153,20 @@ class Context:
         return not np.array_equal(first, second, equal_nan=True)
 
     @cached_property
-    def kl(self) -> DivergenceMeasurement:
-        """The measured KL, a function of its own or the part of the loss that leaves the prior."""
+    def divergence(self) -> DivergenceMeasurement:
+        """The measured KL, a function of its own or the part of the loss that leaves the prior, bent or not."""
         own: Numeric = self._given_z(self.function("kl")) if self.subject.has("kl") else self.split.kl
         if isinstance(own, Function) and self.is_random(own):
             raise SkipCheck("the KL is a Monte Carlo estimate, which kl-matches-sampler compares in expectation")
-        if not isinstance(own, Function) and self.split.capacity is not None:
-            raise SkipCheck(f"{self.split.capacity}, of which kl-matches-sampler tells")
-        return DivergenceMeasurement(own, self.examples)
+        measured = DivergenceMeasurement(own, self.examples, self._unit)
+        return measured if measured.bend is None else replace(measured, examples=replace(self.examples, far=True))
+
+    @property
+    def kl(self) -> DivergenceMeasurement:
+        """The same where it is a multiple of the KL; SkipCheck where it is one above a floor or a capacity alone."""
+        if self.divergence.bend is not None:
+            raise SkipCheck(f"{self.divergence.bend}, of which kl-matches-sampler tells")
+        return self.divergence
 
     @cached_property
     def reconstruction(self) -> ReconstructionMeasurement:
@@ -188,11 +194,8 @@ class Context:
     def objective(self) -> ObjectiveMeasurement:
         """The measured loss, its terms being the user's own, or the parts into which it was split."""
         function = self._given_z(self.function("loss"))
-        if self.is_split:
-            _ = self.split
-            kl = self.kl.term.rows if self.subject.has("kl") else self._closed_form()
-            return ObjectiveMeasurement(function, kl, self.reconstruction.term.rows, self.examples)
-        return ObjectiveMeasurement(function, self.kl.term.rows, self.reconstruction.term.rows, self.examples)
+        kl = self.divergence.term.rows if self.subject.has("kl") else self._closed_form()
+        return ObjectiveMeasurement(function, kl, self.reconstruction.term.rows, self.divergence.examples)
 
     @cached_property
     def declared_log_std(self) -> LogStd | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
 from reparam.errors import ParameterError, UnknownNameError
 from reparam.verification.arrays import FRAMEWORKS, Array, to_numpy
 
-NAMES = ("FRAMEWORK", "SCALE", "LIKELIHOOD", "REDUCTION", "BETA", "LATENT_DIM", "DATA", "SAMPLE_AXIS")
+JOBS = ("sample", "kl", "reconstruction_loss", "loss", "bound")
 COMMENT = re.compile(r"#\s*reparam:\s*(\w+)\s*=\s*(.+?)\s*$", re.MULTILINE)
 
 
@@ -33,6 +33,7 @@ class Declarations:
     data: Any = None
     sample_axis: int = -1
     framework: str | None = None
+    parts: tuple[str, ...] | None = None
 
     def data_array(self) -> Array | None:
         """``DATA`` as an (N, P) array: called if it is a function, flattened if it has more axes."""
@@ -65,19 +66,11 @@ def declarations(holders: list[Any], text: str = "", flags: Mapping[str, Any] | 
     """
     said = {**dict(COMMENT.findall(text)), **(flags or {})}
     for name in said:
-        if name not in NAMES:
-            raise UnknownNameError("declaration", name, NAMES)
-    value = {name: _literal(said[name]) if name in said else _attribute(holders, name) for name in NAMES}
-    return Declarations(
-        scale=_name("SCALE", value["SCALE"]),
-        likelihood=_name("LIKELIHOOD", value["LIKELIHOOD"]),
-        reduction=_reduction(value["REDUCTION"]),
-        beta=_number("BETA", value["BETA"]),
-        latent_dim=_whole("LATENT_DIM", value["LATENT_DIM"]),
-        data=value["DATA"],
-        sample_axis=_axis(value["SAMPLE_AXIS"]),
-        framework=_framework(value["FRAMEWORK"]),
-    )
+        if name not in READERS:
+            raise UnknownNameError("declaration", name, READERS)
+    value = {name: _literal(said[name]) if name in said else _attribute(holders, name) for name in READERS}
+    read = {name: _read(name, one) for name, one in value.items() if one is not None}
+    return Declarations(**{name.lower(): one for name, one in read.items()})
 
 
 def _literal(value: Any) -> Any:
@@ -92,52 +85,57 @@ def _attribute(holders: list[Any], name: str) -> Any:
     return next((value for value in found if value is not None and not hasattr(value, "__path__")), None)
 
 
-def _framework(value: Any) -> str | None:
-    if value is None:
-        return None
+def _read(name: str, value: Any) -> Any:
+    """A value as its declaration takes it."""
+    required, read = READERS[name]
+    try:
+        return read(value)
+    except ParameterError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise ParameterError(f"{name} must be {required}. Got {value!r} instead.") from error
+
+
+def _word(value: str) -> str | None:
+    return value.replace("-", "_").lower() or None
+
+
+def _framework(value: Any) -> str:
     name = {"pytorch": "torch", "tf": "tensorflow", "np": "numpy"}.get(str(value).lower(), str(value).lower())
-    if name not in FRAMEWORKS:
-        raise ParameterError(f"FRAMEWORK must be one of {', '.join(FRAMEWORKS)}. Got {value!r} instead.")
     if not FRAMEWORKS[name].loaded:
         raise ParameterError(f"FRAMEWORK = {value!r}, but the file never imports {name}. Import it in the file.")
     return name
 
 
-def _name(declaration: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value.replace("-", "_").lower() if value else None
-    raise ParameterError(f"{declaration} must be a name. Got {value!r} instead.")
-
-
-def _reduction(value: Any) -> Literal["mean", "sum"] | None:
-    if value in (None, "mean", "sum"):
-        return cast(Literal["mean", "sum"] | None, value)
-    raise ParameterError(f'REDUCTION must be "mean" or "sum" (over the batch). Got {value!r} instead.')
-
-
-def _number(declaration: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{declaration} must be a number. Got {value!r} instead.") from error
-
-
-def _whole(declaration: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        if int(value) == value and value >= 1:
-            return int(value)
-    except (TypeError, ValueError):
-        pass
-    raise ParameterError(f"{declaration} must be an int in [1, inf). Got {value!r} instead.")
+def _whole(value: Any) -> int:
+    if int(value) != value or value < 1:
+        raise ValueError
+    return int(value)
 
 
 def _axis(value: Any) -> int:
-    if value is None:
-        return -1
-    if value in (0, 1, -1, -2) and not isinstance(value, bool):
-        return 0 if value in (0, -2) else -1
-    raise ParameterError(f"SAMPLE_AXIS must be 0 or 1 (or -1): log_w has two axes. Got {value!r} instead.")
+    if isinstance(value, bool):
+        raise ValueError
+    return {0: 0, -2: 0, 1: -1, -1: -1}[value]
+
+
+def _parts(value: Any) -> tuple[str, ...]:
+    words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else list(value)
+    for word in words:
+        if word not in JOBS:
+            raise UnknownNameError("part in PARTS", str(word), JOBS)
+    return tuple(words)
+
+
+READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "FRAMEWORK": (f"one of {', '.join(FRAMEWORKS)}", _framework),
+    "SCALE": ("a name", _word),
+    "LIKELIHOOD": ("a name", _word),
+    "REDUCTION": ('"mean" or "sum" (over the batch)', {"mean": "mean", "sum": "sum"}.__getitem__),
+    "BETA": ("a number", float),
+    "LATENT_DIM": ("an int in [1, inf)", _whole),
+    "DATA": ("an array, or a function that gives one", lambda value: value),
+    "SAMPLE_AXIS": ("0 or 1 (or -1): log_w has two axes", _axis),
+    "PARTS": (f"some of {', '.join(JOBS)}", _parts),
+}
+"""Declaration → what it must be, in words, and the value read; what cannot be read raises."""

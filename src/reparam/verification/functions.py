@@ -21,6 +21,8 @@ from reparam.verification.arrays import Array, Framework, to_numpy
 from reparam.verification.finding.calling import Call, Layout
 from reparam.verification.finding.instances import class_of
 from reparam.verification.finding.signatures import source_of
+from reparam.verification.finding.sizes import written_batches
+from reparam.verification.finding.words import POSITIVE, snake
 from reparam.verification.loading import describe
 
 NO_REFUSAL = (LookupError, NameError, ArithmeticError, AssertionError, ImportError, OSError)
@@ -100,10 +102,11 @@ class Function:
         return np.asarray(values.sum() / self.only if self.summed else values.mean())
 
     def _settle_batch(self) -> None:
-        """Whether it takes one batch size alone, and then whether it sums over it, by how steep it is."""
+        """Whether it takes, or is written for, one batch size, and then whether it sums over it: by how steep it is."""
         arrays, layout = self.examples(), self.call.layout
         try:
             self(*(array[:1] for array in arrays))
+            self.only = layout.count if layout.count in written_batches(self.call) else 0
         except UserError:
             self.only = layout.count
         if not self.only:
@@ -194,7 +197,7 @@ class Function:
 
     def _ways(self) -> list[dict[str, Any]]:
         """A batch at once, with an axis between, row by row; inside a Haiku transform if need be."""
-        plain: dict[str, Any] = {"rowwise": False, "between": False, "transformed": False}
+        plain: dict[str, Any] = {"rowwise": False, "between": False, "transformed": False, "coordinate": "raw"}
         ways = [plain]
         if self.call.job in ("sample", "loss"):
             ways.append({**plain, "between": True})
@@ -202,6 +205,8 @@ class Function:
             ways.append({**plain, "rowwise": True})
         if "haiku" in sys.modules:
             ways += [{**way, "transformed": True} for way in ways]
+        if "raw" in self.call.takes and POSITIVE.match(snake(self.call.named("raw"))):
+            ways += [{**way, "coordinate": "std"} for way in ways]  # it may refuse what is no σ
         return ways
 
     def _works(self) -> bool:
@@ -212,7 +217,11 @@ class Function:
         n, d = self.call.layout.count, self.call.layout.latent_dim
         if self.call.job == "sample":
             return value.shape == (n, d)
-        return value.size in (1, n, n * d, d, n * self.call.layout.features) or self.call.job in ("bound", "log_q")
+        return value.size in (1, n, n * d, d, n * self.call.layout.features) or self._is_of_any_size()
+
+    def _is_of_any_size(self) -> bool:
+        """Whether what it returns tells nothing of whether it was called as it should be."""
+        return self.call.job in ("bound", "log_q") or (self.call.job == "loss" and self.call.takes == {"x", "decoded"})
 
     def _mixes(self) -> bool:
         """Whether a loss of a batch is neither the mean nor the sum of its data's, which a call gives again."""

@@ -1,7 +1,7 @@
 """``pytest --reparam-verify``: one test per file that holds parts of a variational autoencoder.
 
-``--reparam-verify=GLOB`` says which files (``*vae*.py`` by default). A failed check fails the test; a file of which
-too little could be judged is skipped, with what is missing.
+``--reparam-verify=GLOB`` says which files (``*vae*.py`` by default), test files apart. A failed check fails the test; a
+file of which too little could be judged is skipped, with what is missing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collect_file(parent: pytest.Collector, file_path: Path) -> pytest.File | None:
     """A file that matches, as a test file of its own."""
     pattern = parent.config.getoption("--reparam-verify")
-    if pattern and fnmatch(file_path.name.lower(), pattern.lower()) and file_path.suffix in (".py", ".ipynb"):
-        return AuditedFile.from_parent(parent, path=file_path)
-    return None
+    if not pattern or not matches(file_path, pattern) or file_path.suffix not in (".py", ".ipynb"):
+        return None
+    is_test = any(fnmatch(file_path.name, one) for one in parent.config.getini("python_files"))
+    return None if is_test else AuditedFile.from_parent(parent, path=file_path)
+
+
+def matches(path: Path, pattern: str) -> bool:
+    """Whether a path ends as the pattern does, in letters of either case.
+
+    >>> matches(Path("/a/models/VAE.py"), "*vae*.py"), matches(Path("/a/models/b.py"), "models/*.py")
+    (True, True)
+    """
+    return Path(str(path).lower()).match(pattern.lower())
 
 
 class AuditedFile(pytest.File):
@@ -44,8 +54,12 @@ class Audit(pytest.Item):
         """Load, audit, and raise where a check fails."""
         from reparam.verification.audit import verify_loaded
         from reparam.verification.loading import load
+        from reparam.verification.subject import NothingFoundError
 
-        report = verify_loaded(load(str(self.path)))
+        try:
+            report = verify_loaded(load(str(self.path)))
+        except NothingFoundError as error:
+            pytest.skip(str(error))
         report.raise_if_failed()
         if report.missing:
             pytest.skip(f"not enough to judge: {'; '.join(report.missing)}")

@@ -10,9 +10,8 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,11 +34,11 @@ def fixed_noise(namespaces: Iterable[dict[str, Any]], seed: int = SEED) -> Itera
         stack.enter_context(_numpy_and_python(seed))
         stack.enter_context(_fresh_generators(seed))
         stack.enter_context(_torch(seed))
-        _tensorflow(seed)
+        stack.enter_context(_tensorflow(seed))
         for generator in _generators(namespaces):
             stack.enter_context(_generator(generator, seed))
-        for held in _held(namespaces):
-            held(seed)
+        for held in _held(namespaces, seed):
+            stack.enter_context(held)
         yield
 
 
@@ -84,10 +83,22 @@ def _torch(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def _tensorflow(seed: int) -> None:
+@contextmanager
+def _tensorflow(seed: int) -> Iterator[None]:
     tensorflow: Any = sys.modules.get("tensorflow")
-    if hasattr(tensorflow, "random") and hasattr(tensorflow.random, "set_seed"):
-        tensorflow.random.set_seed(seed)
+    eager: Any = sys.modules.get("tensorflow.python.eager.context")
+    if eager is None or not hasattr(tensorflow, "random"):
+        yield
+        return
+    state = eager.context()
+    before, draws = state._seed, vars(state).get("_rng")  # TensorFlow has no public way to ask
+    tensorflow.random.set_seed(seed)
+    try:
+        yield
+    finally:
+        state._set_global_seed(before)
+        if draws is not None:
+            state._rng = draws
 
 
 def _generators(namespaces: Iterable[dict[str, Any]]) -> list[np.random.Generator]:
@@ -95,27 +106,39 @@ def _generators(namespaces: Iterable[dict[str, Any]]) -> list[np.random.Generato
     return list({id(generator): generator for generator in found}.values())
 
 
-def _held(namespaces: Iterable[dict[str, Any]]) -> Iterator[Callable[[int], None]]:
+def _held(namespaces: Iterable[dict[str, Any]], seed: int) -> Iterator[AbstractContextManager[None]]:
     """Random states of Flax's and Keras's own that objects hold: set anew, they draw the same again."""
     for value in [value for names in namespaces for value in list(names.values())]:
         kind = type(value).__name__
-        if kind == "Rngs" and hasattr(value, "values"):
-            yield partial(_reset_streams, value)
+        if kind == "Rngs":
+            streams = [one for one in list(vars(value).values()) if type(one).__name__ == "RngStream"]
+            yield from (_counter(stream.count) for stream in streams)
         elif kind == "SeedGenerator" and hasattr(value, "state"):
-            yield partial(_reset_state, value)
+            yield _state(value.state, seed)
     keras: Any = sys.modules.get("keras.src.random.seed_generator")
     if keras is not None:
-        yield partial(_reset_state, keras.global_seed_generator())
+        yield _state(keras.global_seed_generator().state, seed)
 
 
-def _reset_state(generator: Any, seed: int) -> None:
-    generator.state.assign(np.array([0, seed], dtype="uint32"))
+@contextmanager
+def _state(variable: Any, seed: int) -> Iterator[None]:
+    before = np.array(variable.numpy())
+    variable.assign(np.array([0, seed], dtype="uint32"))
+    try:
+        yield
+    finally:
+        variable.assign(before)
 
 
-def _reset_streams(streams: Any, seed: int) -> None:
-    del seed  # every stream has a key of its own
-    for stream in streams.values():
-        stream.count.value = stream.count.value * 0
+@contextmanager
+def _counter(count: Any) -> Iterator[None]:
+    """A stream has a key of its own, and counts what was drawn."""
+    before = count.value
+    count.value = before * 0
+    try:
+        yield
+    finally:
+        count.value = before
 
 
 @contextmanager

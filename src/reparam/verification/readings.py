@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,12 @@ def meaning(kind: str, call: Call) -> str:
     return words.get(kind) or {"std": "σ", "variance": "σ²"}.get(call.coordinate, "the raw scale")
 
 
-def coordinate(function: Function, others: list[Call], namespaces: Namespaces) -> str:
+def coordinate(function: Function, others: list[Call], namespaces: Namespaces, renamed: set[tuple[str, str]]) -> str:
     """Whether the function takes a number of any sign for the scale, or σ, or σ²: by what it does at −1, 1, 2 and 4.
 
     A sampler that is given σ is odd in it (even, where it squares it) and grows with it; a KL of σ
-    is even or not a number at −1. What a network gives to both under one name is the same number for both.
+    is even or not a number at −1. What a network gives to both under one name is the same number for both, and so
+    is what one function returns as σ and another takes for log σ² (``renamed``).
     """
     call = function.call
     if "raw" not in call.takes or not POSITIVE.match(snake(call.named("raw"))):
@@ -46,15 +48,22 @@ def coordinate(function: Function, others: list[Call], namespaces: Namespaces) -
     same = [other for other in others if other.named("raw") == call.named("raw")]
     if call.is_formula and any(other.coordinate == "raw" for other in same):
         return "raw"
+    if any(other.coordinate == "raw" and (call.named("raw"), other.named("raw")) in renamed for other in others):
+        return "raw"
     by_name = (
         "variance" if "var" in snake(call.named("raw")) or snake(call.named("raw")).endswith(("2", "sq")) else "std"
     )
     if "z" in call.takes:
         return by_name
+    function.call = replace(call, coordinate="raw")
     try:
-        minus, one, two, four = (_at(function, raw, namespaces) for raw in (-1.0, 1.0, 2.0, 4.0))
+        one, two, four = (_at(function, raw, namespaces) for raw in (1.0, 2.0, 4.0))
     except UserError:
         return by_name
+    try:
+        minus = _at(function, -1.0, namespaces)
+    except UserError:  # it refuses what is no σ
+        minus = np.nan
     if call.job == "sample":
         if np.isfinite(minus) and not np.isclose(abs(minus), abs(one), rtol=1e-3):
             return "raw"

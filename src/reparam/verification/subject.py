@@ -25,6 +25,10 @@ from reparam.verification.randomness import fixed_noise
 from reparam.verification.readings import Namespaces, coordinate, is_turned, meaning
 
 
+class NothingFoundError(DataError):
+    """A file in which nothing is called like a part of a variational autoencoder."""
+
+
 @dataclass
 class Subject:
     """The functions by job, what is declared, the sizes, and the account of how it was all found."""
@@ -39,6 +43,11 @@ class Subject:
     def has(self, job: str) -> bool:
         """Whether a function for this job was found."""
         return job in self.functions
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether there is a loss that takes the mean or the scale, as its KL must."""
+        return self.has("loss") and bool({"mean", "raw", "z", "posterior"} & self.functions["loss"].call.takes)
 
     @contextmanager
     def with_beta(self, value: float) -> Iterator[None]:
@@ -80,7 +89,7 @@ def subject_of(
     tree = tree if tree is not None else _tree_of(module)
     found = found_in(holder, module, tree, demand)
     if not found.candidates:
-        raise DataError(_nothing(holder, found))
+        raise NothingFoundError(_nothing(holder, found))
     source = ast.unparse(tree) if tree is not None else ""
     declared = declarations([holder, module], _text_of(module), flags)
     demand(_global_names(found))
@@ -120,7 +129,7 @@ def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], s
     """For each job the first candidate that works, all at sizes on which they agree."""
     first = subject.layout
     for job in ("loss", "reconstruction_loss", "kl", "sample", "bound"):
-        inside = job in ("kl", "reconstruction_loss") and subject.has("loss")  # its terms are had by splitting it
+        inside = job in ("kl", "reconstruction_loss") and subject.is_joint  # its terms are had by splitting it
         calls = [call for call in found.candidates.get(job, []) if not (inside and call.is_formula)]
         calls = [whole for call in calls if (whole := _with_terms(call, found)) is not None]
         if job == "kl" and not inside:
@@ -135,7 +144,7 @@ def _settle(subject: Subject, found: Found, frameworks: tuple[Framework, ...], s
             with fixed_noise(subject.namespaces):
                 works = function.settled(options)
             if works:
-                _adopt(subject, job, function)
+                _adopt(subject, job, function, found.renamed)
                 break
         else:
             if tried and not tried[0].call.is_formula:
@@ -175,7 +184,7 @@ def _divergence_from(density: Call) -> Call:
     )
 
 
-def _adopt(subject: Subject, job: str, function: Function) -> None:
+def _adopt(subject: Subject, job: str, function: Function, renamed: set[tuple[str, str]]) -> None:
     """Take a function in, with the sizes at which it works and the reading of its raw number."""
     if job in ("loss", "reconstruction_loss"):
         subject.layout = function.call.layout
@@ -185,11 +194,12 @@ def _adopt(subject: Subject, job: str, function: Function) -> None:
         function.call = replace(function.call, arguments=tuple(turned))
     if job == "loss" or "z" not in function.call.takes or not function.call.is_formula:
         others = [one.call for one in subject.functions.values()]
-        function.call = replace(function.call, coordinate=coordinate(function, others, subject.namespaces))
+        function.call = replace(function.call, coordinate=coordinate(function, others, subject.namespaces, renamed))
     subject.functions[job] = function
     names = {kind: function.call.named(kind) for kind in ("mean", "raw", "x", "decoded") if kind in function.call.takes}
     read = ", ".join(f"{name} as {meaning(kind, function.call)}" for kind, name in names.items() if name != kind)
-    subject.account.append(f"{job}: {function.call.title}" + (f"; reads {read}" if read else ""))
+    asked = f"; asked in batches of {function.only}" if function.only else ""
+    subject.account.append(f"{job}: {function.call.title}" + (f"; reads {read}" if read else "") + asked)
 
 
 def _namespaces(holder: Any, found: Found, module: ModuleType | None) -> Iterator[dict[str, Any]]:

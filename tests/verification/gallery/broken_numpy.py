@@ -5,6 +5,7 @@ from correct_numpy import (
     LOG_2PI,
     BetaVAE,
     Capacity,
+    CapacityOfItsOwn,
     ContinuousBernoulliPixels,
     FixedBatchLoss,
     FreeBitsPerLatent,
@@ -791,6 +792,24 @@ class CapacityWithoutLogarithm(Capacity):
     def loss(self, x, mean, raw, decoded):
         kl = np.sum(0.5 * (mean**2 + np.exp(raw) - 1), axis=1)
         return np.mean(LogVariance.reconstruction_loss(self, x, decoded) + 30.0 * np.abs(kl - 3.0))
+
+
+class CapacityOfAMean(CapacityOfItsOwn):
+    """γ·|KL − C| of a KL that is a mean over latents."""
+
+    FAILS = ("kl-sums-over-latents",)
+
+    def kl(self, mean, raw):
+        return 30.0 * np.abs(np.mean(gaussian_kl(mean, np.exp(0.5 * raw))) - 0.004)
+
+
+class CapacityOfAnotherScale(CapacityOfItsOwn):
+    """γ·|KL − C| in a function of its own that reads log σ, where the sampler reads log σ²."""
+
+    FAILS = ("kl-matches-sampler",)
+
+    def kl(self, mean, raw):
+        return 30.0 * np.abs(np.mean(np.sum(gaussian_kl(mean, np.exp(raw)), axis=1)) - 0.004)
 
 
 class FixedBatchSumAndMean(FixedBatchLoss):

@@ -343,6 +343,16 @@ class Capacity(Joint):
         return np.mean(LogVariance.reconstruction_loss(self, x, decoded) + 30.0 * np.abs(kl - 3.0))
 
 
+class CapacityOfItsOwn(LogVariance):
+    """γ·|KL − C| in the function of the KL."""
+
+    def kl(self, mean, raw):
+        return 30.0 * np.abs(np.mean(np.sum(gaussian_kl(mean, np.exp(0.5 * raw)), axis=1)) - 0.004)
+
+    def loss(self, x, mean, raw, decoded):
+        return self.reconstruction_loss(x, decoded) + self.kl(mean, raw)
+
+
 class FreeBits(Joint):
     """A floor under the KL."""
 

@@ -9,7 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 
 from reparam.data.places import Place, Remote, place_of
 from reparam.errors import DataError
-from reparam.location import is_uri
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 SHOWN = 4
@@ -121,9 +121,8 @@ def pictures_at(text: str) -> Found | None:
     place = place_of(text) if text else Path(text)
     if text and place.is_dir():
         return _found(text, {name: place / str(name) for name in _names(place)}, "is a folder without")
-    if isinstance(place, Path) and not is_uri(text) and not place.exists() and glob.has_magic(text):
-        root = _fixed(place)
-        return _found(text, {path.relative_to(root): path for path in _matches(place)}, "is a pattern that fits no")
+    if glob.has_magic(str(place) if isinstance(place, Path) else place.path) and not place.exists():
+        return _found(text, _fitting(place), "is a pattern that fits no")
     return Found(text, (Picture(text, place),)) if is_picture(place.name) and place.is_file() else None
 
 
@@ -191,11 +190,30 @@ def _files(root: Path) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def _fixed(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
-    parts = list(pattern.parts[:-1])
-    fixed = next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return Path(*parts[:fixed])
+def _fitting(pattern: Place) -> dict[PurePath, Place]:
+    """The files that a pattern fits, by their paths from its last folder before a wildcard."""
+    parts = PurePath(pattern).parts if isinstance(pattern, Path) else PurePosixPath(pattern.path).parts
+    fixed = next((place for place, part in enumerate(parts[:-1]) if glob.has_magic(part)), len(parts) - 1)
+    root = pattern
+    for _ in parts[fixed:]:
+        root = root.parent
+    if isinstance(root, Path):
+        return {path.relative_to(root): path for path in _matches(Path(*parts))}
+    return {name: root / str(name) for name in root.walk() if _fits(name.parts, parts[fixed:])}
+
+
+def _fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a pattern fits a path, as ``glob`` has it: ``**`` any number of folders, ``*`` nothing that is hidden.
+
+    >>> _fits(["a", "b", "1.png"], ["**", "*.png"]), _fits(["a", "1.png"], ["*.png"]), _fits([".1.png"], ["*.png"])
+    (True, False, False)
+    """
+    if not (names and pattern):
+        return not (names or pattern)
+    hidden = names[0].startswith(".") and not pattern[0].startswith(".")
+    if pattern[0] == "**":
+        return _fits(names, pattern[1:]) or (not hidden and _fits(names[1:], pattern))
+    return not hidden and fnmatchcase(names[0], pattern[0]) and _fits(names[1:], pattern[1:])
 
 
 def _matches(pattern: Path) -> Iterator[Path]:

@@ -19,10 +19,12 @@ from reparam.data.places import Place, place_of
 from reparam.data.reading import OF_FILES, Reading
 from reparam.data.schema import Dataset, Judgement, Schema
 from reparam.data.sheets import Sheet
-from reparam.data.streaming.parts import ArrayParts, ArrowParts, ParquetParts, Parts, TextParts, digest
+from reparam.data.streaming.digesting import Digest
+from reparam.data.streaming.parts import ArrayParts, ArrowParts, ParquetParts, Parts, TextParts
 from reparam.data.streaming.pictures import Decoder, PictureParts, at_once, decoder_of
 from reparam.data.tables import conformed, from_sheet
 from reparam.errors import DataError, ParameterError
+from reparam.location import SHIPPED
 
 STREAMED: dict[str, Callable[[Place, Reading], Parts]] = {
     ".npy": ArrayParts,
@@ -46,6 +48,7 @@ class Stream:
         reading: what the user says of them.
         judgement: what some of the rows were found to be, where it is a table.
         decoder: how pictures become rows, where it is of such.
+        digest: of its files, where it was found already.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Stream:
     reading: Reading
     judgement: Judgement | None = None
     decoder: Decoder | None = None
+    digest: Digest | None = None
 
     @cached_property
     def parts(self) -> tuple[tuple[Parts, int], ...]:
@@ -116,10 +120,10 @@ class Stream:
         """What a user should know of how it is read."""
         return () if self.decoder is None else self.decoder.remarks
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """SHA-256 of the bytes of its files."""
-        return digest(self.files)
+        return (Digest(self.files) if self.digest is None else self.digest).value
 
 
 def stream(
@@ -164,6 +168,8 @@ def _opened(
     text: str, reading: Reading, schema: Schema | None, *, in_order: bool
 ) -> tuple[tuple[Parts, ...], Decoder | None]:
     """The files of a source, and how their pictures are decoded if they hold such."""
+    if text in SHIPPED:
+        raise DataError(f"{text} has no file, and is read whole (--in-memory); './{text}' is what lies here.")
     place = place_of(text)
     tables = _tables(place)
     pictures = None if tables else _pictures(text, place)

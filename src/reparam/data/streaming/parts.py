@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -266,14 +265,6 @@ def _last_row_end(block: bytes, quote: bytes, odd: int) -> int | None:
             return end + 1
         end = block.rfind(b"\n", 0, end)
     return None
-
-
-def digest(files: Sequence[Parts]) -> str:
-    """SHA-256 of the bytes of files, one after the other."""
-    found = hashlib.sha256()
-    for file in files:
-        file.digest(found)
-    return found.hexdigest()
 
 
 def identity(path: Place) -> Identity:

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.streaming.surveying import Survey
-from reparam.devices.processes import ALONE, Share, joined
+from reparam.devices.shares import ALONE, Share
 
 Item = TypeVar("Item")
 CHUNK_BYTES = 1 << 26
 
 
 class Piece(NamedTuple):
-    """Rows of one part in a chunk: which process read them, how many they are, and, if it is this one, they."""
+    """Rows of one part in a chunk: which process reads them, how many they are, and, if it is this one, they."""
 
     reader: int
     size: int
@@ -33,12 +33,30 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """Rows that are trained on together: those that this process read, and who read each of all.
+
+    Args:
+        own: of this process, in their order, shape (n, P).
+        readers: the process that read each piece of the chunk, in the order of the pieces, (pieces,).
+        sizes: how many rows each piece has.
+    """
+
+    own: NDArray[Any]
+    readers: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.sizes.sum())
+
+
+@dataclass(frozen=True)
 class Passes:
     """The training rows of a stream, pass after pass.
 
     In each pass the parts, and the rows of each, come in another random order, which the seed and the number of the
     pass tell; a chunk has rows of as many parts as it can hold. The next chunk is read while one is used. Of several
-    processes each reads a share of the parts and has the whole chunk: its rows, and their order, are those of one.
+    processes each reads a share of the parts, and has their rows; which chunk has which rows does not depend on that.
 
     Args:
         survey: of the stream.
@@ -57,59 +75,53 @@ class Passes:
         """How many rows a pass has."""
         return self.survey.training_rows
 
-    def chunks(self, first: int, seed: int) -> Generator[NDArray[Any], None, None]:
+    def chunks(self, first: int, seed: int) -> Generator[Chunk, None, None]:
         """The chunks of every pass, from that number on, counted from the first chunk of the first pass."""
         number, skipped = divmod(first, -(-self.training_rows // self.chunk_rows))
         with closing(ahead(self._from(number, skipped, seed))) as chunks:
-            for pieces in chunks:
-                yield self._whole(pieces)
+            yield from chunks
 
-    def _whole(self, pieces: list[Piece]) -> NDArray[Any]:
-        """The rows of a chunk, those that other processes read among them."""
-        own = [piece.rows for piece in pieces if piece.rows is not None]
-        if self.share.count == 1:
-            return np.concatenate(own)
-        like = self.prepare(self.survey.some[:1])
-        every, readers = joined(np.concatenate([like[:0], *own])), np.asarray([piece.reader for piece in pieces])
-        counts = np.asarray([piece.size for piece in pieces])
-        sent = np.argsort(readers, kind="stable")  # the pieces as they come: those of the first reader, in their order
-        ends = np.empty(len(pieces), np.int64)
-        ends[sent] = np.cumsum(counts[sent])
-        return np.concatenate([every[end - count : end] for end, count in zip(ends, counts, strict=True)])
-
-    def _from(self, number: int, skipped: int, seed: int) -> Generator[list[Piece], None, None]:
+    def _from(self, number: int, skipped: int, seed: int) -> Generator[Chunk, None, None]:
+        none = self.prepare(self.survey.some[:1])[:0]
         for this in count(number):
-            yield from self._pass((seed, this), skipped * self.chunk_rows)
+            for pieces in self._pass((seed, this), skipped * self.chunk_rows):
+                own = [piece.rows for piece in pieces if piece.rows is not None]
+                readers, sizes = ([getattr(piece, name) for piece in pieces] for name in ("reader", "size"))
+                yield Chunk(np.concatenate([none, *own]), np.asarray(readers), np.asarray(sizes))
             skipped = 0
 
     def _pass(self, seed: tuple[int, int], skipped_rows: int) -> Iterator[list[Piece]]:
-        """The chunks of one pass behind so many rows; of parts that are skipped only the priorities are drawn."""
+        """The chunks of one pass behind so many rows; parts that are skipped are not read."""
+        order = np.random.default_rng(seed).permutation(len(self.survey.rows))
+        ends = np.cumsum(self.survey.training_counts[order])
         waiting: list[Piece] = []
         waits = 0
-        for place, number in enumerate(np.random.default_rng(seed).permutation(len(self.survey.rows)).tolist()):
-            there = self.survey.training_count(number)
-            if skipped_rows and skipped_rows >= there:
-                skipped_rows -= there
-                continue
-            if not there:
-                continue
-            rows = self._part(seed, number, skipped_rows) if self.share.has(place) else None
-            piece = Piece(place % self.share.count, there - skipped_rows, rows)
-            skipped_rows = 0
-            while waits + piece.size >= self.chunk_rows:
-                taken, piece = piece.split(self.chunk_rows - waits)
-                yield [*waiting, taken]
-                waiting, waits = [], 0
-            kept = None if piece.rows is None else piece.rows.copy()  # a view would keep the whole part
-            waiting, waits = [*waiting, piece._replace(rows=kept)], waits + piece.size
-        if waits:
-            yield waiting
+        with closing(ahead(self._own(seed, order, ends, skipped_rows))) as own:
+            for place, end in enumerate(ends.tolist()):
+                size = min(end - skipped_rows, int(self.survey.training_counts[order[place]]))
+                if size <= 0:
+                    continue
+                reader = place % self.share.count
+                piece = Piece(reader, size, next(own) if reader == self.share.index else None)
+                while waits + piece.size >= self.chunk_rows:
+                    taken, piece = piece.split(self.chunk_rows - waits)
+                    yield [*waiting, taken]
+                    waiting, waits = [], 0
+                kept = None if piece.rows is None else piece.rows.copy()  # a view would keep the whole part
+                waiting, waits = [*waiting, piece._replace(rows=kept)], waits + piece.size
+            if waits:
+                yield waiting
 
-    def _part(self, seed: tuple[int, int], number: int, skipped_rows: int) -> NDArray[Any]:
-        """The rows of a part in their order in this pass, behind so many."""
-        rows = self.survey.training(number)
-        order = np.random.default_rng((*seed, number)).permutation(len(rows))
-        return self.prepare(rows[order[skipped_rows:]])
+    def _own(
+        self, seed: tuple[int, int], order: NDArray[np.int64], ends: NDArray[np.int64], skipped_rows: int
+    ) -> Generator[NDArray[Any], None, None]:
+        """What this process reads of a pass: the rows of each of its parts in their order, behind so many of all."""
+        for place in filter(self.share.has, range(len(order))):
+            number, begin = int(order[place]), int(ends[place - 1]) if place else 0
+            if ends[place] > max(begin, skipped_rows):
+                rows = self.survey.training(number)
+                drawn = np.random.default_rng((*seed, number)).permutation(len(rows))
+                yield self.prepare(rows[drawn[max(skipped_rows - begin, 0) :]])
 
 
 def rows_per_chunk(batch_size: int, row_bytes: int) -> int:

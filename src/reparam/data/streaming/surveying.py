@@ -17,16 +17,17 @@ from reparam.data.inspection import Summary, Tally
 from reparam.data.kinds import MOST_LEVELS, ordered_levels
 from reparam.data.schema import Dataset, Schema
 from reparam.data.sheets import Sheet
+from reparam.data.streaming.drawing import Drawn, priorities
 from reparam.data.streaming.opening import Stream
 from reparam.data.tables import matched
-from reparam.devices.processes import ALONE, Share, every
+from reparam.devices.processes import every
+from reparam.devices.shares import ALONE, Share
 from reparam.errors import DataError
 
 MOST_HELD_OUT = 2_000
 SAMPLED_ROWS = 20_000
 SAMPLED_VALUES = 1 << 24
 TALLIED = ("count", "low", "high", "mean", "square", "whole")
-LARGEST_PRIORITY = np.iinfo(np.uint64).max
 
 Report = Callable[[int, int], None]
 
@@ -43,6 +44,7 @@ class Survey:
         some: other rows drawn at random, shape (S, P).
         seed: what they were drawn by.
         threshold: a row is held out whose priority is at most this.
+        held_out_parts: which part each row that is held out is of, (H,).
     """
 
     stream: Stream
@@ -52,6 +54,7 @@ class Survey:
     some: NDArray[Any]
     seed: int
     threshold: int
+    held_out_parts: NDArray[np.int64]
 
     @property
     def training_rows(self) -> int:
@@ -68,13 +71,9 @@ class Survey:
         return Dataset(rows, self.stream.schema.of(rows), judgement=self.stream.judgement)
 
     @cached_property
-    def _training_counts(self) -> tuple[int, ...]:
-        drawn = (priorities(self.seed, number, rows) for number, rows in enumerate(self.rows))
-        return tuple(int((each > self.threshold).sum()) for each in drawn)
-
-    def training_count(self, number: int) -> int:
-        """How many rows of a part are not held out."""
-        return self._training_counts[number]
+    def training_counts(self) -> NDArray[np.int64]:
+        """How many rows of each part are not held out."""
+        return np.asarray(self.rows) - np.bincount(self.held_out_parts, minlength=len(self.rows))
 
     def training(self, number: int) -> NDArray[Any]:
         """The rows of a part that are not held out, in stored units."""
@@ -118,11 +117,6 @@ def survey(
     return (seen if share.count == 1 else seen.of_all(share)).finished()
 
 
-def priorities(seed: int, part: int, rows: int) -> NDArray[np.uint64]:
-    """A random number for each row of a part."""
-    return np.random.default_rng((seed, part)).integers(LARGEST_PRIORITY, size=rows, dtype=np.uint64)
-
-
 class _Seen:
     """What has been seen of a stream so far."""
 
@@ -131,9 +125,8 @@ class _Seen:
         size = stream.schema.size
         self.tally = Tally.of(size)
         self.rows: list[int] = []
-        self.most = held_out + max(2, min(SAMPLED_ROWS, SAMPLED_VALUES // size))
-        self.kept = np.empty((0, size), stream.schema.dtype)
-        self.priorities = np.empty(0, np.uint64)
+        most = held_out + max(2, min(SAMPLED_ROWS, SAMPLED_VALUES // size))
+        self.drawn = Drawn(most, np.empty((0, size), stream.schema.dtype), seed)
 
     def add(self, number: int) -> None:
         """See a part."""
@@ -145,16 +138,8 @@ class _Seen:
             self._learn_levels(found)
         rows = self.stream.rows(found).rows
         self.tally = self.tally.with_rows(rows, self.stream.schema)
-        self._keep(rows, priorities(self.seed, number, len(rows)))
+        self.drawn.add(rows, number)
         self.rows.append(len(rows))
-
-    def _keep(self, rows: NDArray[Any], drawn: NDArray[np.uint64]) -> None:
-        """Of the rows kept and these, those with the lowest priorities, in their order."""
-        limit = self.priorities[-1] if len(self.priorities) == self.most else LARGEST_PRIORITY
-        low = drawn <= limit
-        together = np.concatenate([self.priorities, drawn[low]])
-        order = np.argsort(together, kind="stable")[: self.most]
-        self.kept, self.priorities = np.concatenate([self.kept, rows[low]])[order], together[order]
 
     def _learn_levels(self, sheet: Sheet) -> None:
         """Take the levels of a part that no part had before."""
@@ -169,11 +154,9 @@ class _Seen:
 
     def of_all(self, share: Share) -> _Seen:
         """What all processes saw, joined in their order; each has it."""
-        table = self.stream.schema.table or ()
         numbers = {name: getattr(self.tally, name) for name in TALLIED}
         said = {"rows": self.rows, "counts": self.tally.counts, "binary": self.tally.binary, "tallied": self.tally.rows}
-        levels = [list(column.levels or ()) if column.is_coded else None for column in table]
-        parts = every({**numbers, "kept": self.kept, "priorities": self.priorities}, {**said, "levels": levels})
+        parts = every(numbers, {**said, "levels": self._levels})
         whole = _Seen(self.stream, self.seed, self.most_held_out, self.known)
         whole.rows = [0] * len(self.stream.parts)
         for index, (arrays, document) in enumerate(parts):
@@ -181,22 +164,34 @@ class _Seen:
             flags = {name: document[name] for name in ("counts", "binary")}
             tally = Tally(rows=document["tallied"], **{name: arrays[name] for name in TALLIED}, **flags)
             whole.tally = whole.tally.joined(tally)
-            whole._keep(whole._recoded(arrays["kept"], document["levels"]), arrays["priorities"])
+            whole._learn(document["levels"])
+        for place, (ours, theirs) in enumerate(zip(whole._levels, self._levels, strict=True)):
+            if theirs is not None:
+                self._recode(place, [ours.index(level) for level in theirs])
+        whole.drawn = self.drawn.of_all()
         return whole
 
-    def _recoded(self, kept: NDArray[Any], levels: Sequence[Any]) -> NDArray[Any]:
-        """Rows by the codes of this survey, which learns the levels that it did not know."""
+    @property
+    def _levels(self) -> list[Any]:
+        """Of each column that is coded the levels it has so far, in the order of their codes; else None."""
+        return [list(column.levels or ()) if column.is_coded else None for column in self.stream.schema.table or ()]
+
+    def _learn(self, levels: Sequence[Any]) -> None:
+        """Take the levels of each column that another process found."""
         table = self.stream.schema.table
         if table is None or self.known:
-            return kept
-        columns, rows = list(table), kept.copy()
-        for place, theirs in enumerate(levels):
-            if theirs is not None:
-                ours = tuple(dict.fromkeys((*(columns[place].levels or ()), *theirs)))
-                columns[place] = replace(columns[place], levels=_few_enough(columns[place], ours, self.stream.name))
-                rows[:, place] = _recode(rows[:, place], [ours.index(level) for level in theirs])
-        self.stream = replace(self.stream, schema=replace(self.stream.schema, table=tuple(columns)))
-        return rows
+            return
+        columns = tuple(
+            column if theirs is None else _joined(column, theirs, self.stream.name)
+            for column, theirs in zip(table, levels, strict=True)
+        )
+        self.stream = replace(self.stream, schema=replace(self.stream.schema, table=columns))
+
+    def _recode(self, place: int, new: Sequence[Any] | NDArray[Any]) -> None:
+        """Give the drawn rows the new code of each old one of a column; a missing cell stays one."""
+        rows = self.drawn.lowest
+        known = np.asarray([*new, np.nan], np.float64)  # so that there is one where no code is
+        rows[:, place] = known[np.where(np.isnan(rows[:, place]), -1, rows[:, place]).astype(np.int64)]
 
     def finished(self) -> Survey:
         """Everything that was seen, levels in their order."""
@@ -205,22 +200,27 @@ class _Seen:
             raise DataError(f"{self.stream.name} has {total} row: at least 2 are required to train.")
         schema, codes = (self.stream.schema, {}) if self.known else _completed(self.stream.schema, self.tally)
         for place, new in codes.items():
-            self.kept[:, place] = _recode(self.kept[:, place], new)
+            self._recode(place, new)
         schema = replace(schema, missing=schema.missing or bool((self.tally.count < total).any()))
         count = min(self.most_held_out, total // 5)
-        threshold = int(self.priorities[count - 1]) if count else -1
-        held_out, some = self.kept[:count], self.kept[count:]
+        threshold = int(self.drawn.priorities[count - 1]) if count else -1
+        held_out, some = self.drawn.lowest[:count], self.drawn.lowest[count:]
+        of = self.drawn.parts[:count]
         found = replace(self.stream, schema=schema)
-        return Survey(found, tuple(self.rows), self.tally, held_out, some, self.seed, threshold)
+        return Survey(found, tuple(self.rows), self.tally, held_out, some, self.seed, threshold, of)
 
 
 def _with_levels(column: Column, cells: Any, name: str) -> Column:
     """The column with the levels that these cells have besides its own, behind them."""
     if not column.is_coded:
         return column
-    known = dict.fromkeys(column.levels or ())
-    texts = compute.unique(as_text(cells, column.stored_as)).drop_null().to_pylist()
-    return replace(column, levels=_few_enough(column, tuple(known | dict.fromkeys(texts)), name))
+    return _joined(column, compute.unique(as_text(cells, column.stored_as)).drop_null().to_pylist(), name)
+
+
+def _joined(column: Column, levels: Sequence[str], name: str) -> Column:
+    """The column with these levels besides its own, behind them."""
+    together = tuple(dict.fromkeys((*(column.levels or ()), *levels)))
+    return replace(column, levels=_few_enough(column, together, name))
 
 
 def _few_enough(column: Column, levels: tuple[str, ...], name: str) -> tuple[str, ...]:
@@ -230,12 +230,6 @@ def _few_enough(column: Column, levels: tuple[str, ...], name: str) -> tuple[str
             "it is with --column."
         )
     return levels
-
-
-def _recode(codes: NDArray[Any], new: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
-    """The new code of each old one, (N,); a missing cell stays one."""
-    known = np.asarray([*new, np.nan], np.float64)  # so that there is one where no code is
-    return known[np.where(np.isnan(codes), -1, codes).astype(np.int64)]
 
 
 def _completed(schema: Schema, tally: Tally) -> tuple[Schema, dict[int, NDArray[np.float64]]]:

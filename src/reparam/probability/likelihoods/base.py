@@ -127,9 +127,11 @@ class Likelihood(eqx.Module):
                 f"The {self.name} likelihood was made for {self.event_size} features. Got {values.shape[-1]} instead."
             )
         rows = values.reshape(-1, self.event_size)
-        seen = ~(missing & np.isnan(rows))
-        outside = ~self.inside(rows) & seen
+        outside = ~self.inside(rows)
+        if missing:
+            outside &= ~np.isnan(rows)
         if outside.any():
+            seen = ~(missing & np.isnan(rows))
             row, column = map(int, np.argwhere(outside)[0])
             part = self.part_at(column)
             alike = rows[seen] if part is self else rows[seen[:, column], column]

@@ -11,7 +11,8 @@ from reparam.verification.arrays import Array
 from reparam.verification.checks.reductions import weighed_against
 from reparam.verification.context import CannotTell, Context, SkipCheck, Verdict, failed, passed, warned
 from reparam.verification.functions import Function
-from reparam.verification.measurements.sampler import RAW
+from reparam.verification.measurements.divergence import DivergenceMeasurement
+from reparam.verification.measurements.sampler import RAW, SamplerMeasurement
 from reparam.verification.measurements.terms import CLOSE, close
 from reparam.verification.oracle import FORMULA, MEANING, SCALES, LogStd, Recognition, gaussian_kl
 from reparam.verification.randomness import CRITICAL, LEVEL, SEED, fixed_noise
@@ -48,7 +49,7 @@ def nonnegative_zero_at_prior(context: Context) -> Verdict:
 
 def _present(context: Context) -> None:
     """SkipCheck where a joint loss has no KL in it: loss-is-their-sum tells that."""
-    if not context.subject.has("kl") and context.kl.absent:
+    if not context.subject.has("kl") and context.divergence.absent:
         raise SkipCheck("the loss depends on neither mean nor raw: see loss-is-their-sum")
 
 
@@ -60,7 +61,7 @@ def _constant_fix(lowest: float) -> str:
 
 def sums_over_latents(context: Context) -> Verdict:
     """Every latent twice makes the KL twice as large, and a datum's KL is the sum of its latents'."""
-    kl = context.kl
+    kl = context.divergence
     if kl.function(*kl.term.example).shape == (context.latent_dim,):
         return failed(
             f"kl returns one number per latent, shape ({context.latent_dim},): summed over the batch",
@@ -74,7 +75,7 @@ def sums_over_latents(context: Context) -> Verdict:
         )
     if kl.averages_latents:
         if (told := weighed_against(context)) is not None:
-            return warned(f"a mean over latents; {told}", "sum over the latents: kl.sum(axis=-1)")
+            return warned(told, "sum over the latents: kl.sum(axis=-1)")
         return failed(
             "twice the latents leave the KL as it is: a mean over latents, "
             f"with D = {context.latent_dim} an effective β of {1 / context.latent_dim:.3g}",
@@ -82,7 +83,7 @@ def sums_over_latents(context: Context) -> Verdict:
         )
     if not close(kl.growth, 2.0):
         return failed(f"twice the latents make the KL {kl.growth:.4g}-fold", "sum over the latents: kl.sum(axis=-1)")
-    if kl.additivity_error > CLOSE:
+    if kl.bend is None and kl.additivity_error > CLOSE:
         return failed(
             f"the KL of a datum is {kl.additivity_error:.2g} (relatively) off the sum of its latents'",
             "every latent contributes 0.5 * (mean² + σ² - 1 - log σ²)",
@@ -113,7 +114,8 @@ class Comparison:
     @property
     def factor(self) -> float:
         """The KL as a multiple of the truth where that is constant over the grid, else NaN."""
-        factor = float((self.kl @ self.truth) / (self.truth @ self.truth))
+        weighted = self.truth / self.slack**2  # where σ is large, so is the error of one that was measured by chance
+        factor = float((self.kl @ weighted) / (self.truth @ weighted))
         off = np.abs(self.kl - factor * self.truth)
         return factor if np.all(off <= abs(factor) * self.slack) else float("nan")
 
@@ -122,28 +124,51 @@ def matches_sampler(context: Context) -> Verdict:
     """The KL is that of the drawn z; without a sampler, that of the declared scale or of any."""
     if context.subject.has("kl") and context.is_random(context.function("kl")):
         return _in_expectation(context)
-    if not context.subject.has("kl") and context.split.capacity is not None:
-        return _above_the_floor(context, context.split.capacity)
-    kl = context.kl
+    kl = context.divergence
+    if kl.bend is not None:
+        return _above_the_floor(context, kl)
     _present(context)
     if not np.isfinite(kl.factor) or abs(kl.factor) < CLOSE * abs(kl.per_latent(2.0, 2.0)[0]):
         return failed("the KL is not ½·mean² plus a function of raw", FORM)
-    if not context.subject.has("sample") or _blamed_on_noise(context):
-        return _without_sampler(context)
-    means, raws = _grid()
-    truth = gaussian_kl(means, np.interp(raws, RAW, context.sampler.log_std))
-    error = context.sampler.error * np.abs(np.expm1(2.0 * np.interp(raws, RAW, context.sampler.log_std)))
-    comparison = Comparison(raws, _values(context, means, raws), truth, error)
-    uses = f"the sampler uses σ = {context.sampler.recognition}, the KL σ = {kl.recognition}"
+    drawn = None if not context.subject.has("sample") or _blamed_on_noise(context) else context.sampler
+    if drawn is None and context.declared_log_std is None and not kl.recognition.is_scale:
+        return _of_no_scale(context)
+    comparison = _comparison(context, drawn)
+    uses = f"the KL σ = {kl.recognition}"
+    uses = (
+        f"{uses}, against {_source(context)}" if drawn is None else f"the sampler uses σ = {drawn.recognition}, {uses}"
+    )
     if comparison.agrees:
         return passed(f"{uses}; effective β {kl.factor:.4g}")
     if np.isfinite(comparison.factor):
         return _weighted(context, comparison.factor)
-    if _differ_in_coordinate(context) and kl.recognition.is_scale and context.sampler.recognition.is_scale:
+    if drawn is None:
+        return failed(f"{uses}; {_worst(comparison)}", FORM)
+    if _differ_in_coordinate(context) and kl.recognition.is_scale and drawn.recognition.is_scale:
         raise CannotTell(
             f"{uses}: one of them is handed σ itself, and how it is made of the network's output is not seen"
         )
-    return failed(f"{uses}; {_worst(comparison)}", _fix(context, context.sampler.recognition, kl.recognition))
+    return failed(f"{uses}; {_worst(comparison)}", _fix(context, drawn.recognition, kl.recognition))
+
+
+def _comparison(context: Context, drawn: SamplerMeasurement | None) -> Comparison:
+    """The KL beside that of the drawn z, or of the declared scale, or of the one that it shows."""
+    raw = RAW if drawn is not None else RAW[np.abs(RAW) <= 2.0]
+    means, raws = (grid.ravel() for grid in np.meshgrid(MEANS, raw))
+    keep = (means == 0.0) | (np.abs(raws) <= 2.0)
+    means, raws = means[keep], raws[keep]
+    if drawn is not None:
+        log_std, error = np.interp(raws, RAW, drawn.log_std), drawn.error
+    else:
+        shown = context.declared_log_std or SCALES[str(context.kl.recognition.name)]
+        log_std, error = shown(raws), 0.0
+    truth = gaussian_kl(means, log_std)
+    return Comparison(raws, _values(context, means, raws), truth, error * np.abs(np.expm1(2.0 * log_std)))
+
+
+def _source(context: Context) -> str:
+    declared = context.subject.declared.scale
+    return "the scale that it shows" if declared is None else f"SCALE = {declared}"
 
 
 def _differ_in_coordinate(context: Context) -> bool:
@@ -152,33 +177,24 @@ def _differ_in_coordinate(context: Context) -> bool:
     return (kl.call.coordinate == "raw") != (context.function("sample").call.coordinate == "raw")
 
 
-def _grid() -> tuple[Array, Array]:
-    means, raws = (grid.ravel() for grid in np.meshgrid(MEANS, RAW))
-    keep = (means == 0.0) | (np.abs(raws) <= 2.0)
-    return means[keep], raws[keep]
-
-
 def _values(context: Context, means: Array, raws: Array) -> Array:
     """The KL per latent without its constant; of a joint loss also without its weight: beta-effective tells that."""
     values = context.kl.per_latent(means, raws) - context.kl.constant
     return values if context.subject.has("kl") else values / context.kl.factor
 
 
-def _above_the_floor(context: Context, capacity: str) -> Verdict:
-    """Far from the prior, where a floor or a capacity is passed, the loss is a + b·KL of the drawn z."""
-    rng, shape = np.random.default_rng(SEED), (24, context.latent_dim)
-    mean, raw = rng.uniform(3.0, 6.0, shape), rng.choice(RAW[np.abs(RAW) <= 2.0], shape)
-    truth = gaussian_kl(mean, _drawn(context, capacity)(raw)).sum(axis=1)
-    losses = context.split.function_of(mean, raw)
-    slope, intercept = np.polyfit(truth, losses, 1)
-    off = float(np.abs(slope * truth + intercept - losses).max() / np.ptp(losses))
+def _above_the_floor(context: Context, kl: DivergenceMeasurement) -> Verdict:
+    """Far from the prior, where a floor or a capacity is passed, it is a + b·KL of the drawn z."""
+    rng, (mean, _) = np.random.default_rng(SEED), kl.examples.posteriors(24)
+    raw = rng.choice(RAW[np.abs(RAW) <= 2.0], mean.shape)
+    truth = gaussian_kl(mean, _drawn(context, str(kl.bend))(raw)).sum(axis=1)
+    rows = kl.term.rows(mean, raw)
+    slope, intercept = np.polyfit(truth, rows, 1)
+    off = float(np.abs(slope * truth + intercept - rows).max() / np.ptp(rows))
+    far = f"{kl.bend}; far from the prior it is"
     if slope > 0 and off < CLOSE + 10.0 * context.sampler_error:
-        return passed(
-            f"{capacity}; far from the prior the loss is {slope:.4g} times the KL of the drawn z, and a constant"
-        )
-    return failed(
-        f"{capacity}; far from the prior the loss is no multiple of the KL of the drawn z ({off:.2g} off)", FORM
-    )
+        return passed(f"{far} {slope:.4g} times the KL of the drawn z, and a constant")
+    return failed(f"{far} no multiple of the KL of the drawn z ({off:.2g} off)", FORM)
 
 
 def _drawn(context: Context, because: str) -> LogStd:
@@ -234,24 +250,6 @@ def _blamed_on_noise(context: Context) -> bool:
     """Whether sampler-location-scale has said already that the sampler's noise is scaled."""
     recognition = context.sampler.recognition
     return recognition.name is not None and abs(recognition.factor - 1.0) >= 1e-2 and context.kl.recognition.is_scale
-
-
-def _without_sampler(context: Context) -> Verdict:
-    """The KL against the closed form of the declared scale, or of whichever scale it shows."""
-    kl, declared = context.kl, context.declared_log_std
-    found = kl.recognition
-    if declared is None and not found.is_scale:
-        return _of_no_scale(context)
-    log_std = declared if declared is not None else SCALES[str(found.name)]
-    means, raws = (grid.ravel() for grid in np.meshgrid(MEANS, RAW[np.abs(RAW) <= 2.0]))
-    truth = gaussian_kl(means, log_std(raws))
-    comparison = Comparison(raws, _values(context, means, raws), truth, np.zeros_like(truth))
-    source = f"SCALE = {context.subject.declared.scale}" if declared is not None else "the scale that it shows"
-    if comparison.agrees:
-        return passed(f"the KL uses σ = {found} (compared with {source}); effective β {kl.factor:.4g}")
-    if np.isfinite(comparison.factor):
-        return _weighted(context, comparison.factor)
-    return failed(f"the KL uses σ = {found}, not {source}; {_worst(comparison)}", FORM)
 
 
 def _of_no_scale(context: Context) -> Verdict:

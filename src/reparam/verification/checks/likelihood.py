@@ -41,7 +41,7 @@ def support(context: Context) -> Verdict:
 
 def _is_shifted(context: Context) -> bool:
     """Whether a floor under the KL, or a capacity, stays in the loss at the prior as a constant."""
-    return context.is_split and not context.subject.has("kl") and context.split.capacity is not None
+    return context.is_split and not context.subject.has("kl") and context.divergence.bend is not None
 
 
 def _claimed(context: Context) -> str | None:

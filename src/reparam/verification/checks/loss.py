@@ -14,7 +14,9 @@ MENDED = "loss = reconstruction + β·KL"
 
 def is_their_sum(context: Context) -> Verdict:
     """The loss is an affine function of its terms with weight 1 for the reconstruction and no constant."""
-    if context.is_split and not context.subject.has("kl") and context.kl.absent:
+    if not context.subject.is_joint:
+        return failed("the loss hands its KL the data in the place of the mean and the scale: no KL enters", MENDED)
+    if context.is_split and not context.subject.has("kl") and context.divergence.absent:
         return failed("the loss depends on neither mean nor raw: the KL does not enter", MENDED)
     fit = context.objective.combination
     measured = _in_words(fit)
@@ -72,8 +74,9 @@ def _undeclared(context: Context, beta: float, measured: str) -> Verdict:
     if (written := written_batch(context)) is not None:
         return passed(written)
     if (told := weighed_against(context)) is not None:
-        if not written_as_sum(context, context.reconstruction):
-            raise SkipCheck("the effective β is told by reconstruction-sums-over-features, which warns")
+        if context.kl.averages_latents or not written_as_sum(context, context.reconstruction):
+            teller = "kl-sums-over-latents" if context.kl.averages_latents else "reconstruction-sums-over-features"
+            raise SkipCheck(f"the effective β is told by {teller}, which warns")
         return warned(told, fix)
     if context.is_split and share is not None:
         kind = context.reconstruction.kind

@@ -16,6 +16,8 @@ from reparam.verification.measurements.terms import CLOSE, Term, close
 
 SUM_FEATURES = "sum over the features (reduction='sum', then divide by the batch; or .sum(axis=-1).mean())"
 
+BOTH_MEANS = "the KL is a mean over latents beside a mean over features: effective β P/D times"
+
 
 def reconstruction_sums_over_features(context: Context) -> Verdict:
     """Every feature twice makes the loss twice as large."""
@@ -29,6 +31,8 @@ def reconstruction_sums_over_features(context: Context) -> Verdict:
         if (written := written_batch(context)) is not None:
             return passed(f"the whole loss is 1/P of a bound, P = {measured.features}; {written}")
         if (told := weighed_against(context)) is not None:
+            if context.kl.averages_latents:
+                raise SkipCheck(f"a mean over features{implied}, of which kl-sums-over-latents warns")
             return warned(f"a mean over features{implied}; {told}", SUM_FEATURES)
         if not context.has("kl"):
             return warned(f"a mean over features{implied}; what the KL weighs beside it was not found", SUM_FEATURES)
@@ -47,7 +51,7 @@ def weighed_against(context: Context) -> str | None:
     try:
         kl, features = context.kl, context.features if context.reconstruction.averages_features else 1
         if features > 1 and kl.averages_latents and not context.subject.has("loss"):
-            return f"the KL is a mean over latents: effective β P/D times its weight, P = {features} here"
+            return f"{BOTH_MEANS} its weight, P = {features} here"
         weight = kl.factor if context.is_split else context.objective.combination.kl
     except (CannotTell, SkipCheck, UserError):
         return None
@@ -55,9 +59,7 @@ def weighed_against(context: Context) -> str | None:
         return None
     latents = context.latent_dim if kl.averages_latents else 1
     if features > 1 and latents > 1:
-        return (
-            f"the KL is a mean over latents: effective β P/D times {weight:.4g}, here {features * weight / latents:.4g}"
-        )
+        return f"{BOTH_MEANS} {weight:.4g}, here {features * weight / latents:.4g}"
     given = [a.name for a in context.function("loss").call.arguments if role(a.name) == "weight"]
     if features > 1 and given:
         return f"the KL's weight {given[0]} is an argument: it must be of the size 1/P for an ELBO"
@@ -112,24 +114,25 @@ def batch_reduction_consistent(context: Context) -> Verdict:
 
 def written_batch(context: Context) -> str | None:
     """Where a KL summed over the batch is divided by the batch size of training, written out: right at that size."""
-    if not context.is_split or context.subject.has("kl") or context.kl.absent:
+    kl = context.divergence if context.is_split and not context.subject.has("kl") else None
+    if kl is None or kl.absent or kl.bend is not None:
         return None
     share = context.features if context.reconstruction.averages_features else 1
     sizes = [n for n in numbers_of(context.function("loss").call) if n > 1]
-    factor = context.kl.factor * share
+    factor = kl.factor * share
     size = next((n for n in sizes if factor > 0 and abs(factor * n - 1.0) < CLOSE), None)
-    if size is None or (context.kl.term.reduction, context.reconstruction.term.reduction) != ("sum", "mean"):
+    if size is None or (kl.term.reduction, context.reconstruction.term.reduction) != ("sum", "mean"):
         return None
     return f"the KL's sum over the batch is divided by {size}, written out: right for batches of that size"
 
 
 def _terms(context: Context) -> dict[str, Term]:
     terms: dict[str, Term] = {}
-    if context.has("kl") and not (context.is_split and context.kl.absent):
-        terms["kl"] = context.kl.term
+    if context.has("kl") and not (context.is_split and context.divergence.absent):
+        terms["kl"] = context.divergence.term
     if context.has("reconstruction_loss"):
         terms["reconstruction_loss"] = context.reconstruction.term
-    if context.has("loss"):
+    if context.subject.is_joint:
         terms["loss"] = context.objective.term
     return terms
 

@@ -14,13 +14,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from reparam.verification.finding.words import ROLES, role, snake
+from reparam.verification.finding.words import POSITIVE, ROLES, job, role, snake
 
 LATENT, OBSERVED = {"mean", "raw"}, {"x", "decoded"}
 ELEMENTWISE = re.compile(
     r"(exp|expm1|log|log1p|sqrt|square|pow|softplus|sigmoid|relu|tanh|clamp|clip|abs|add|mul|div|neg|view|reshape|flatten"
     r"|float|double|astype|to|type|cuda|cpu|contiguous|size|shape|squeeze|unsqueeze|softmax|log_softmax|log_sigmoid|where"
-    r"|clip_by_value|reduce_sum|reduce_mean|maximum|minimum|full_like|ones_like|zeros_like|Normal|rsample|round|binary_\w+|asarray|array|convert_to_tensor|cast"
+    r"|clip_by_value|reduce_sum|reduce_mean|maximum|minimum|max|min|full_like|ones_like|zeros_like|Normal|rsample|round|binary_\w+|asarray|array|convert_to_tensor|cast"
     r"|repeat|expand|expand_as|unsqueeze_|mean|sum|len|int|range|permute|transpose|rearrange|Variable|detach|data|exp_|mul_|from_numpy)$"
 )
 """Calls through which a mean is still a mean, and data are still data: no network among them."""
@@ -84,6 +84,17 @@ class Formula:
                     return "observation"
         return None
 
+    def hands_data_to(self, functions: set[str]) -> bool:
+        """Whether it calls one of these, or its own function for the KL, with data in the place of mean and scale."""
+        inner = {s.name for s in self.statements if isinstance(s, ast.FunctionDef) and job(s.name) == "kl"}
+        calls = [n for part in (*self.statements, self.value) for n in ast.walk(part) if isinstance(n, ast.Call)]
+        return any(
+            getattr(call.func, "id", "") in functions | inner
+            and len(call.args) > 1
+            and {role(_key(argument)) for argument in call.args} <= OBSERVED
+            for call in calls
+        )
+
     def gives(self, taken: set[str]) -> str | None:
         """Which distribution it makes of arguments of these roles, if its value is one."""
         call = self.value.func if isinstance(self.value, ast.Call) else None
@@ -136,19 +147,20 @@ class Body:
 
     steps: list[_Step]
     owner: str = ""
+    first: int = 0
     targets: list[tuple[str, ast.expr, int]] = field(default_factory=list)
 
     def formula(self, name: str, value: ast.expr, position: int, sampling: bool, shallow: bool = False) -> Formula:
         """Slice backwards from ``value``, the right-hand side at ``position``; ``shallow``: not behind the scale."""
-        slicer = _Slice(self.steps, sampling, shallow)
+        slicer = _Slice(self.steps, self.first, sampling, shallow)
         slicer.need(value, position)
         statements = tuple(self.steps[i].node for i in sorted(slicer.kept))
         return Formula(name, statements, value, tuple(slicer.free), self.owner, value.lineno)
 
 
 class _Slice:
-    def __init__(self, steps: list[_Step], sampling: bool, shallow: bool):
-        self.steps, self.sampling, self.shallow = steps, sampling, shallow
+    def __init__(self, steps: list[_Step], first: int, sampling: bool, shallow: bool):
+        self.steps, self.first, self.sampling, self.shallow = steps, first, sampling, shallow
         self.kept: set[int] = set()
         self.free: list[str] = []
 
@@ -162,6 +174,12 @@ class _Slice:
                     self.need(self.steps[found].node, found)
             elif name not in self.free and name not in vars(builtins):
                 self.free.append(name)
+        for key in {_key(n) for n in ast.walk(value) if isinstance(n, ast.Attribute)} - {*loads(value)}:
+            here = self._definition(key, position) if key.startswith("self.") else None
+            if here is None or here < self.first or here in self.kept or _from_network(self.steps[here].node):
+                continue
+            self.kept.add(here)  # a counter, a rising capacity
+            self.need(self.steps[here].node, here)
 
     def _definition(self, name: str, position: int) -> int | None:
         here = dict(self.steps[position].branches) if position < len(self.steps) else {}
@@ -187,7 +205,7 @@ class _Slice:
 
     def _within(self, node: ast.AST, side: set[str], i: int) -> bool:
         """Whether all that a definition uses is of one side, through nothing but elementwise calls."""
-        if not isinstance(node, ast.Assign | ast.AugAssign) or _from_network(node):
+        if not isinstance(node, ast.Assign | ast.AugAssign) or _from_network(node) or _from_outside(node):
             return False
         names = [name for name in loads(node) if name not in vars(builtins)]
         roles = [role(name) for name in names if self._definition(name, i) is not None or role(name)]
@@ -195,6 +213,14 @@ class _Slice:
         tuple_target = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)
         unknown = [name for name in names if role(name) is None and self._definition(name, i) is not None]
         return bool(kinds) and kinds <= side and not unknown and not tuple_target and "self" not in names
+
+
+def _from_outside(node: ast.AST) -> bool:
+    """Whether it takes something out of a dict by its name, as ``batch["image"]``, or makes a tensor of an array."""
+    if any(isinstance(n, ast.Attribute) and n.attr == "from_numpy" for n in ast.walk(node)):
+        return True
+    keys = [n.slice for n in ast.walk(node) if isinstance(n, ast.Subscript)]
+    return any(isinstance(key, ast.Constant) and isinstance(key.value, str) for key in keys)
 
 
 def _from_network(node: ast.AST) -> bool:
@@ -216,6 +242,8 @@ def _key(node: ast.AST) -> str:
         if node.value.id in ("self", "cls"):
             return f"self.{node.attr}"
         if role(node.attr) in LATENT and re.search(r"_|^mu$|^logvar$", node.attr):  # kept by a model for its loss
+            return f"{node.value.id}.{node.attr}"
+        if role(node.value.id) == role(node.attr) == "x" and node.attr not in ("data", "real"):  # a field of a batch
             return f"{node.value.id}.{node.attr}"
     return ""
 
@@ -269,13 +297,37 @@ def _bound_inside(node: ast.AST) -> set[str]:
     return bound
 
 
+def renamed(tree: ast.AST) -> set[tuple[str, str]]:
+    """Pairs of (σ by the name under which a function returns it, the log σ or log σ² that a caller takes it for).
+
+    >>> source = "def encode(x): return mean, sigma, z" + chr(10) + "z_mean, z_log_var, z = encode(x)"
+    >>> renamed(ast.parse(source))
+    {('sigma', 'z_log_var')}
+    """
+    nodes = list(ast.walk(tree))
+    returned = [_by_role(node.value) for node in nodes if isinstance(node, ast.Return)]
+    taken = [_by_role(n.targets[0]) for n in nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call)]
+    pairs = {
+        (a[1], b[1]) for a in returned for b in taken if a and b and a[0] == b[0] and not POSITIVE.match(snake(b[1]))
+    }
+    logs = {b for a, b in pairs if not POSITIVE.match(snake(a))}  # another function returns what they are
+    return {(a, b) for a, b in pairs if b not in logs}
+
+
+def _by_role(value: ast.AST | None) -> tuple[list[str | None], str] | None:
+    """The roles of a tuple's names, and the name of the scale among them."""
+    names = [_key(one) for one in value.elts] if isinstance(value, ast.Tuple) else []
+    roles = [role(name) for name in names]
+    return (roles, names[roles.index("raw")]) if {"mean", "raw"} <= {*roles} else None
+
+
 def bodies(tree: ast.AST, owner: str = "", outer: tuple[_Step, ...] = ()) -> Iterator[Body]:
     """Every function body of a tree, and the tree's own statements, with what encloses them."""
     steps = list(outer) + list(_steps(getattr(tree, "body", [])))
     if isinstance(tree, ast.FunctionDef):
-        yield Body(steps, owner, list(_targets(tree, steps, len(outer))))
+        yield Body(steps, owner, len(outer), list(_targets(tree, steps, len(outer))))
     elif isinstance(tree, ast.Module):
-        yield Body(steps, "", list(_targets(tree, steps, 0)))
+        yield Body(steps, "", 0, list(_targets(tree, steps, 0)))
     for node in _inner(getattr(tree, "body", [])):
         name = f"{owner}.{node.name}" if owner else node.name
         inner_outer = tuple(steps) if isinstance(tree, ast.FunctionDef) else ()

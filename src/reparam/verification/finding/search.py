@@ -15,7 +15,7 @@ from typing import Any
 
 from reparam.verification.finding.calling import Call
 from reparam.verification.finding.instances import instance_of
-from reparam.verification.finding.lifting import Formula, bodies, draws
+from reparam.verification.finding.lifting import Formula, bodies, draws, renamed
 from reparam.verification.finding.signatures import (
     CANONICAL,
     DISTRIBUTIONS,
@@ -40,6 +40,7 @@ class Found:
     demand: Callable[[Iterable[str]], None]
     candidates: dict[str, list[Call]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    renamed: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, call: Call) -> None:
         """Keep a candidate, the best first."""
@@ -64,6 +65,7 @@ def found_in(
         _of_holder(holder, found, bonus=100)
     if module is not None and (own or not _enough(found)):
         _of_module(module, found, classes=own)
+        found.renamed = renamed(tree) if tree is not None else set()
         for other, source in ((module, tree), *_siblings(module)):
             if source is not None and not _enough(found):
                 _formulas(source, _Place(other, holder, found), bonus=0 if other is module else -5)
@@ -159,6 +161,8 @@ def _is_plain(owner: type, name: str) -> bool:
 def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str, rank: int) -> None:
     """Enter a function whose name says a job and whose arguments fit one."""
     title = f"{owner}.{name}" if owner else name
+    if _makes_a_function(source_of(function)):
+        return
     try:
         arguments = bind(function, name)
     except Unbound as reason:
@@ -184,6 +188,14 @@ def _candidate(name: str, function: Callable[..., Any], found: Found, owner: str
     found.add(Call(kind, shown, function, arguments, rank=rank, owner=owner, negated=negated))
     if kind == "sample" and [a.name for a in arguments] == list(CANONICAL["sample"]):  # it may be a wrapper's *args
         found.add(Call(kind, shown, function, arguments[:2], rank=rank - 1, owner=owner))
+
+
+def _makes_a_function(body: ast.FunctionDef | None) -> bool:
+    """Whether it returns a function that it defines, whose formulas are found by themselves."""
+    inner = {node.name for node in body.body if isinstance(node, ast.FunctionDef)} if body is not None else set()
+    return body is not None and any(
+        isinstance(node, ast.Return) and getattr(node.value, "id", "") in inner for node in body.body
+    )
 
 
 def _job_of(name: str, roles: set[str]) -> str | None:
@@ -227,15 +239,14 @@ def _class_name(holder: Any) -> str:
 
 
 def _formula_job(name: str) -> str | None:
+    word = snake(name.removesuffix("()"))
+    if ROLES["reconstruction"].match(word):
+        return "reconstruction_loss"
     if name.endswith("()"):
-        kind = job(name[:-2])
-        return {"sample": "sample", "loss": "loss", "kl": "kl"}.get(kind or "")
+        return kind if (kind := job(word)) in ("sample", "loss", "kl") else None
     kind = role(name)
     if kind in LIFTED_NAMES:
         return LIFTED_NAMES[kind]
-    word = snake(name)
-    if ROLES["reconstruction"].match(word):
-        return "reconstruction_loss"
     return "loss" if job(name) == "loss" or word in ("total", "cost") else None
 
 
@@ -271,7 +282,7 @@ class _Place:
                 return None
             terms[made] = self.found.candidates[made][0]
         roles = set(taken) - set(terms) | {kind for term in terms.values() for kind in term.takes}
-        job_found = formula.gives(roles) if kind == "distribution" else _formula_fits(kind, roles, formula)
+        job_found = formula.gives(roles) if kind == "distribution" else self._fits(kind, roles, formula)
         if job_found is None or (kind == "sample" and not self._is_noisy(formula)):
             return None
         if job_found == "observation":
@@ -297,6 +308,12 @@ class _Place:
             return Argument(name, (meaning,))
         constant = constant_of(name)
         return None if constant is Unbound or hasattr(self.module, name) else Argument(name, constant=constant)
+
+    def _fits(self, kind: str, roles: set[str], formula: Formula) -> str | None:
+        names = {getattr(call.target, "__name__", "") for call in self.found.candidates.get("kl", [])}
+        if kind == "loss" and roles == {"x", "decoded"} and formula.hands_data_to(names):
+            return "loss"
+        return _formula_fits(kind, roles, formula)
 
     def _is_noisy(self, formula: Formula) -> bool:
         """Whether it draws, or calls what was found to draw."""

@@ -25,13 +25,14 @@ IMAGES = (
     (64, 64, 3),
     (32, 32, 3),
 )
+BATCHES = ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size")
 MOST = 40
 """Combinations that are tried."""
 
 
 def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[Layout]:
     """Sizes to try, the likeliest first: as declared, then with the shapes, batches and latents of the code."""
-    counts = [first.count, *_sizes(call, ("batch_size", "bs", "batch", "mb_size", "bsize", "minibatch_size"))]
+    counts = [*dict.fromkeys([*written_batches(call), first.count, *_sizes(call, BATCHES)])]
     numbers = [n for n in numbers_of(call) if n not in counts]
     shapes = [first.shape]
     if free_shape and {"x", "decoded"} & call.takes:
@@ -48,6 +49,14 @@ def layouts(first: Layout, call: Call, source: str, free_shape: bool) -> list[La
     options += [replace(first, latent_dim=dim) for dim in dims]
     options += [Layout(count, dim, shape) for count in counts for dim in dims[:3] for shape in shapes]
     return list(dict.fromkeys(options))[:MOST]
+
+
+def written_batches(call: Call) -> list[int]:
+    """The batch sizes that the code divides by, by their names."""
+    body = source_of(call.target)
+    divisions = [n for n in ast.walk(body) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)] if body else []
+    words = {snake(ast.unparse(division.right)) for division in divisions}
+    return list(_sizes(call, tuple(words.intersection(BATCHES))))
 
 
 def _convolves(call: Call) -> bool:
@@ -83,12 +92,15 @@ def _value(node: ast.AST) -> int | None:
 
 
 def _read(call: Call) -> dict[str, int]:
-    """Integers among the globals that the function reads and the attributes of its object."""
+    """Integers among the globals that the function reads, the attributes of its object, and what it binds itself."""
     function = inspect.unwrap(call.target)
     names = set(getattr(getattr(function, "__code__", None), "co_names", ()))
     scope, owner = getattr(function, "__globals__", {}), getattr(function, "__self__", None)
     read: dict[str, Any] = {name: scope[name] for name in names if name in scope}
     read |= {name: getattr(owner, name, None) for name in names if name not in read}
+    for node in ast.walk(body) if (body := source_of(call.target)) is not None else ():
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            read |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
     return {name: value for name, value in read.items() if isinstance(value, int) and not isinstance(value, bool)}
 
 

@@ -25,8 +25,8 @@ ROLES: dict[str, re.Pattern[str]] = {
     "log_w": re.compile(r"^(log_?w(eights?)?s?|log_?iw|log_importance_weights|w|iw)$"),
     "decoded": re.compile(
         r"^(?!\w*_(loss\w*|error|term|cost|err|nll)$)(recons?|rec|reconstruct(ed|ions?)?|decoded|decodes?|generated|pred(s|ict(ed|ions?))?|outputs?|out|dec|recon_\w+|rec_\w+"
-        r"|reconstruct\w*_\w+|\w+_(recon\w*|rec|reconst\w*|hat|pred|tilde|decoded\w*|prime|out|rebuild|gen|generated|logits?)|xhat|x_"
-        r"|logits?|x_mean|x_mu|mu_x|mean_x|x_prob|y|y_hat|y_pred|probs?|p|p_x|px|img_out|d|decoder_output\w*|generation)$"
+        r"|reconstruct\w*_\w+|\w+_(recon\w*|rec|reconst\w*|hat|pred(ict(ed|ions?)?)?|tilde|decoded\w*|prime|out|rebuild|gen|generated|logits?)|xhat|x_"
+        r"|logits?|x_mean|x_samples?|x_mu|mu_x|mean_x|x_prob|y|y_hat|y_pred|probs?|p|p_x|px|img_out|d|decoder_output\w*|generation)$"
     ),
     "x": re.compile(
         r"^(x|xs|x_?\d?|inputs?|data|target\w*|images?|ims?|imgs?|batch|original\w*|orig|origin|observed|x_in|x_true|y_true|true_x"
@@ -41,7 +41,7 @@ ROLES: dict[str, re.Pattern[str]] = {
     ),
     "reconstruction": re.compile(
         r"^(\w+_)?(bce|mse|nll|xent|marginal_likelihood|likelihood|cross_?ent\w*)(_\w+)?$"
-        r"|^(re(con|c|const|cons|construct|construction|constr|production|produce|generation)\w*|generation|decoder|image|img|pixel)"
+        r"|^(vae_)?(re(con|c|const|cons|construct|construction|constr|production|produce|generation)\w*|generation|decoder|image|img|pixel)"
         r"_?(loss\w*|error|term|cost|err)$|^log_?p_?x(_?given)?(_?z)?$|^logpx(_z)?$|^log_likelihood$"
     ),
     "weight": re.compile(

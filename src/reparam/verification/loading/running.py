@@ -31,6 +31,7 @@ from reparam.verification.loading.standins import (
     from_sibling,
     old_interfaces,
     standing_in,
+    usual_imports,
 )
 from reparam.verification.loading.targets import Target, located
 
@@ -44,6 +45,7 @@ class Loaded:
     tree: ast.Module
     script_skipped: bool
     missing: tuple[str, ...] = ()
+    supplied: tuple[str, ...] = ()
     _runner: _Runner | None = field(default=None, repr=False)
 
     def demand(self, names: Iterable[str]) -> None:
@@ -67,7 +69,13 @@ def load(target: str, call: str | None = None, definitions_only: bool | None = N
     runner = _Runner(place, definitions_only)
     module = runner.run()
     loaded = Loaded(
-        module, module, runner.tree, runner.definitions_only, tuple(dict.fromkeys(runner.missing)), _runner=runner
+        module,
+        module,
+        runner.tree,
+        runner.definitions_only,
+        tuple(dict.fromkeys(runner.missing)),
+        tuple(runner.supplied),
+        runner,
     )
     if call is not None:
         loaded.namespace = runner.evaluate(call)
@@ -96,6 +104,7 @@ class _Runner:
         self.module = ModuleType(f"verified_{target.path.stem}")
         self.module.__file__ = self.file
         self.missing: list[str] = []
+        self.supplied: list[str] = []
         self.makers = makers(self.tree) if self.definitions_only else {}
         self.demanded: set[str] = set()
         self.flags = _future_flags(self.tree)
@@ -107,6 +116,10 @@ class _Runner:
         _choose_keras_backend(self.tree)
         statements = definitions(self.tree) if self.definitions_only else iter(self.tree.body)
         with self._surroundings():
+            for name, value in usual_imports(self.tree).items():
+                setattr(self.module, name, value)
+                self.supplied.append(f"{name} as {value.__name__}")
+                old_interfaces(self.module, self.source)
             for statement in statements:
                 self._run_or_tell(statement)
         _devices_that_exist(self.module)

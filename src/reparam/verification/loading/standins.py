@@ -172,6 +172,28 @@ class OldBackend(ModuleType):
         return getattr(keras.ops, {"int_shape": "shape"}.get(name, name), None) or getattr(self._backend, name)
 
 
+USUAL = {
+    "np": "numpy", "tf": "tensorflow", "torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "jax": "jax",
+    "jnp": "jax.numpy", "keras": "keras", "layers": "keras.layers", "K": "keras.backend", "math": "math",
+}  # fmt: skip
+"""What these names mean wherever a file uses them."""
+
+
+def usual_imports(tree: ast.Module) -> dict[str, ModuleType]:
+    """The modules that a fragment of a file uses by their usual names and never imports.
+
+    >>> list(usual_imports(ast.parse("import math" + chr(10) + "def f(x): return np.exp(x) * math.pi")))
+    ['np']
+    """
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {(one.asname or one.name).partition(".")[0] for one in ast.walk(tree) if isinstance(one, ast.alias)}
+    absent = () if "*" in bound else [name for name in USUAL if name in used and name not in bound]
+    return {name: module for name in absent if (module := _imported(USUAL[name])) is not None}
+
+
 def old_interfaces(module: ModuleType, source: str) -> None:
     """Names of Keras 2's backend and of TensorFlow 1, where the installed version keeps them elsewhere."""
     for name, value in list(vars(module).items()):

@@ -10,22 +10,39 @@ from scipy import special
 
 from reparam.verification.arrays import Array
 from reparam.verification.functions import Numeric, UserError
-from reparam.verification.measurements.examples import Examples, contrast
+from reparam.verification.measurements.examples import Examples
 from reparam.verification.measurements.terms import Term, close
 from reparam.verification.oracle import CORE, Recognition, lowest, recognise
 
 
 @dataclass
 class DivergenceMeasurement:
-    """The user's ``kl``, taken apart."""
+    """The user's ``kl``, taken apart; ``unit``: the raw number at which the sampler has σ = 1."""
 
     function: Numeric
     examples: Examples
+    unit: float = 0.0
 
     @cached_property
     def term(self) -> Term:
         """One KL per datum."""
         return Term(self.function, self.examples.posteriors())
+
+    @cached_property
+    def bend(self) -> str | None:
+        """In words, where it is γ·|KL − C| (a capacity) or the KL above a floor (free bits), and not β·KL."""
+        squares = np.array([0.0, 5e-4, *np.linspace(0.5, 12.0, 13)])
+        means = np.repeat(np.sqrt(squares)[:, None], self.examples.latent_dim, axis=1)
+        try:
+            slopes = np.diff(self.term.rows(means, np.full_like(means, self.unit))) / np.diff(squares)
+        except UserError:  # told by kl-sums-over-latents
+            return None
+        start, bottom, top = slopes[0], slopes[1], slopes[-1]  # rounding may hide the start beside a large loss
+        if not np.all(np.isfinite(slopes)) or top <= 0 or not np.allclose(slopes[-3:], top, rtol=1e-2):
+            return None
+        if np.any(np.isclose([start, bottom], -top, rtol=1e-2)):
+            return "the KL enters as γ·|KL − C|, a capacity"
+        return "the KL enters only above a floor: free bits" if abs(bottom) < 1e-2 * top else None
 
     @cached_property
     def absent(self) -> bool:
@@ -35,14 +52,10 @@ class DivergenceMeasurement:
     @cached_property
     def growth(self) -> float:
         """By what the KL's variation is multiplied when every latent is there twice: 2 for a sum, 1 for a mean."""
-        mean, raw = self.term.example
-        doubled = np.tile(mean, 2), np.tile(raw, 2)
-        once = self.term.rows(mean, raw)
         try:
-            twice = Term(self.function, doubled).rows(*doubled)
+            return self.term.growth
         except UserError:  # it takes no other number of latents
             return self._growth_in_place()
-        return float((twice @ contrast(len(once))) / (once @ contrast(len(once))))
 
     def _growth_in_place(self) -> float:
         """The same without doubling: moving one mean from 0 to 2 adds ½·2² to a sum, and 1/D of it to a mean."""

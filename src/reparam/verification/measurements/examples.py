@@ -12,17 +12,22 @@ from reparam.verification.randomness import SEED
 
 @dataclass(frozen=True)
 class Examples:
-    """N, D and P, and arrays of these sizes; ``inside``: the data keep away from 0 and 1."""
+    """N, D and P, and arrays of these sizes.
+
+    ``inside``: the data keep away from 0 and 1; ``far``: the posteriors lie far from the prior, past any floor.
+    """
 
     count: int
     latent_dim: int
     features: int
     inside: bool = False
+    far: bool = False
 
     def posteriors(self, count: int | None = None) -> tuple[Array, Array]:
-        """Means and raw numbers in (-2, 2), all different: (N, D) each."""
+        """Means and raw numbers in (-2, 2), all different (means in (3, 6) where they are far): (N, D) each."""
         rng, shape = np.random.default_rng(SEED), (count or self.count, self.latent_dim)
-        return rng.uniform(-2.0, 2.0, shape), rng.uniform(-2.0, 2.0, shape)
+        low, high = (3.0, 6.0) if self.far else (-2.0, 2.0)
+        return rng.uniform(low, high, shape), rng.uniform(-2.0, 2.0, shape)
 
     def data(self, count: int | None = None) -> tuple[Array, Array]:
         """Binary data and outputs in (0, 1), (N, P) each: lawful as probabilities, logits, means and rates alike."""

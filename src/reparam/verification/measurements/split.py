@@ -20,22 +20,16 @@ class Split:
 
     With raw₀ where L(x, 0, ·, d) is stationary (the lowest KL has σ = 1): K = L(x, mean, raw, d) − L(x, 0, raw₀, d)
     + c·D and R = L(x, 0, raw₀, d) − c·D, where c is what one more latent at the prior adds: 0 for a KL.
-    ``unit``: the raw number at which the sampler has σ = 1.
     """
 
     function: Function
     examples: Examples
-    unit: float = 0.0
     _excesses: dict[int, Array] = field(default_factory=dict, init=False)
 
     @cached_property
     def _pair(self) -> tuple[Array, Array]:
         x, decoded = self.examples.data(1)
         return x, decoded
-
-    def function_of(self, mean: Array, raw: Array) -> Array:
-        """The loss of each posterior beside one datum and its outputs."""
-        return np.array([float(np.mean(self._loss(mean[i : i + 1], raw[i : i + 1]))) for i in range(len(mean))])
 
     def _loss(self, mean: Array, raw: Array) -> Array:
         x, decoded = (np.repeat(array, len(mean), axis=0) for array in self._pair)
@@ -69,21 +63,6 @@ class Split:
                 more = np.zeros(())
             self._excesses[count] = np.where(np.abs(more) > 1e-4, more, 0.0)
         return np.asarray(self._excesses[count] * (latents / dim))
-
-    @cached_property
-    def capacity(self) -> str | None:
-        """In words, where the KL enters as γ·|KL − C|, or only above a floor (free bits), and not as β·KL."""
-        heights = np.array([self._at(mean, self.unit) for mean in np.sqrt(np.linspace(0.0, 12.0, 25))])
-        slopes = np.diff(heights)  # of equal steps in the KL: constant for β·KL
-        top = float(slopes[-1])
-        if not np.all(np.isfinite(slopes)) or top <= 0 or np.allclose(slopes, top, rtol=1e-2, atol=1e-9):
-            return None
-        bottom = float(slopes[0])
-        if np.isclose(bottom, -top, rtol=1e-2):
-            return f"the KL enters as γ·|KL − C|, a capacity, γ {top / (0.25 * self.examples.latent_dim):.4g}"
-        if abs(bottom) < 1e-2 * top:
-            return "the KL enters only above a floor: free bits"
-        return None
 
     def _prior(self, count: int, latents: int) -> tuple[Array, Array]:
         return np.zeros((count, latents)), np.full((count, latents), self.stationary)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from reparam.verification.arrays import Array
 from reparam.verification.functions import Numeric, UserError
+from reparam.verification.measurements.examples import contrast
 
 Kind = Literal["rows", "scalar", "elements"]
 Reduction = Literal["mean", "sum", "rows", "neither"]
@@ -90,6 +91,17 @@ class Term:
         off = {"mean": abs(whole - alone.mean()), "sum": abs(whole - alone.sum())}
         nearer: Reduction = "mean" if off["mean"] <= off["sum"] else "sum"  # of small numbers both are close
         return nearer if close(whole, alone.mean() if nearer == "mean" else alone.sum()) else "neither"
+
+    @cached_property
+    def growth(self) -> float:
+        """By what its variation is multiplied when every column is there twice: 2 for a sum, 1 for a mean.
+
+        Raises:
+            UserError: it takes no other number of columns.
+        """
+        doubled = tuple(np.tile(array, 2) for array in self.example)
+        weights = contrast(self.count)
+        return float((Term(self.function, doubled).rows(*doubled) @ weights) / (self.rows(*self.example) @ weights))
 
     @property
     def count(self) -> int:

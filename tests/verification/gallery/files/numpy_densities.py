@@ -1,5 +1,6 @@
 """A sampler and a log-density, whose difference from the prior's is the KL on average."""
 
+# reparam: PARTS = sample, kl
 import numpy as np
 
 
