@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
+from benchmarks.imputers import forests, miwae
 from reparam import VAE
 from reparam.data import Column, Dataset, load
 
@@ -62,14 +62,16 @@ def spread_out(data: Dataset) -> tuple[NDArray[np.float64], list[NDArray[np.intp
     return np.concatenate(parts, axis=1), places, mean, std
 
 
-def by(imputer: Callable[[int], Any]) -> Impute:
-    """An imputer of scikit-learn as a way to complete a table."""
+Complete = Callable[[Rows, list[NDArray[np.intp]], int], Rows]
+"""Rows as rivals see them with holes, the places of each column, a seed → rows without."""
+
+
+def by(complete: Complete) -> Impute:
+    """What completes rows as rivals see them, as a way to complete a table; a column without a cell has zeros."""
 
     def impute(data: Dataset, seed: int) -> Rows:
         x, places, mean, std = spread_out(data)
-        present = ~np.all(np.isnan(x), axis=0)
-        whole = np.zeros_like(x)
-        whole[:, present] = imputer(seed).fit_transform(x[:, present])
+        whole = complete(x, places, seed)
         made = np.empty_like(data.rows)
         for place, column in enumerate(columns_of(data)):
             part = whole[:, places[place]]
@@ -77,6 +79,18 @@ def by(imputer: Callable[[int], Any]) -> Impute:
         return made
 
     return impute
+
+
+def by_sklearn(imputer: Callable[[int], Any]) -> Impute:
+    """An imputer of scikit-learn."""
+    return by(lambda x, places, seed: imputer(seed).set_params(keep_empty_features=True).fit_transform(x))
+
+
+def by_hyperimpute(x: Rows, places: list[NDArray[np.intp]], seed: int) -> Rows:
+    """HyperImpute with its defaults."""
+    from hyperimpute.plugins.imputers import Imputers
+
+    return np.asarray(Imputers().get("hyperimpute", random_state=seed).fit_transform(x.copy()), float)
 
 
 def reparam_by(**settings: Any) -> Impute:
@@ -91,14 +105,12 @@ def reparam_by(**settings: Any) -> Impute:
 
 
 METHODS: dict[str, Impute] = {
-    "mean or mode": by(lambda seed: SimpleImputer()),
-    "k-NN": by(lambda seed: KNNImputer(n_neighbors=10)),
-    "iterative ridge": by(lambda seed: IterativeImputer(max_iter=10, random_state=seed)),
-    "iterative trees": by(
-        lambda seed: IterativeImputer(
-            ExtraTreesRegressor(n_estimators=30, min_samples_leaf=3, random_state=seed), max_iter=5, random_state=seed
-        )
-    ),
+    "mean or mode": by_sklearn(lambda seed: SimpleImputer()),
+    "k-NN": by_sklearn(lambda seed: KNNImputer(n_neighbors=10)),
+    "iterative ridge": by_sklearn(lambda seed: IterativeImputer(max_iter=10, random_state=seed)),
+    "forests": by(forests),
+    "MIWAE": by(lambda x, places, seed: miwae(x, seed)),
+    "HyperImpute": by(by_hyperimpute),
     "reparam": reparam_by(),
     "reparam, 8 latents": reparam_by(latent_dim=8),
     "reparam, auto": reparam_by(latent_dim="auto"),

@@ -21,6 +21,7 @@ DATE_FORMATS = (
     *("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S"),
     *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%d-%m-%Y"),
 )
+WHOLE = r"^[+-]?\d+$"
 LEADING_ZERO = r"^[+-]?0\d+$"
 GROUPED = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$"  # 1,234.5
 COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"  # 1.234,5
@@ -68,8 +69,9 @@ def understood(cells: Any, missing: Sequence[str] = (), *, comma_is_free: bool =
     for kind in ("int64", "float64"):
         numbers = _cast(text, kind)
         if numbers is not None:
-            exact = kind == "float64" or not beyond_exact(numbers)
-            return Cells(numbers, kind) if exact else Cells(text, "string", "whole numbers beyond 2^53")
+            whole = kind == "int64" or compute.all(compute.match_substring_regex(present, WHOLE)).as_py()
+            rounded = whole and beyond_exact(numbers)
+            return Cells(text, "string", "whole numbers beyond 2^53") if rounded else Cells(numbers, kind)
     return _with_commas(text, present, comma_is_free) or _dates(text, present) or _text(text)
 
 
@@ -92,7 +94,7 @@ def exact_numbers_in(text: Any, stored_as: str) -> tuple[Any, tuple[int, ...]]:
     """The same, where whole numbers that float64 would round are no numbers either."""
     numbers, bad = numbers_in(text, stored_as)
     large = np.flatnonzero(np.abs(np.asarray(numbers.fill_null(0.0))) > LARGEST_EXACT).tolist()
-    rounded = [place for place in large if re.fullmatch(r"[+-]?\d+", text[place].as_py()) is not None]
+    rounded = [place for place in large if re.fullmatch(WHOLE, text[place].as_py()) is not None]
     return numbers, tuple(sorted({*bad, *rounded}))
 
 
