@@ -138,9 +138,13 @@ def measure(source: str, shares: list[float], seeds: int, rows: int, methods: li
     for share in shares:
         for name in methods:
             found, started = [], time.perf_counter()
-            for seed in range(seeds):
-                given = hidden(data, share, seed)
-                found.append(scores(data, given, METHODS[name](given, seed)))
+            try:
+                for seed in range(seeds):
+                    given = hidden(data, share, seed)
+                    found.append(scores(data, given, METHODS[name](given, seed)))
+            except ImportError as error:
+                print(f"{name}: left out, {error.name} is not installed", file=sys.stderr)
+                continue
             seconds = (time.perf_counter() - started) / seeds
             table = {key: np.array([line[key] for line in found]) for key in found[0]}
             told = {key: round(float(values.mean()), 4) for key, values in table.items()}
