@@ -132,7 +132,7 @@ def test_training_that_is_broken_off_goes_on_to_the_same_bytes(tmp_path):
 def test_folds_are_neither_given_up_nor_taken_on_half_way():
     rows = linear_rows()
     for before, after in ((quick(), quick(epochs=9)), (quick(epochs=1), quick())):
-        with pytest.raises(ParameterError, match="cannot change epochs from"):
+        with pytest.raises(ParameterError, match="'epochs' parameter of VAE cannot change from"):
             fitting.resume(epochs(rows, before, 1), after, from_array(rows))
 
 
