@@ -40,6 +40,9 @@ def draw(told: dict[str, Any], file: str) -> None:
             linewidth=1.2,
         )
     axes.axvline(1.0, color="#222222", linewidth=1.0)
+    axes.hlines(
+        [row + 0.5 for row in range(len(found) - 1)], 0, 1, transform=axes.get_yaxis_transform(), color="#DDDDDD"
+    )
     axes.set_xscale("log")
     ticks = [0.3, 0.5, 1, 2, 3]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
