@@ -172,7 +172,9 @@ def test_warm_start_goes_on_with_the_same_rows_and_the_same_model_only(fitted, t
     with pytest.raises(DataError, match="its values differ"):
         again.fit(X[:100])
     again = reparam.load(tmp_path / "run").set_params(warm_start=True, scale="softplus")
-    with pytest.raises(ParameterError, match="'scale' parameter of VAE cannot change from 'log_variance' to 'softplus'"):
+    with pytest.raises(
+        ParameterError, match="'scale' parameter of VAE cannot change from 'log_variance' to 'softplus'"
+    ):
         again.fit(X)
     assert small(warm_start=True, epochs=1).fit(X).set_params(epochs=2).fit(X).n_iter_ == 2
     assert small(epochs=1).fit(X).set_params(epochs=2).fit(X[:100]).n_iter_ == 2  # without it, a fit begins anew
