@@ -11,12 +11,10 @@ Of encoding, ``python -m benchmarks.encoding --rows 1000000`` tells.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,10 +25,12 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import processor
 from benchmarks.throughput.__main__ import Worker, ratio
+from benchmarks.throughput.contenders import Epoch as Work
+from benchmarks.throughput.contenders.products import repeated
+from benchmarks.throughput.worker import serve
 
 LATENTS, HIDDEN, PIXELS = 20, 400, 784
 OURS, BOUND = "reparam", "bound"
-Work = Callable[[], float]
 
 
 def data(rows: int) -> NDArray[np.uint8]:
@@ -58,7 +58,7 @@ def own(rows: int, samples: int) -> Work:
     from reparam.evaluation import importance_bound
 
     model, schema, stored = begun(rows)
-    return lambda: float(np.mean(importance_bound(model, stored, schema, jax.random.key(1), samples)))
+    return lambda: -float(np.mean(importance_bound(model, stored, schema, jax.random.key(1), samples)))
 
 
 def torch_loop(rows: int, samples: int) -> Work:
@@ -83,44 +83,34 @@ def torch_loop(rows: int, samples: int) -> Work:
 
     def run() -> float:
         with torch.inference_mode():
-            return float(torch.stack([bound(row) for row in x]).mean())
+            return -float(torch.stack([bound(row) for row in x]).mean())
 
     return run
 
 
 def products_of_numpy(rows: int, samples: int) -> Work:
-    z, hidden, first, last = _operands(samples)
-    outs = np.empty((samples, HIDDEN), np.float32), np.empty((samples, PIXELS), np.float32)
-
-    def run() -> float:
-        for _ in range(rows):
-            np.matmul(z, first, out=outs[0])
-            np.matmul(hidden, last, out=outs[1])
-        return 0.0
-
-    return run
+    return repeated(rows, _operands(samples), np.matmul)
 
 
 def products_of_torch(rows: int, samples: int) -> Work:
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
-    z, hidden, first, last = (torch.from_numpy(each) for each in _operands(samples))
-    outs = torch.empty(samples, HIDDEN), torch.empty(samples, PIXELS)
-
-    def run() -> float:
-        for _ in range(rows):
-            torch.matmul(z, first, out=outs[0])
-            torch.matmul(hidden, last, out=outs[1])
-        return 0.0
-
-    return run
+    pairs = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in _operands(samples)]
+    return repeated(rows, pairs, torch.matmul)
 
 
-def _operands(samples: int) -> list[NDArray[np.float32]]:
+def _operands(samples: int) -> list[tuple[Any, Any]]:
+    """The factors of the decoder's products for the draws of one row."""
     rng = np.random.default_rng(0)
-    shapes = (samples, LATENTS), (samples, HIDDEN), (LATENTS, HIDDEN), (HIDDEN, PIXELS)
-    return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+    def normal(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    return [
+        (normal(samples, LATENTS), normal(LATENTS, HIDDEN)),
+        (normal(samples, HIDDEN), normal(HIDDEN, PIXELS)),
+    ]
 
 
 CONTENDERS: dict[str, tuple[str, Callable[[int, int], Work]]] = {
@@ -130,22 +120,6 @@ CONTENDERS: dict[str, tuple[str, Callable[[int, int], Work]]] = {
     "products-torch": ("torch", products_of_torch),
 }
 """Name → what it needs, and what makes the work of a round."""
-
-
-def serve(name: str, rows: int, samples: int) -> None:
-    """A round for each line of standard input, and its seconds as a line of JSON."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    with contextlib.redirect_stdout(sys.stderr):
-        work = CONTENDERS[name][1](rows, samples)
-        for _ in _and_first(sys.stdin):
-            started = time.perf_counter()
-            value = work()
-            print(json.dumps({"seconds": time.perf_counter() - started, "loss": -value}), file=answers)
-
-
-def _and_first(lines: Any) -> Any:
-    yield ""  # compiles
-    yield from lines
 
 
 def measure(rows: int, samples: int, rounds: int) -> dict[str, Any]:
@@ -195,7 +169,7 @@ def main() -> None:
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        serve(arguments.serve, arguments.rows, arguments.samples)
+        serve(lambda: CONTENDERS[arguments.serve][1](arguments.rows, arguments.samples))
         return
     told = {
         "processor": f"{processor()}, {os.cpu_count()} processors",

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from benchmarks.throughput.configurations import CONFIGURATIONS
 from benchmarks.throughput.contenders import CONTENDERS, Epoch
@@ -21,14 +22,19 @@ def timed(epoch: Epoch) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used, "loss": loss}
 
 
-def main() -> None:
-    contender, configuration = sys.argv[1:]
+def serve(start: Callable[[], Epoch]) -> None:
+    """Work once, and again for each line of standard input; each time a line of JSON says how long that took."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no answer
-        epoch = CONTENDERS[contender].start(CONFIGURATIONS[configuration])
+        epoch = start()
         print(json.dumps(timed(epoch)), file=answers)
         for _ in sys.stdin:
             print(json.dumps(timed(epoch)), file=answers)
+
+
+def main() -> None:
+    contender, configuration = sys.argv[1:]
+    serve(lambda: CONTENDERS[contender].start(CONFIGURATIONS[configuration]))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def steps(configuration: Configuration) -> int:
 
 def by_numpy(configuration: Configuration) -> Epoch:
     """The BLAS that NumPy was built with."""
-    return _repeated(configuration, operands(configuration), np.matmul)
+    return repeated(steps(configuration), operands(configuration), np.matmul)
 
 
 def by_torch(configuration: Configuration) -> Epoch:
@@ -66,14 +66,15 @@ def by_torch(configuration: Configuration) -> Epoch:
 
     torch.set_num_threads(os.cpu_count() or 1)
     pairs = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in operands(configuration)]
-    return _repeated(configuration, pairs, torch.matmul)
+    return repeated(steps(configuration), pairs, torch.matmul)
 
 
-def _repeated(configuration: Configuration, pairs: list[tuple[Any, Any]], product: Callable[..., Any]) -> Epoch:
+def repeated(times: int, pairs: list[tuple[Any, Any]], product: Callable[..., Any]) -> Epoch:
+    """So many times all these products, each into the same place."""
     kept = [product(a, b) for a, b in pairs]
 
     def run() -> float:
-        for _ in range(steps(configuration)):
+        for _ in range(times):
             for (a, b), out in zip(pairs, kept, strict=True):
                 product(a, b, out=out)
         return 0.0

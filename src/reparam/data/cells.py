@@ -69,8 +69,9 @@ def understood(cells: Any, missing: Sequence[str] = (), *, comma_is_free: bool =
     for kind in ("int64", "float64"):
         numbers = _cast(text, kind)
         if numbers is not None:
-            whole = kind == "int64" or compute.all(compute.match_substring_regex(present, WHOLE)).as_py()
-            rounded = whole and beyond_exact(numbers)
+            rounded = beyond_exact(numbers) and (
+                kind == "int64" or compute.all(compute.match_substring_regex(present, WHOLE)).as_py()
+            )
             return Cells(text, "string", "whole numbers beyond 2^53") if rounded else Cells(numbers, kind)
     return _with_commas(text, present, comma_is_free) or _dates(text, present) or _text(text)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reparam.data.arrays import Raw
-from reparam.data.dialect import text_of
+from reparam.data.dialect import bytes_of, text_of
 from reparam.data.files import reading as parsing
 from reparam.data.files import refuse_labels
 from reparam.data.places import Place, file_of, on_this_machine
@@ -87,10 +86,8 @@ def read_mtx(path: Place, array: str | None = None, labels: str | None = None) -
     from scipy.io import mmread
 
     refuse_labels(path, labels)
-    with parsing(path, "Matrix Market file"), on_this_machine(path) as file:
-        content = Path(file).read_bytes()
-        text = gzip.decompress(content) if path.name.endswith(".gz") else content
-        matrix = mmread(io.BytesIO(text + b"\n"))  # without a last newline SciPy may read past the end, and die
+    with parsing(path, "Matrix Market file"), bytes_of(path) as file:
+        matrix = mmread(io.BytesIO(file.read() + b"\n"))  # without a last newline SciPy may read past the end, and die
     features, barcodes = (_beside(path, names) for names in (FEATURES, BARCODES))
     if features is None or barcodes is None:
         return Raw(_dense(path, matrix), scale=1.0)
