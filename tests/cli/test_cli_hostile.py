@@ -415,9 +415,16 @@ def test_what_an_encoding_lacks_is_spelt():
     assert "ln σ − 1".encode("ascii", errors="strict" if streams.prepare() else "reparam") == b"ln sigma - 1"
 
 
+@pytest.fixture(scope="session")
+def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("codes") / "codes.npy"
+    np.save(path, np.zeros((2, 2), np.float32))
+    return path
+
+
 @settings(max_examples=CASES, deadline=None)
 @given(st.data())
-def test_no_value_of_any_option_is_a_fault(table, trained, tmp_path_factory, data):
+def test_no_value_of_any_option_is_a_fault(table, trained, codes, tmp_path_factory, data):
     """Any option of any command with any text: refused in one line, or done.
 
     Where cases are few there is no run, for the first use of each command compiles; of train the model is built.
@@ -429,8 +436,6 @@ def test_no_value_of_any_option_is_a_fault(table, trained, tmp_path_factory, dat
     name = data.draw(st.sampled_from([name for name in options if name not in NOT_DRAWN]))
     value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]
     place = tmp_path_factory.mktemp("fuzz") / "out.npy"
-    codes = trained.parent / "fuzzed-codes.npy"
-    np.save(codes, np.zeros((2, 2), np.float32))
     run = trained if CASES >= 1000 else "no-such-run"
     needed = {
         "train": [table, "--out", place.with_suffix("")],
