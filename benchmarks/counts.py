@@ -44,7 +44,7 @@ Fit = Callable[[Counts, Counts, int, int], Found]
 
 
 def by_reparam(likelihood: str, own: int = 0) -> Fit:
-    """reparam with its defaults; ``own``: how many latents the likelihood takes beside those that say what a cell is."""
+    """reparam with its defaults; ``own``: how many latents the likelihood takes beside those of a cell's kind."""
 
     def fit(train: Counts, test: Counts, latents: int, epochs: int) -> Found:
         from reparam import VAE

@@ -64,6 +64,18 @@ def test_every_present_cell_is_written_as_it_was_typed(run, tmp_path):
     assert float(whole[7]["visits"]) >= 0
 
 
+@pytest.mark.parametrize("how", ["--in-memory", "--stream"])
+def test_a_level_that_is_taken_for_missing_is_there_and_stays(run, tmp_path, how):
+    where, source = run
+    (tmp_path / "new.csv").write_bytes(source.read_bytes().replace(b",Rome,", b",Paris,", 1))
+    chosen = ("--unknown", "missing", "--samples", 5, how)
+    result = must("impute", where, tmp_path / "new.csv", "-o", tmp_path / "whole.csv", *chosen, "--json")
+    assert (result.document["missing"], result.document["unknown"]) == (len(HOLES), 1)
+    assert [row["city"] for row in read(tmp_path / "whole.csv")].count("Paris") == 1
+    told = must("impute", where, tmp_path / "new.csv", "-o", tmp_path / "whole.csv", *chosen).out
+    assert "5 cells of 60 rows filled in; 1 of levels that the model never saw left as they are" in told
+
+
 def test_draws_are_tables_of_their_own_and_one_seed_makes_them_again(run, tmp_path):
     where, source = run
     for name in ("one", "two"):

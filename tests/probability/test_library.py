@@ -102,7 +102,7 @@ def test_a_latent_library_begins_at_the_depths_of_the_rows(depth_alone: Model) -
 
 
 def test_the_bound_is_below_the_integral_over_the_depth_and_reaches_it(depth_alone: Model) -> None:
-    """By quadrature with SciPy's law. Of 2,000 draws of q, here p(z), half count: they err by 0.03 nats, asked are 0.15."""
+    """By quadrature of SciPy's law. Of 2,000 draws of q, here p(z), half count: they err by 0.03 nats."""
     batch, key = Batch(jnp.asarray(X[:4], float)), jax.random.key(1)
     as_prior = eqx.tree_at(lambda model: model.encoder, depth_alone, lambda x: jnp.zeros((*x.shape[:-1], 2)))
     loc, scale = np.log(X.sum(axis=1)).mean(), np.log(X.sum(axis=1)).std()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,7 +47,7 @@ def text_table(stream: Any, path: Place, dialect: Dialect) -> Any:
     longest = 64 * sum(len(cell) + 1 for cell in dialect.first)
     cells = {f"f{place}": pa.string() for place in range(len(dialect.first))}
     try:
-        return arrow_csv.read_csv(
+        table = arrow_csv.read_csv(
             stream,
             arrow_csv.ReadOptions(column_names=list(cells), block_size=max(BLOCK, longest), encoding=dialect.encoding),
             arrow_csv.ParseOptions(delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True),
@@ -55,6 +56,9 @@ def text_table(stream: Any, path: Place, dialect: Dialect) -> Any:
     except pa.ArrowInvalid:
         _check_text(path, dialect)
         raise
+    if any(compute.any(compute.match_substring(column, "\n")).as_py() for column in table.columns):
+        _check_text(path, dialect)  # a line end in a cell is meant, or a quote was forgotten
+    return table
 
 
 def read_parquet(path: Place, reading: Reading) -> Sheet:
@@ -202,19 +206,29 @@ def typed_sheet(source: str, table: Any) -> Sheet:
 
 
 def _check_text(path: Place, dialect: Dialect) -> None:
-    """Raise the DataError that names the first line with another number of cells, or with bytes that are no text."""
+    """Raise the DataError that names the first line of other cells or of bytes that are no text, or an open quote."""
     found = undecodable_line(path) if dialect.encoding.startswith("utf-8") else None
     if found is not None:
         raise DataError(
             f"{path}: line {found[0]} holds the byte 0x{found[1].hex()}, which is not UTF-8, the encoding that is "
             f"required{_latin(found[1])}. Save the whole file as UTF-8."
         )
-    for line, cells in records(path, dialect):
-        if len(cells) != len(dialect.first):
-            raise DataError(
-                f"{path}: line {line} has {len(cells)} cells, but the first row has {len(dialect.first)}. "
-                "Every row must have as many; mend or remove that line."
-            )
+    begun = 1
+    try:
+        for line, cells in records(path, dialect, strict=True):
+            if len(cells) != len(dialect.first):
+                raise DataError(
+                    f"{path}: line {line} has {len(cells)} cells, but the first row has {len(dialect.first)}. "
+                    "Every row must have as many; mend or remove that line."
+                )
+            begun = line + 1
+    except csv.Error as error:
+        if "limit" in str(error):  # one long cell is none of the faults that are looked for
+            return
+        raise DataError(
+            f"{path}: a quote {dialect.quote} that opens in the row of line {begun} is not closed where its cell ends. "
+            "Close it there, double the quotes within a cell, or say what stands around cells: --quote."
+        ) from error
 
 
 def _latin(byte: bytes) -> str:
