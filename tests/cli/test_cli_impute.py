@@ -158,6 +158,18 @@ def test_explained_scores_sum_to_the_elbo(run, tmp_path):
         assert min(image.size) > 200
 
 
+def test_rows_of_nothing_are_told_and_score_nothing(run, tmp_path):
+    """Their ln p is 0: the bound is not above, and as near as q of such a row is to the prior."""
+    where, _ = run
+    (tmp_path / "x.csv").write_text("age,city,visits,member\n40.0,Rome,03,yes\n,,,\n,,,\n")
+    result = must("score", where, tmp_path / "x.csv", "-o", tmp_path / "s.csv", "--samples", 400)
+    assert "2 of rows of nothing, whose ln p is 0" in result.out
+    scores = pd.read_csv(tmp_path / "s.csv")["score"]
+    assert scores[0] < -5
+    assert np.all(np.abs(scores[1:]) < 0.2)
+    assert "of nothing" not in must("score", where, run[1], "-o", tmp_path / "t.csv", "--samples", 4).out
+
+
 def test_a_frame_is_completed_in_its_own_types(run):
     frame = pd.DataFrame(cells()).replace("", None)
     frame["age"] = pd.to_numeric(frame["age"])
