@@ -110,6 +110,10 @@ BAD = {  # text, what the error says
         't,a\nx,1\ny,2\n"z,3\nw,4\n',
         'a quote " that opens in the row of line 4 is not closed',
     ),
+    "a quote that is open to the end of a long file": (
+        't,a\nx,1\n"y,2\n' + "z,3\n" * 40_000,
+        "in the row of line 3 is not",
+    ),
     "a quote that the next one closes": (
         't,a\n"x",1\n"y,2\n"z",3\n"w",4\n',
         'a quote " that opens in the row of line 3 is not closed where its cell ends',

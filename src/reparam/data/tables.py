@@ -37,6 +37,8 @@ def read_csv(path: Place, reading: Reading) -> Sheet:
         packed = path.name.lower().endswith(".gz")
         with pa.input_stream(arrow_file(path), compression="gzip" if packed else None) as stream:
             table = text_table(stream, path, dialect)
+        if any(compute.any(compute.match_substring(column, "\n")).as_py() for column in table.columns):
+            _check_text(path, dialect, is_read=True)  # a line end in a cell is meant, or a quote was forgotten
         return text_sheet(path, dialect, table, reading)
 
 
@@ -47,7 +49,7 @@ def text_table(stream: Any, path: Place, dialect: Dialect) -> Any:
     longest = 64 * sum(len(cell) + 1 for cell in dialect.first)
     cells = {f"f{place}": pa.string() for place in range(len(dialect.first))}
     try:
-        table = arrow_csv.read_csv(
+        return arrow_csv.read_csv(
             stream,
             arrow_csv.ReadOptions(column_names=list(cells), block_size=max(BLOCK, longest), encoding=dialect.encoding),
             arrow_csv.ParseOptions(delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True),
@@ -56,9 +58,6 @@ def text_table(stream: Any, path: Place, dialect: Dialect) -> Any:
     except pa.ArrowInvalid:
         _check_text(path, dialect)
         raise
-    if any(compute.any(compute.match_substring(column, "\n")).as_py() for column in table.columns):
-        _check_text(path, dialect)  # a line end in a cell is meant, or a quote was forgotten
-    return table
 
 
 def read_parquet(path: Place, reading: Reading) -> Sheet:
@@ -205,8 +204,11 @@ def typed_sheet(source: str, table: Any) -> Sheet:
     return Sheet(source, renamed, remarks=told)
 
 
-def _check_text(path: Place, dialect: Dialect) -> None:
-    """Raise the DataError that names the first line of other cells or of bytes that are no text, or an open quote."""
+def _check_text(path: Place, dialect: Dialect, *, is_read: bool = False) -> None:
+    """Raise the DataError that names the first line of other cells or of bytes that are no text, or an open quote.
+
+    A cell longer than Python reads is an open quote, but in a file that was read all the same.
+    """
     found = undecodable_line(path) if dialect.encoding.startswith("utf-8") else None
     if found is not None:
         raise DataError(
@@ -223,7 +225,7 @@ def _check_text(path: Place, dialect: Dialect) -> None:
                 )
             begun = line + 1
     except csv.Error as error:
-        if "limit" in str(error):  # one long cell is none of the faults that are looked for
+        if is_read and "limit" in str(error):
             return
         raise DataError(
             f"{path}: a quote {dialect.quote} that opens in the row of line {begun} is not closed where its cell ends. "
