@@ -43,12 +43,15 @@ Fit = Callable[[Counts, Counts, int, int], Found]
 """Training and held-out cells, latents, and the epochs of those that do not tell by themselves."""
 
 
-def by_reparam(likelihood: str) -> Fit:
+def by_reparam(likelihood: str, own: int = 0) -> Fit:
+    """reparam with its defaults; ``own``: how many latents the likelihood takes beside those of a cell's kind."""
+
     def fit(train: Counts, test: Counts, latents: int, epochs: int) -> Found:
         from reparam import VAE
 
-        vae = VAE(latents, likelihood=likelihood).fit(train)
-        return Found(vae.transform(train), vae.transform(test), float(vae.score_samples(test, samples=DRAWS).mean()))
+        vae = VAE(latents + own, likelihood=likelihood).fit(train)
+        codes = [vae.transform(cells)[:, :latents] for cells in (train, test)]
+        return Found(*codes, float(vae.score_samples(test, samples=DRAWS).mean()))
 
     return fit
 
@@ -90,6 +93,7 @@ METHODS: dict[str, Fit] = {
     "scVI": scvi,
     "reparam, negative_binomial": by_reparam("negative_binomial"),
     "reparam, negative_binomial:observed": by_reparam("negative_binomial:observed"),
+    "reparam, negative_binomial:latent": by_reparam("negative_binomial:latent", own=1),
 }
 
 

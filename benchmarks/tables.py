@@ -113,6 +113,7 @@ METHODS: dict[str, Impute] = {
     "HyperImpute": by(by_hyperimpute),
     "reparam": reparam_by(),
     "reparam, 8 latents": reparam_by(latent_dim=8),
+    "reparam, 8 latents, iwae:5": reparam_by(latent_dim=8, objective="iwae:5", hidden=(128, 128)),
     "reparam, auto": reparam_by(latent_dim="auto"),
 }
 

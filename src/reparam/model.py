@@ -54,8 +54,13 @@ class Model(eqx.Module):
 
     @property
     def decoder_size(self) -> int:
-        """How many numbers the decoder takes: the layer of z that explains x, and c where columns are given."""
-        return self.prior.layers[0] + (0 if self.given is None else self.given.size)
+        """How many numbers the decoder takes: of the layer of z that explains x, and c where columns are given."""
+        return self._decoded + (0 if self.given is None else self.given.size)
+
+    @property
+    def _decoded(self) -> int:
+        """How many latents the decoder takes; the likelihood takes those behind them."""
+        return self.prior.layers[0] - self.likelihood.own_latents
 
     @property
     def family(self) -> Posterior:
@@ -76,12 +81,14 @@ class Model(eqx.Module):
         Raises:
             ParameterError: columns are given, and no batch says what they hold.
         """
-        likelihood = self.likelihood if batch is None else self.likelihood.of_datum(batch.x, batch.observed)
+        likelihood = self.likelihood.of_latents(z[..., self._decoded : self.prior.layers[0]])
+        if batch is not None:
+            likelihood = likelihood.of_datum(batch.x, batch.observed)
         return likelihood.distribution(self.decoded(z, batch))
 
     def decoded(self, z: Array, batch: Batch | None = None) -> Array:
         """The likelihood's raw numbers at latents (..., K), of which the lowest layer explains x: (..., raw_size)."""
-        z = z[..., : self.prior.layers[0]]
+        z = z[..., : self._decoded]
         if self.given is None:
             return self.decoder(z)
         told = self._told(batch)
@@ -238,15 +245,15 @@ def assemble(
     for part, found in (("posterior", q.latent_dim), ("prior", p_z.latent_dim)):
         _check_size(f"the {part}'s latent_dim", found, sum(layers), "latent_dim of the model")
     _check_size("the likelihood's event_size", p_x.event_size, size, "features of the data")
-    p_x = p_x.started(std)
+    p_x = p_x.started(std).told(data.rows)
     shift = None if data.given is None else _shift(data.given, p_z, hidden, activation, keys["prior"])
-    decoded = layers[0] + (0 if data.given is None else data.given.size)
+    decoded = layers[0] - p_x.own_latents + (0 if data.given is None else data.given.size)
     architecture, shape = build("network", NETWORKS, network), data.shape or (size,)
     if encoder is None:
         ends = Ends(shape, entering.shape[1], q.raw_size, q.initial_raw(), q.initial_gain())
         encoder = build_encoder(q, architecture, ends, activation, hidden, keys["encoder"])
-        if inputs is None and isinstance(p_x, Overdispersed) and p_x.library == "observed":
-            encoder = LogCounts(encoder, levelled=True)
+        if inputs is None and isinstance(p_x, Overdispersed) and p_x.library != "none":
+            encoder = LogCounts(encoder, levelled=p_x.library == "observed")
     if decoder is None:
         ends = Ends(shape, decoded, p_x.raw_size, p_x.begin_raw(mean, std, data.rows))
         decoder = architecture.decoder(ends, activation, hidden, keys["decoder"])

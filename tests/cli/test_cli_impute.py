@@ -64,6 +64,18 @@ def test_every_present_cell_is_written_as_it_was_typed(run, tmp_path):
     assert float(whole[7]["visits"]) >= 0
 
 
+@pytest.mark.parametrize("how", ["--in-memory", "--stream"])
+def test_a_level_that_is_taken_for_missing_is_there_and_stays(run, tmp_path, how):
+    where, source = run
+    (tmp_path / "new.csv").write_bytes(source.read_bytes().replace(b",Rome,", b",Paris,", 1))
+    chosen = ("--unknown", "missing", "--samples", 5, how)
+    result = must("impute", where, tmp_path / "new.csv", "-o", tmp_path / "whole.csv", *chosen, "--json")
+    assert (result.document["missing"], result.document["unknown"]) == (len(HOLES), 1)
+    assert [row["city"] for row in read(tmp_path / "whole.csv")].count("Paris") == 1
+    told = must("impute", where, tmp_path / "new.csv", "-o", tmp_path / "whole.csv", *chosen).out
+    assert "5 cells of 60 rows filled in; 1 of levels that the model never saw left as they are" in told
+
+
 def test_draws_are_tables_of_their_own_and_one_seed_makes_them_again(run, tmp_path):
     where, source = run
     for name in ("one", "two"):
@@ -144,6 +156,18 @@ def test_explained_scores_sum_to_the_elbo(run, tmp_path):
     assert rows.loc[0, "city"] == 0
     with Image.open(picture) as image:
         assert min(image.size) > 200
+
+
+def test_rows_of_nothing_are_told_and_score_nothing(run, tmp_path):
+    """Their ln p is 0: the bound is not above, and as near as q of such a row is to the prior."""
+    where, _ = run
+    (tmp_path / "x.csv").write_text("age,city,visits,member\n40.0,Rome,03,yes\n,,,\n,,,\n")
+    result = must("score", where, tmp_path / "x.csv", "-o", tmp_path / "s.csv", "--samples", 400)
+    assert "2 of rows of nothing, whose ln p is 0" in result.out
+    scores = pd.read_csv(tmp_path / "s.csv")["score"]
+    assert scores[0] < -5
+    assert np.all(np.abs(scores[1:]) < 0.2)
+    assert "of nothing" not in must("score", where, run[1], "-o", tmp_path / "t.csv", "--samples", 4).out
 
 
 def test_a_frame_is_completed_in_its_own_types(run):

@@ -222,6 +222,27 @@ def test_codes_of_single_cells_are_written_beside_them(trained: Path, tmp_path: 
     assert "Known: .npy, .npz, .csv, .parquet, .png," in run_cli("sample", trained, "-o", tmp_path / "s.h5ad").err
 
 
+def test_how_deep_a_cell_was_counted_may_be_a_latent(tmp_path: Path) -> None:
+    """Saved, opened and used by every command; cells are drawn as deep as they are, which means alone would not be."""
+    anndata = pytest.importorskip("anndata")
+    depth = np.exp(RNG.normal(5.0, 1.0, size=(60, 1)))
+    pd.DataFrame(RNG.poisson(depth / 6.0, (60, 6)), columns=list("abcdef")).to_csv(tmp_path / "x.csv", index=False)
+    run, wanted = tmp_path / "run", ("--likelihood", "negative_binomial:latent", "--epochs", 1, "--hidden", 4)
+    must("train", tmp_path / "x.csv", "--out", run, *wanted)
+    told = json.loads(must("evaluate", run, "--json").out)
+    assert told["kl"] > 0.5  # a depth that varies threefold costs that much to tell
+    must("encode", run, tmp_path / "x.csv", "-o", tmp_path / "z.csv")
+    must("encode", run, tmp_path / "x.csv", "-o", tmp_path / "z.h5ad")
+    codes = pd.read_csv(tmp_path / "z.csv")
+    kept = anndata.read_h5ad(tmp_path / "z.h5ad").obsm["X_reparam"]
+    np.testing.assert_allclose(kept, codes[["mean_0"]], rtol=1e-5)
+    sums = pd.read_csv(tmp_path / "x.csv").sum(axis=1)
+    assert np.corrcoef(codes["mean_1"], np.log(sums))[0, 1] > 0.9
+    must("sample", run, "-n", 200, "-o", tmp_path / "new.csv")
+    made = np.log(pd.read_csv(tmp_path / "new.csv").sum(axis=1))
+    assert 0.7 < made.std() < 1.4
+
+
 def test_the_batch_of_cells_may_be_a_condition(tmp_path: Path) -> None:
     """From the file of cells to codes in a copy of it and to cells of one batch; the run is opened by what it says."""
     anndata = pytest.importorskip("anndata")

@@ -106,6 +106,18 @@ def test_quoted_cells_may_hold_separators_quotes_and_line_ends(tmp_path: Path) -
 
 BAD = {  # text, what the error says
     "one bad cell": ("a,b\n" + "1.5,x\n" * 30 + "l.5,x\n", "line 32, column 'a' holds 'l.5', but 30 other cells"),
+    "a quote that is never closed": (
+        't,a\nx,1\ny,2\n"z,3\nw,4\n',
+        'a quote " that opens in the row of line 4 is not closed',
+    ),
+    "a quote that is open to the end of a long file": (
+        't,a\nx,1\n"y,2\n' + "z,3\n" * 40_000,
+        "in the row of line 3 is not",
+    ),
+    "a quote that the next one closes": (
+        't,a\n"x",1\n"y,2\n"z",3\n"w",4\n',
+        'a quote " that opens in the row of line 3 is not closed where its cell ends',
+    ),
     "a bad cell behind quoted line ends": ('t,a\n"x\ny",1\n"x\nz",2\nw,3O\n', "line 6, column 'a' holds '3O'"),
     "the type changes midway": (
         "a\n" + "".join(f"{n}\n" for n in range(50)) + "".join(f"x{n}\n" for n in range(50)),

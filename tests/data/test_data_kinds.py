@@ -11,7 +11,7 @@ from scipy import stats
 from reparam.data import Column, Reading, coding, load, span
 from reparam.data.cells import Cells, understood
 from reparam.data.kinds import KIND_OF, LIKELIHOOD_OF, judge_column
-from reparam.errors import DataError, UnknownNameError
+from reparam.errors import DataError, ParameterError, UnknownNameError
 from reparam.probability.likelihoods import LIKELIHOODS
 
 RNG = np.random.default_rng(0)
@@ -89,6 +89,15 @@ def test_whole_numbers_that_are_all_different_are_names_only_where_their_name_or
     assert judged(numbers, "customerId").kind == "identifier"
     assert judged(numbers, "income").kind == "count"
     assert judged(numbers, "humid").kind == "count"  # ends in id, and is no key
+
+
+def test_more_levels_than_can_be_learned_are_refused() -> None:
+    cells = [f"L{n}" for n in range(10_001)] * 2
+    assert len(judged(cells[1:10_001], asked="categorical").levels or ()) == 10_000
+    with pytest.raises(
+        ParameterError, match="'x' cannot be ordinal: its cells hold 10,001 different values, and at most"
+    ):
+        judged(cells, asked="ordinal")
 
 
 @pytest.mark.parametrize(

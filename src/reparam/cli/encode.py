@@ -43,9 +43,12 @@ def encode(
 
     Columns mean_0, … and std_0, … (in an .npy the means, then the standard deviations); with --draw z_0, … Of several
     layers of latents mean_z1_0, …, mean_z2_0, … and so on. An .h5ad file has the means, or the draws, as
-    obsm["X_reparam"], beside all that DATA had if it was one.
+    obsm["X_reparam"], beside all that DATA had if it was one; a latent that says how deep a cell was counted is not
+    among them.
     """
     check_output(out, data, also=(".h5ad",))
+    import numpy as np
+
     from reparam.cli.engines import Order, by_engine, check_engine
     from reparam.cli.flow import flows, write_arrays
     from reparam.cli.sources import given_data
@@ -86,7 +89,8 @@ def encode(
     if not share().leads:
         return
     if out.suffix.lower() == ".h5ad":
-        write_codes(out, data, next(iter(codes.values())), dataset.index)
+        (told, *_), own = codes.values(), vae.fitted_.model.likelihood.own_latents
+        write_codes(out, data, np.delete(told, range(layers[0] - own, layers[0]), axis=1), dataset.index)
     else:
         write(out, codes, index=dataset.index, index_name=index or "index")
     tell_codes(len(dataset.rows))

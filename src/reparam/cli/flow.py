@@ -20,7 +20,7 @@ from reparam.cli.sources import is_large, read_as
 from reparam.data import Dataset, stream
 from reparam.data.appending import appended, check_appended, of_arrays, of_rows
 from reparam.data.arrays import Raw
-from reparam.data.completion import completed
+from reparam.data.completion import completed, holes
 from reparam.data.sheets import Sheet
 from reparam.data.streaming import Stream
 from reparam.data.streaming.drawing import Drawn
@@ -74,16 +74,21 @@ class Flow:
 
     def add_completed(
         self, found: Sheet | Raw, rows: NDArray[Any], beside: Mapping[str, NDArray[Any]], dataset: Dataset
-    ) -> None:
-        """Write a part again with its missing cells from rows; of a table every other cell is what it was."""
+    ) -> int:
+        """Write a part again with its missing cells from rows; of a table every other cell is what it was.
+
+        Returns:
+            How many cells were filled in.
+        """
         if not isinstance(found, Sheet) or self.ending == ".npy":
             self.file.add(np.concatenate([rows, *(column[:, None] for column in beside.values())], axis=1))
-            return
+            return int(np.isnan(dataset.rows).sum())
         import pyarrow as pa
 
         if found.is_text and hasattr(self.file, "delimiter"):
             self.file.delimiter = found.delimiter
         self.file.add(pa.table(completed(found, rows, self.vae.schema_, beside)))
+        return holes(found, self.vae.schema_)
 
 
 def parts_of(

@@ -78,10 +78,13 @@ def impute(
     schema, reading = vae.schema_, replace(read_as(vae), index=index)
     chosen: Any = {"samples": samples, "random_state": seed, "report": rows_done("imputed")}
 
-    def tell_imputed(missing: int, rows: int) -> None:
-        document = {"rows": rows, "missing": missing, "files": [str(place) for place in places]}
-        filled = f"{missing:,} cells of {rows:,} rows filled in"
-        done = filled if missing else f"no cell of {rows:,} rows is missing, copied"
+    def tell_imputed(filled: int, missing: int, rows: int) -> None:
+        kept = missing - filled
+        document = {"rows": rows, "missing": filled, "unknown": kept, "files": [str(place) for place in places]}
+        done = (
+            f"{filled:,} cells of {rows:,} rows filled in" if filled else f"no cell of {rows:,} rows is missing, copied"
+        )
+        done += f"; {kept:,} of levels that the model never saw left as they are" if kept else ""
         tell_written(out, done, document, as_json=as_json)
 
     def named(deviation: Any) -> dict[str, Any]:
@@ -90,26 +93,28 @@ def impute(
 
     if flows(data, stream, draws=draws):
         chosen["report"] = None
-        counted = np.zeros(2, np.int64)
+        counted = np.zeros(3, np.int64)
         with flow(vae, data, out, index=index, unknown=unknown) as through:
             for sheet, part in through.parts(supported=True):
                 found = vae.impute(part, std=std, **chosen)
                 whole, deviation = found if std else (found, None)
-                through.add_completed(sheet, whole, named(deviation), part)
-                counted += int(np.isnan(part.rows).sum()), len(part.rows)
-        told = of_all({"missing": int(counted[0]), "rows": int(counted[1])})
-        tell_imputed(int(told["missing"]), int(told["rows"]))
+                filled = through.add_completed(sheet, whole, named(deviation), part)
+                counted += filled, int(np.isnan(part.rows).sum()), len(part.rows)
+        told = of_all(dict(zip(("filled", "missing", "rows"), counted.tolist(), strict=True)))
+        tell_imputed(*(int(told[name]) for name in ("filled", "missing", "rows")))
         return
     dataset, _ = rows_for(vae, data, supported=True, index=index, unknown=unknown)
     found = vae.impute(dataset, draws=draws, std=std, **chosen)
     if not share().leads:
         return
     whole, deviation = found if std else (found, None)
-    beside = named(deviation)
+    beside, missing = named(deviation), int(np.isnan(dataset.rows).sum())
+    holes: int | None = missing
     for place, rows in zip(places, [whole] if draws is None else whole, strict=True):
-        if not write_completed(place, data, rows, schema, reading=reading, beside=beside):
+        holes = write_completed(place, data, rows, schema, reading=reading, beside=beside)
+        if holes is None:
             _write_numbers(place, rows, beside, vae)
-    tell_imputed(int(np.isnan(dataset.rows).sum()), len(dataset.rows))
+    tell_imputed(missing if holes is None else holes, missing, len(dataset.rows))
 
 
 def _write_numbers(place: Path, rows: Any, beside: Mapping[str, Any], vae: Any) -> None:

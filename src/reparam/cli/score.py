@@ -77,8 +77,8 @@ def score(
     if not share().leads:
         return
     written: dict[str, Any] = {"score": scores}
-    mean = float(scores.mean(dtype="float64"))
-    document = {"rows": len(scores), "bound": mean, **told}
+    mean, empty = float(scores.mean(dtype="float64")), _empty(dataset.rows)
+    document = {"rows": len(scores), "bound": mean, "empty": empty, **told}
     if cells is not None:
         names = [column_name(vae.schema_.columns, place) for place in range(vae.schema_.size)]
         places = {f"{name}_nats" if name in ("score", "kl", "index") else name: n for n, name in enumerate(names)}
@@ -87,7 +87,15 @@ def score(
             _draw(out, scores, np.where(np.isnan(dataset.rows), np.nan, cells.cells), names, dataset.index)
         )
     write(out, written, index=dataset.index, index_name=index or "index")
-    tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average", document, as_json=as_json)
+    nothing = f"; {empty:,} of rows of nothing, whose ln p is 0, less what q misses of the prior" if empty else ""
+    tell_written(out, f"{len(scores):,} scores, {mean:.3f} nats on average{nothing}", document, as_json=as_json)
+
+
+def _empty(rows: Any) -> int:
+    """How many rows have no cell; those of a sparse matrix have all."""
+    import numpy as np
+
+    return int(np.isnan(rows).all(axis=1).sum()) if isinstance(rows, np.ndarray) else 0
 
 
 def _draw(out: Any, scores: Any, cells: Any, names: Any, index: Any) -> Any:

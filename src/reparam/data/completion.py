@@ -33,7 +33,7 @@ def write_completed(
     *,
     reading: Reading,
     beside: Mapping[str, NDArray[np.float64]] | None = None,
-) -> bool:
+) -> int | None:
     """Write a table again with its missing cells from rows; every other cell, of every column, is what it was.
 
     A table of text keeps its delimiter, and has a header if it had one.
@@ -50,14 +50,19 @@ def write_completed(
         ParameterError: a further column has the name of one that is there.
 
     Returns:
-        Whether the source is a table that could be read so; else nothing is written.
+        How many cells were filled in; None where the source is no table that could be read so, and nothing is written.
     """
     sheet = read_sheet(source, reading) if path.suffix.lower() in COMPLETED else None
     if sheet is None:
-        return False
+        return None
     cells = completed(sheet, rows, schema, beside or {})
     write_cells(path, cells, delimiter=sheet.delimiter, header=sheet.named)
-    return True
+    return holes(sheet, schema)
+
+
+def holes(sheet: Sheet, schema: Schema) -> int:
+    """How many cells of a table are filled in: one of a level that is taken for missing is there, and stays."""
+    return sum(sheet.text(name).null_count for name in _columns(sheet, schema)[1])
 
 
 def completed(

@@ -80,10 +80,14 @@ def text_of(path: Place, encoding: str) -> Iterator[io.TextIOBase]:
         yield io.TextIOWrapper(file, encoding, errors="replace", newline="")
 
 
-def records(path: Place, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """Every row that is not blank with the number of the line where it ends, slowly: to say where a fault stands."""
+def records(path: Place, dialect: Dialect, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Every row that is not blank with the number of the line where it ends, slowly: to say where a fault stands.
+
+    Raises:
+        csv.Error: ``strict``, and a quoted cell does not end where its quote does; or a cell is endless.
+    """
     with text_of(path, dialect.encoding) as file:
-        reader = csv.reader(file, delimiter=dialect.delimiter, quotechar=dialect.quote)
+        reader = csv.reader(file, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=strict)
         yield from ((reader.line_num, cells) for cells in reader if cells)
 
 

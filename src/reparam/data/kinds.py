@@ -39,6 +39,8 @@ ROWS_PER_LEVEL = 5
 MOST_DECIMALS = 6
 SECONDS_A_DAY = 86_400
 MOST_LEVELS = 1000
+MOST_ASKED_LEVELS = 10_000
+"""Of a column that is asked to be coded: every draw of every row takes a number for each level."""
 SPIKED_LEVELS, ROWS_PER_SPIKED_LEVEL, SPIKE = 128, 20, 0.25
 LARGEST_COUNT = 1 << 17  # beyond, ln x! in single precision is off by tenths of a nat
 NO = ("no", "n", "false", "f", "off", "absent", "negative", "0")
@@ -70,7 +72,7 @@ def judge_column(name: str, place: int, cells: Cells, asked: str | None = None) 
 
     Raises:
         UnknownNameError: no kind and no likelihood of one column has that name.
-        ParameterError: it is to be binary, and has not two values.
+        ParameterError: it is to be binary, and has not two values; or coded, and has more than can be learned.
 
     >>> cells = Cells(pa.array(["no", "yes", None, "no"]), "string")
     >>> column = judge_column("smoker", 0, cells)
@@ -132,6 +134,11 @@ def _as_asked(blank: Column, cells: Cells, asked: str) -> Column:
             raise ParameterError(
                 f"column {blank.name!r} cannot be {asked}: that takes two values, and its cells hold {len(texts):,}. "
                 "Say categorical, ordinal or a kind of numbers."
+            )
+        if len(texts) > MOST_ASKED_LEVELS:
+            raise ParameterError(
+                f"column {blank.name!r} cannot be {asked}: its cells hold {len(texts):,} different values, and at most "
+                f"{MOST_ASKED_LEVELS:,} levels can be learned. Drop the column, or join its levels into fewer."
             )
         return replace(column, levels=ordered_levels(texts))
     return column if kind in LEFT_OUT else _ranged(column, as_numbers(cells.values, cells.stored_as)[0])

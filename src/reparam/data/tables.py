@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,6 +37,8 @@ def read_csv(path: Place, reading: Reading) -> Sheet:
         packed = path.name.lower().endswith(".gz")
         with pa.input_stream(arrow_file(path), compression="gzip" if packed else None) as stream:
             table = text_table(stream, path, dialect)
+        if any(compute.any(compute.match_substring(column, "\n")).as_py() for column in table.columns):
+            _check_text(path, dialect, is_read=True)  # a line end in a cell is meant, or a quote was forgotten
         return text_sheet(path, dialect, table, reading)
 
 
@@ -201,20 +204,33 @@ def typed_sheet(source: str, table: Any) -> Sheet:
     return Sheet(source, renamed, remarks=told)
 
 
-def _check_text(path: Place, dialect: Dialect) -> None:
-    """Raise the DataError that names the first line with another number of cells, or with bytes that are no text."""
+def _check_text(path: Place, dialect: Dialect, *, is_read: bool = False) -> None:
+    """Raise the DataError that names the first line of other cells or of bytes that are no text, or an open quote.
+
+    A cell longer than Python reads is an open quote, but in a file that was read all the same.
+    """
     found = undecodable_line(path) if dialect.encoding.startswith("utf-8") else None
     if found is not None:
         raise DataError(
             f"{path}: line {found[0]} holds the byte 0x{found[1].hex()}, which is not UTF-8, the encoding that is "
             f"required{_latin(found[1])}. Save the whole file as UTF-8."
         )
-    for line, cells in records(path, dialect):
-        if len(cells) != len(dialect.first):
-            raise DataError(
-                f"{path}: line {line} has {len(cells)} cells, but the first row has {len(dialect.first)}. "
-                "Every row must have as many; mend or remove that line."
-            )
+    begun = 1
+    try:
+        for line, cells in records(path, dialect, strict=True):
+            if len(cells) != len(dialect.first):
+                raise DataError(
+                    f"{path}: line {line} has {len(cells)} cells, but the first row has {len(dialect.first)}. "
+                    "Every row must have as many; mend or remove that line."
+                )
+            begun = line + 1
+    except csv.Error as error:
+        if is_read and "limit" in str(error):
+            return
+        raise DataError(
+            f"{path}: a quote {dialect.quote} that opens in the row of line {begun} is not closed where its cell ends. "
+            "Close it there, double the quotes within a cell, or say what stands around cells: --quote."
+        ) from error
 
 
 def _latin(byte: bytes) -> str:

@@ -90,7 +90,8 @@ def state_like(
         data = with_inputs(
             Statistics(narrow, narrow, narrow[None], shape=schema.event_shape), configuration, schema, part
         )
-        start = Start(narrow, wide, narrow, wide, short, short) if linear else None
+        loadings = wide[:, : latents - part.own_latents]
+        start = Start(narrow, loadings, narrow, wide, short, short) if linear else None
         model = configuration.model(data, key, part, start)
         if judged is None:
             return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
@@ -184,9 +185,8 @@ def _linear_answer(
     if noise_shape(part) == () and part.name == "gaussian":
         found = "probabilistic PCA", lambda x: probabilistic_pca(x, configuration.latents).start
     elif not fixed and not (part.name in MOMENTS and schema.size > WIDE):  # moments are P × P
-        levelled = getattr(part, "library", "latent") == "observed"
         x, latents, seed = thinned(rows, schema), configuration.latents, configuration.seed
-        found = linear_start(x, latents, part.name, seed, levelled=levelled)
+        found = linear_start(x, latents, part.name, seed, library=getattr(part, "library", "none"))
     if found is not None and (configuration.start == "linear" or configuration.builds_upon_starts):
         return found
     if configuration.start == "auto":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from math import prod
 
 import equinox as eqx
 import jax
@@ -25,7 +26,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 class Linear(eqx.Module):
-    r"""An affine layer, :math:`x \mapsto xW + b`, W drawn by Glorot & Bengio (2010), Equation 16.
+    r"""An affine layer, :math:`x \mapsto xW + b`, W drawn by Glorot & Bengio (2010), Equation 16; of no x it is b.
 
     >>> Linear(3, 2, jax.random.key(0))(jnp.ones((5, 3))).shape
     (5, 2)
@@ -35,7 +36,8 @@ class Linear(eqx.Module):
     bias: Array
 
     def __init__(self, in_size: int, out_size: int, key: PRNGKeyArray):
-        self.weight = jax.nn.initializers.glorot_uniform()(key, (in_size, out_size))
+        drawn = jax.nn.initializers.glorot_uniform() if in_size else jax.nn.initializers.zeros
+        self.weight = drawn(key, (in_size, out_size))
         self.bias = jnp.zeros(out_size)
 
     @classmethod
@@ -126,7 +128,7 @@ class MLP(NamedNetwork):
     def __call__(self, x: Array) -> Array:
         """(..., sizes[0]) → (..., sizes[-1])."""
         *hidden, last = self.layers
-        rows = x.reshape(-1, x.shape[-1])  # XLA's matrix product is a fifth slower with more than one leading axis
+        rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])  # XLA's product is a fifth slower with several leading axes
         for layer in hidden:
             rows = ACTIVATIONS[self.activation](layer(rows))
         return last(rows).reshape(*x.shape[:-1], -1)

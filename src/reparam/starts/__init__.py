@@ -18,11 +18,11 @@ StartOf = Callable[[NDArray[Any]], Start]
 
 
 def linear_start(
-    x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0, *, levelled: bool = False
+    x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0, *, library: str = "none"
 ) -> tuple[str, StartOf] | None:
     """How the linear answer for rows (N, P) under a likelihood is found, and its name; None where none is known.
 
-    ``levelled``: of counts whose depth is given.
+    ``library``: of counts, how their depth is told.
 
     >>> name, start_of = linear_start(np.eye(6)[:, :3], 1, "gaussian")
     >>> start_of(np.eye(6)[:, :3]).loadings.shape, linear_start(np.eye(3), 1, "categorical")
@@ -32,7 +32,7 @@ def linear_start(
         name, fit = best_linear(x, latent_dim, seed)
         return name, lambda rows: fit(rows, latent_dim).start
     if likelihood in MOMENTS:
-        return "moments", lambda rows: linked_start(rows, latent_dim, likelihood, seed, levelled=levelled)
+        return "moments", lambda rows: linked_start(rows, latent_dim, likelihood, seed, library=library)
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit, log_softmax, logit
 
 from reparam.starts.linear import Matrix, Start, best_loadings, padded, search_noise
 
@@ -29,7 +29,7 @@ LARGEST_SHARE = 0.75
 """Of the variance 8/π that a logit's first-order loadings may have before the correction leaves its range."""
 
 
-def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0, *, levelled: bool = False) -> Start:
+def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 0, *, library: str = "none") -> Start:
     """The moment start of a likelihood in ``MOMENTS``.
 
     Args:
@@ -37,7 +37,8 @@ def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 
         latent_dim: K.
         likelihood: ``bernoulli``, ``poisson`` or ``negative_binomial``.
         seed: of the rows drawn for the encoder.
-        levelled: rows are counts whose depth, their sum, is given: all are taken as if counted to the mean depth.
+        library: of counts, as their likelihood has it. Where depth is ``observed``, or what the last latent says, rows
+            are taken as if all were counted to the mean depth, and the decoder's loadings are of the other latents.
 
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(20_000, 1))
@@ -45,13 +46,18 @@ def linked_start(x: NDArray[Any], latent_dim: int, likelihood: str, seed: int = 
     >>> np.abs(start.loadings[:, 0]).round(1).tolist(), start.intercept.round(1).tolist()
     ([0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0])
     """
-    rows = np.asarray(x, np.float64)
-    rows = np.mean(rows.sum(axis=1)) * _shares(rows) if levelled else rows
-    intercept, loadings, noise = MOMENTS[likelihood](rows, latent_dim)
+    given = np.asarray(x, np.float64)
+    rows = given if library == "none" else np.mean(given.sum(axis=1)) * _shares(given)
+    decoded = latent_dim - (library == "latent")
+    intercept, loadings, noise = MOMENTS[likelihood](rows, decoded)
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(DREAMS, latent_dim))
-    dreamed = DRAWS[likelihood](rng, intercept + z @ loadings.T, noise)
-    seen = 1e4 * _shares(dreamed) if levelled else dreamed  # as networks.LogCounts shows them
+    raw = intercept + z[:, :decoded] @ loadings.T
+    if library == "latent":
+        depths = np.log(np.maximum(given.sum(axis=1), 1.0))
+        raw = log_softmax(raw, axis=1) + depths.mean() + depths.std() * z[:, decoded:]
+    dreamed = DRAWS[likelihood](rng, raw, noise)
+    seen = 1e4 * _shares(dreamed) if library == "observed" else dreamed  # as networks.LogCounts shows them
     return Start(intercept, loadings, noise, *_regression(FEATURES[likelihood](seen), z))
 
 

@@ -34,7 +34,7 @@ def begin_at(model: Model, start: Start) -> Model:
     correction = _named(seen)
     encoder = Residual(_encoder_path(model.posterior, start, correction.in_size), correction)
     counts = isinstance(model.likelihood, Poisson | NegativeBinomial)
-    levelled = getattr(model.likelihood, "library", "latent") == "observed"
+    levelled = getattr(model.likelihood, "library", "none") == "observed"
     begun: Model = eqx.tree_at(
         lambda tree: (tree.encoder, tree.decoder, tree.likelihood),
         model,

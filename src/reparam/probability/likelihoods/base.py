@@ -61,6 +61,15 @@ class Likelihood(eqx.Module):
         """Return the likelihood of data, (..., P), where some of it is given and not explained; here nothing."""
         return self
 
+    @property
+    def own_latents(self) -> int:
+        """How many latents, the last of those that explain x, it takes itself: the decoder does not see them."""
+        return 0
+
+    def of_latents(self, z: Array) -> Self:
+        """Return the likelihood at its own latents, (..., own_latents); most have none."""
+        return self
+
     @abstractmethod
     def initial_raw(self, x_mean: ArrayLike, x_std: ArrayLike = 1.0) -> Array:
         """Return the raw vector where training starts, (raw_size,), from column means and deviations, (P,)."""
@@ -71,6 +80,10 @@ class Likelihood(eqx.Module):
 
     def started(self, x_std: ArrayLike) -> Self:
         """Return the likelihood with its learned noise at the spread of the data, from column deviations (P,)."""
+        return self
+
+    def told(self, rows: ArrayLike) -> Self:
+        """Return the likelihood with what whole rows, (N, P) with NaN for what is missing, say of its own latents."""
         return self
 
     @property

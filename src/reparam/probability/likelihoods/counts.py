@@ -17,7 +17,9 @@ from reparam.probability.numerics import at_least_single, softplus, tempered
 from reparam.probability.supports import COUNTS, Support
 from reparam.specification import requirement
 
-LIBRARIES = ("latent", "observed")
+LIBRARIES = ("none", "latent", "observed")
+LEAST_SPREAD = 0.01
+"""Of ln ℓ at the start, where all rows are as deep."""
 
 
 class Counts(Likelihood):
@@ -47,9 +49,16 @@ class Poisson(Counts):
 class Overdispersed(Counts):
     r"""Laws with one learned inverse dispersion r for each feature; concrete ones are final.
 
-    ``library``: ``"latent"``, how deep a row was counted is one of the things that z explains, or ``"observed"``: it is
-    the row's sum ℓ, which is given, :math:`\mu = \ell\, \mathrm{softmax}(raw)`, and a density is ln p(x|ℓ). Where no
-    row is known its depth is Σ e^raw, at the start the mean. Source: the library size of Lopez et al. (2018).
+    How deep a row was counted, its library ℓ, is by ``library``
+
+    ============  ======================================================================================
+    ``none``      no number of its own: it is one of the things that all of z explains, ln μ = raw
+    ``latent``    that of the last latent, :math:`\ln \ell = m + s z_K`, :math:`\mu = \ell\, \mathrm{softmax}(raw)`:
+                  log-normal where p(z) is N(0, I); m and s are learned and begin at the rows' log sums
+    ``observed``  the row's sum, which is given, :math:`\mu = \ell\, \mathrm{softmax}(raw)`: a density is ln p(x|ℓ)
+    ============  ======================================================================================
+
+    Where ℓ is not known it is Σ e^raw, at the start the mean. Source: the library size of Lopez et al. (2018).
 
     Raises:
         ParameterError: another library.
@@ -57,30 +66,56 @@ class Overdispersed(Counts):
 
     log_inverse_dispersion: Array
     library: str = eqx.field(static=True)
-    depth: Array | None
+    log_library: Array | None
+    log_depth: Array | None
 
-    def __init__(self, event_size: int, library: str = "latent"):
+    def __init__(self, event_size: int, library: str = "none"):
         self.event_size, self.log_inverse_dispersion = event_size, jnp.zeros(event_size)
-        self.library, self.depth = str(library), None
+        self.library, self.log_depth = str(library), None
+        self.log_library = jnp.zeros(2) if library == "latent" else None  # m and ln s
         if library not in LIBRARIES:
-            raise ParameterError(requirement("library", f"the {self.name} likelihood", "latent or observed", library))
+            raise ParameterError(
+                requirement("library", f"the {self.name} likelihood", "none, latent or observed", library)
+            )
 
     def of_datum(self, x: Array, observed: Array | None) -> Self:
-        """Return the likelihood of rows that were counted as deep as these, of what was seen."""
-        if self.library == "latent":
+        """Return the likelihood of rows that were counted as deep as these, of what was seen, if that is given."""
+        if self.library != "observed":
             return self
         depth = jnp.sum(x, axis=-1, keepdims=True, where=None if observed is None else observed)
-        told: Self = eqx.tree_at(
-            lambda tree: tree.depth, self, jnp.maximum(depth, 1.0), is_leaf=lambda leaf: leaf is None
-        )
-        return told
+        return self._as_deep(jnp.log(jnp.maximum(depth, 1.0)))
+
+    @property
+    def own_latents(self) -> int:
+        """One, where it says how deep a row was counted."""
+        return int(self.library == "latent")
+
+    def of_latents(self, z: Array) -> Self:
+        """Return the likelihood of rows counted as deep as the latent says, (..., 1)."""
+        if self.log_library is None:
+            return self
+        loc, log_scale = self.log_library
+        return self._as_deep(tempered(loc + jnp.exp(tempered(log_scale)) * z))
+
+    def told(self, rows: ArrayLike) -> Self:
+        """Return the likelihood whose m and s are the mean and deviation of the rows' log sums."""
+        if self.log_library is None:
+            return self
+        depths = jnp.log(jnp.maximum(jnp.nansum(jnp.asarray(rows), axis=1), 1.0))
+        known = jnp.stack([jnp.mean(depths), jnp.log(jnp.maximum(jnp.std(depths), LEAST_SPREAD))])
+        begun: Self = eqx.tree_at(lambda tree: tree.log_library, self, known)
+        return begun
 
     def counted(self, log_mean: ArrayLike) -> NegativeBinomialByMean:
         """Return negative binomial laws."""
         levelled = tempered(log_mean)
-        if self.depth is not None:
-            levelled = jnp.log(self.depth) + log_softmax(levelled)
+        if self.log_depth is not None:
+            levelled = self.log_depth + log_softmax(levelled)
         return NegativeBinomialByMean(levelled, tempered(self.log_inverse_dispersion))
+
+    def _as_deep(self, log_depth: Array) -> Self:
+        deep: Self = eqx.tree_at(lambda tree: tree.log_depth, self, log_depth, is_leaf=lambda leaf: leaf is None)
+        return deep
 
 
 class NegativeBinomial(Overdispersed):
