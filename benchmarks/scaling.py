@@ -9,7 +9,7 @@ program's own. Nothing compiled is taken from a cache, for compiling is what a s
     python -m benchmarks.scaling --json
     python -m benchmarks.scaling --picture docs/images/scaling.png < results.json
     python -m benchmarks.scaling --stream 20 --json              # a table of 20 GB, written here and removed after
-    python -m benchmarks.scaling --stream 0.5 --compare 3 --json # streamed and in memory in turn
+    python -m benchmarks.scaling --stream 0.5 --compare 8 --json # streamed and in memory in turn
 """
 
 from __future__ import annotations
@@ -83,12 +83,11 @@ from reparam.estimator import fitting
 from reparam.estimator.vae import VAE
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.seeing import survey
-place, width, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-configuration = Configuration(latent_dim=8, hidden=(width, width), epochs=2 if kind == "memory" else 1, start="random",
-                              likelihood="gaussian")
+place, width = Path(sys.argv[1]), int(sys.argv[2])
+configuration = Configuration(latent_dim=8, hidden=(width, width), epochs=1, start="random", likelihood="gaussian")
 clocks = lambda: np.asarray([time.perf_counter(), time.process_time()])
 started = clocks()
-found = from_array(np.load(place)) if kind == "memory" else survey(stream(place), configuration)
+found = survey(stream(place), configuration)
 told = {"survey_seconds": (clocks() - started).tolist()}
 trained = fitting.begin(configuration, found)
 task = fitting.task(trained, found)
@@ -97,23 +96,59 @@ for trained, record in fitting.train(trained, task):
     marks.append(clocks())
     busy.append(record.seconds)
 told["training_seconds"] = (marks[-1] - marks[0]).tolist()
-steady = slice(1, None) if kind == "memory" else slice(1, -1)  # of one shape, and compiled
-spent, used = np.diff(marks, axis=0)[steady], busy[steady]
+spent, used = np.diff(marks, axis=0)[1:-1], busy[1:-1]  # of one shape, and compiled
 if used:
     wall, cpu = spent.sum(0)
     rows = task.rows.chunk_rows * len(used)
     told |= {"rows_per_second": rows / wall, "rows_per_processor_second": rows / cpu,
              "waiting_share": 1 - sum(used) / wall}
 told["training_peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-if kind == "whole":
-    vae = VAE().adopt(trained)
-    vae.source_ = {}
-    moments = lambda part: dict(zip(("mean", "std"), vae.posterior_moments(part), strict=True))
-    begun = clocks()
-    write_arrays(vae, str(place), place.with_name("codes.npy"), moments, index=None, unknown="refuse")
-    told["encoding_seconds"] = (clocks() - begun).tolist()
+vae = VAE().adopt(trained)
+vae.source_ = {}
+moments = lambda part: dict(zip(("mean", "std"), vae.posterior_moments(part), strict=True))
+begun = clocks()
+write_arrays(vae, str(place), place.with_name("codes.npy"), moments, index=None, unknown="refuse")
+told["encoding_seconds"] = (clocks() - begun).tolist()
 told["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps(told))
+"""
+
+
+IN_TURN = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+from reparam.data import from_array, stream
+from reparam.estimator import fitting
+from reparam.estimator.configuration import Configuration
+from reparam.estimator.seeing import survey
+place, width, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+configuration = Configuration(latent_dim=8, hidden=(width, width), epochs=rounds + 1, start="random",
+                              likelihood="gaussian")
+clocks = lambda: np.asarray([time.perf_counter(), time.process_time()])
+
+def begun(found):
+    fitted = fitting.begin(configuration, found)
+    task = fitting.task(fitted, found)
+    return task, fitting.train(fitted, task)
+
+memory, epochs = begun(from_array(np.load(place)))
+streamed, chunks = begun(survey(stream(place), configuration))
+told = []
+for turn in range(rounds + 1):
+    time.sleep(0.5)  # in which the chunk that comes next is read
+    marks = [clocks()]
+    next(epochs)
+    marks.append(clocks())
+    next(chunks)
+    marks.append(clocks())
+    busy = sum(next(chunks)[1].seconds for _ in range(streamed.chunks - 1))
+    marks.append(clocks())
+    spent = np.diff(marks, axis=0)[[0, 2]]
+    per_second = np.asarray([[memory.rows.total], [streamed.rows.total - streamed.rows.chunk_rows]]) / spent
+    told.append({"rows_per_second": per_second[:, 0].tolist(), "rows_per_processor_second": per_second[:, 1].tolist(),
+                 "waiting_share": 1 - busy / spent[1, 0]})
+print(json.dumps({"turns": told[1:]}))  # behind the one that compiles
 """
 
 
@@ -192,37 +227,30 @@ def passing_folder() -> Iterator[Path]:
             yield Path(folder)
 
 
-def streamed(gigabytes: float) -> list[dict[str, Any]]:
+def streamed(gigabytes: float, width: int) -> dict[str, Any]:
     """A table that is written, trained on for an epoch, encoded, and removed."""
     with passing_folder() as folder:
-        return [_of_table(folder / "table.npy", gigabytes, "whole")]
+        place = folder / "table.npy"
+        rows, started = write_table(place, gigabytes), time.perf_counter()
+        found = {"gigabytes": gigabytes, "table_rows": rows, "width": width, **run(STREAMED, str(place), str(width))}
+        return found | {"process_seconds": time.perf_counter() - started, "load": os.getloadavg()[0]}
 
 
-def compared(gigabytes: float, rounds: int) -> list[dict[str, Any]]:
-    """A table streamed and in memory, in turn: what came of each process, and the ratios round by round."""
+def compared(gigabytes: float, rounds: int, width: int) -> dict[str, Any]:
+    """A table in memory and streamed, in one process, a pass of each in turn; the medians of the ratios.
+
+    Of a pass that is streamed all chunks count but the first, which was read before the pass began.
+    """
     with passing_folder() as folder:
-        results = [
-            _of_table(folder / "table.npy", gigabytes, kind) for _ in range(rounds) for kind in ("stream", "memory")
-        ]
-    pairs = list(zip(results[::2], results[1::2], strict=True))
-    names = ("rows_per_second", "rows_per_processor_second")
-    ratios = {name: sorted(one[name] / other[name] for one, other in pairs) for name in names}
-    return [*results, {"streamed to in memory": ratios}]
-
-
-def _of_table(place: Path, gigabytes: float, kind: str) -> dict[str, Any]:
-    """What a process of its own tells of a table, which is written where it is not there."""
-    rows = write_table(place, gigabytes) if not place.exists() else None
-    started = time.perf_counter()
-    found = {
-        "kind": kind,
-        "gigabytes": gigabytes,
-        "table_rows": rows,
-        **run(STREAMED, str(place), str(STREAM_WIDTH), kind),
-    }
-    found |= {"process_seconds": time.perf_counter() - started, "load": os.getloadavg()[0]}
-    print(found, file=sys.stderr, flush=True)
-    return found
+        place = folder / "table.npy"
+        rows = write_table(place, gigabytes)
+        found = run(IN_TURN, str(place), str(width), str(rounds))
+    turns = found.get("turns", [])
+    for name in ("rows_per_second", "rows_per_processor_second") if turns else ():
+        found[f"streamed to in memory, {name}"] = float(np.median([turn[name][1] / turn[name][0] for turn in turns]))
+    if turns:
+        found["waiting_share"] = float(np.median([turn["waiting_share"] for turn in turns]))
+    return {"gigabytes": gigabytes, "table_rows": rows, "width": width, **found, "load": os.getloadavg()[0]}
 
 
 def draw(document: Mapping[str, Any], file: str) -> None:
@@ -257,9 +285,8 @@ def main() -> None:
     parser.add_argument("--vary", default=",".join(RANGES), help="by commas")
     parser.add_argument("--shorter", type=int, default=0, metavar="N", help="without the last N values of each range")
     parser.add_argument("--stream", type=float, metavar="GB", help="only a table of this size, larger than memory")
-    parser.add_argument(
-        "--compare", type=int, metavar="ROUNDS", help="with --stream: beside the same in memory, in turn"
-    )
+    parser.add_argument("--compare", type=int, metavar="ROUNDS", help="with --stream: beside the same in memory")
+    parser.add_argument("--width", type=int, default=STREAM_WIDTH, help="with --stream: of both layers")
     parser.add_argument("--picture", help="draw the results that come as JSON on standard input to this file")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -268,8 +295,8 @@ def main() -> None:
         return
     document: dict[str, Any] = {"processor": processor(), "load": os.getloadavg()[0]}
     if arguments.stream:
-        size, rounds = arguments.stream, arguments.compare
-        document["streams"] = compared(size, rounds) if rounds else streamed(size)
+        size, rounds, width = arguments.stream, arguments.compare, arguments.width
+        document["stream"] = compared(size, rounds, width) if rounds else streamed(size, width)
     else:
         document["results"] = grown(arguments.vary.split(","), arguments.shorter)
         document["exponents"] = exponents(document["results"])

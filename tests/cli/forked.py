@@ -50,14 +50,14 @@ class Forge:
     def __init__(self, server: subprocess.Popen[bytes], folder: Path):
         self.server, self.folder, self.children = server, folder, list[Child]()
 
-    def start(self, *arguments: object) -> Child:
-        """Begin ``reparam ARGUMENTS``."""
+    def start(self, *arguments: object, killed_at_read: int = 0) -> Child:
+        """Begin ``reparam ARGUMENTS``, which kills itself when it is to read so many parts of a stream to train on."""
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         out, err = (self.folder / f"{len(self.children)}.{stream}" for stream in ("out", "err"))
         for stream in (out, err):
             stream.touch()
-        order = {"arguments": list(map(str, arguments)), "out": str(out), "err": str(err)}
+        order = {"arguments": list(map(str, arguments)), "out": str(out), "err": str(err), "kill": killed_at_read}
         self.server.stdin.write(json.dumps(order).encode() + b"\n")
         self.children.append(Child(int(self.server.stdout.readline()), self.server.stdout, out, err))
         return self.children[-1]
@@ -102,10 +102,25 @@ def _become(order: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell in the background has its children ignore
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup
+    if order["kill"]:
+        _kill_at_read(order["kill"])
     sys.argv = ["reparam", *order["arguments"]]
     from reparam.__main__ import main
 
     main()
+
+
+def _kill_at_read(number: int) -> None:
+    from reparam.data.streaming.surveying import Survey
+
+    read, left = Survey.read, iter(range(number - 1))
+
+    def read_or_die(survey: Survey, part: int) -> Any:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(survey, part)
+
+    Survey.read = read_or_die  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -85,6 +85,17 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(begin, rows, tmp_p
     kill_and_compare(begin, rows, tmp_path, way, kills=3, seed=0)
 
 
+def test_killed_in_the_middle_of_a_chunk_it_ends_with_the_same_bytes(begin, rows, tmp_path):
+    """By the thread that reads, with one chunk half trained on and the next one half filled."""
+    options, often = (*SMALL, *STREAMED, "--validation-fraction", "0", "--epochs", 4), ("--checkpoint-every", 1)
+    assert begin.start("train", rows, "--out", tmp_path / "whole", *options, *often).wait() == 0
+    killed = begin.start("train", rows, "--out", tmp_path / "run", *options, *often, killed_at_read=15)
+    assert killed.wait() == -signal.SIGKILL
+    assert 0 < _epochs(tmp_path / "run") < _epochs(tmp_path / "whole")
+    assert begin.start("train", "--out", tmp_path / "run", "--resume", *often).wait() == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
     return written(tmp_path / "x.csv")

@@ -114,7 +114,7 @@ def test_what_is_broken_is_left_out_counted_and_told_once(photos: Path) -> None:
         found = survey(stream(photos, reading=reading), 0)
     assert len(told) == 1
     assert sum(found.rows) == COUNT - 2
-    rows = np.concatenate([found.training(number) for number in range(len(found.rows))])
+    rows = np.concatenate([rows[trained] for rows, trained in map(found.read, range(len(found.rows)))])
     with pytest.warns(ReparamWarning, match="2 of 40"):
         expected = load(photos, reading=reading).rows
     np.testing.assert_array_equal(in_order(np.concatenate([rows, found.held_out])), in_order(expected))
@@ -152,7 +152,7 @@ def test_a_picture_that_changes_or_goes_is_named(photos: Path) -> None:
 
 def read_all(found: Any) -> None:
     for number in range(len(found.rows)):
-        found.training(number)
+        found.read(number)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,20 @@ def test_a_stream_and_the_same_rows_in_memory_are_learned_alike(place):
     assert one.score(new) > reparam.VAE(**SETTINGS).partial_fit(rows_of()).score(new)
 
 
+def test_rows_in_single_precision_stay_as_they_are_read(tmp_path):
+    """A batch is shifted and scaled on the device: what it sees is what double precision gives, to the last digits."""
+    rows = rows_of().astype(np.float32)
+    np.save(tmp_path / "x.npy", rows)
+    configuration = Configuration(**SETTINGS)
+    found = survey(stream(tmp_path / "x.npy"), configuration)
+    fitted = fitting.begin(configuration, found)
+    task = fitting.task(fitted, found)
+    chunk = next(task.rows.passes.chunks(0, 0)).own
+    assert set(map(bytes, chunk)) <= set(map(bytes, rows))
+    digits = 2.0**-23 * np.abs(chunk).max() / min(fitted.schema.scale)
+    np.testing.assert_allclose(task.rows.schema.apply(chunk), fitted.stored(chunk)[0], rtol=1e-6, atol=digits)
+
+
 def test_what_a_stream_cannot_have_is_refused(place):
     with pytest.raises(ParameterError, match="mean_field"):
         reparam.VAE(inference="mean_field").fit_stream(place)

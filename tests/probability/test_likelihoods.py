@@ -141,6 +141,16 @@ def test_data_of_the_support_pass(specifications, row, dtype):
         assert likelihood_of(specification).check(np.array([row] * 2, dtype)) is None
 
 
+def test_the_ends_tell_what_lies_between_where_a_support_has_no_gaps():
+    zeros, ones = np.zeros(3), np.ones(3)
+    unit = likelihood_of("continuous_bernoulli")
+    assert unit.holds_between(zeros, ones)
+    assert not unit.holds_between(zeros, 1.5 * ones)
+    assert not unit.holds_between(zeros, np.array([1.0, np.nan, 1.0]))
+    assert not likelihood_of("beta").holds_between(zeros, ones)
+    assert not likelihood_of("poisson").holds_between(zeros, ones)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.bool_, np.float16])
 def test_bits_of_any_dtype_pass(dtype):
     assert likelihood_of("bernoulli").check(np.array([[0, 1, 1]], dtype)) is None

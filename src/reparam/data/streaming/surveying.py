@@ -75,12 +75,12 @@ class Survey:
         """How many rows of each part are not held out."""
         return np.asarray(self.rows) - np.bincount(self.held_out_parts, minlength=len(self.rows))
 
-    def training(self, number: int) -> NDArray[Any]:
-        """The rows of a part that are not held out, in stored units."""
+    def read(self, number: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The rows of a part in stored units, and the numbers of those that are not held out."""
         rows = self.stream.read(number, before=sum(self.rows[:number])).rows
         if len(rows) != self.rows[number]:
             raise DataError(f"{self.stream.name}: part {number} has {len(rows)} rows, and had {self.rows[number]}.")
-        return rows[priorities(self.seed, number, len(rows)) > self.threshold]
+        return rows, np.flatnonzero(priorities(self.seed, number, len(rows)) > self.threshold)
 
 
 def survey(

@@ -123,6 +123,10 @@ class Likelihood(eqx.Module):
         """Return which values lie in the support, in the shape of ``x``."""
         return np.asarray(self.support(x))
 
+    def holds_between(self, low: NDArray[Any], high: NDArray[Any]) -> bool:
+        """Return whether it is known that all values from ``low`` to ``high`` of each feature, (P,), are inside."""
+        return self.support.has_no_gaps and bool(self.inside(np.stack([low, high])).all())
+
     def check(
         self, x: NDArray[Any], *, first_row: int = 0, missing: bool = False, names: Sequence[str] | None = None
     ) -> None:
