@@ -83,6 +83,23 @@ def test_a_linear_path_beside_a_convolution_begins_at_the_exact_answer():
     assert isinstance(model.decoder.correction, ImageDecoder)
 
 
+def test_linear_paths_of_many_pixels_move_less():
+    """Adam's first step is the rate in every weight; of the matrices of all P = 256 pixels 128/P of it."""
+    images = np.random.default_rng(0).normal(size=(64, 16, 16))
+    settings = {**SETTINGS, "start": "linear", "batch_size": 64, "learning_rate": 1e-3, "standardize": "none"}
+    configuration, data = Configuration(**settings, epochs=1), from_array(images)
+    fitted = fitting.begin(configuration, data)
+    (after, _), *_ = fitting.train(fitted, fitting.task(fitted, data))
+
+    def moved(of) -> float:
+        return float(np.median(np.abs(np.asarray(of(after.model)) - np.asarray(of(fitted.model)))))
+
+    np.testing.assert_allclose(moved(lambda model: model.encoder.linear.weight), 1e-3 * 128 / 256, rtol=1e-2)
+    np.testing.assert_allclose(moved(lambda model: model.decoder.linear.weight), 1e-3 * 128 / 256, rtol=1e-2)
+    np.testing.assert_allclose(moved(lambda model: model.decoder.linear.bias), 1e-3, rtol=1e-2)
+    np.testing.assert_allclose(moved(lambda model: model.decoder.correction.head.bias), 1e-3, rtol=1e-2)
+
+
 def test_networks_begin_where_an_mlp_does():
     """The decoder's bias is the likelihood's start for every pixel, in the order in which the likelihood takes it."""
     mean, std = jnp.linspace(0.1, 0.9, 64), jnp.linspace(1.0, 2.0, 64)

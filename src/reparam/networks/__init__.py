@@ -12,7 +12,7 @@ from reparam.networks.choice import (
 )
 from reparam.networks.images import ImageDecoder, ImageEncoder
 from reparam.networks.inputs import Inputs
-from reparam.networks.layers import ACTIVATIONS, MLP, Linear, LogCounts, NamedNetwork, Residual
+from reparam.networks.layers import ACTIVATIONS, MLP, Linear, LogCounts, NamedNetwork, Residual, paced
 from reparam.networks.rungs import Rungs
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "Residual",
     "Rungs",
     "choose_network",
+    "paced",
 ]

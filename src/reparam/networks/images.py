@@ -177,6 +177,11 @@ class ImageEncoder(NamedNetwork):
         return min(1.0, USUAL_INPUTS / self.grids[-1].size)
 
     @property
+    def pace_of_path(self) -> float:
+        """Smaller by the same rule, of its inputs."""
+        return min(1.0, USUAL_INPUTS / self.in_size)
+
+    @property
     def in_size(self) -> int:
         """Of all images of a row."""
         return self.images * math.prod(self.shape)
@@ -258,6 +263,11 @@ class ImageDecoder(NamedNetwork):
         self.norm = GroupNorm(widths[-1])
         weight = Linear(widths[-1], 4 * out_size // math.prod(shape[:2]), last_key).weight
         self.head = Pixels(weight, jnp.zeros(out_size) if output_bias is None else output_bias)
+
+    @property
+    def pace_of_path(self) -> float:
+        """As small as of an encoder: its errors in one direction add up over all pixels."""
+        return min(1.0, USUAL_INPUTS / self.head.bias.shape[-1])
 
     @property
     def in_size(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from math import prod
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -23,6 +24,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "leaky_relu": jax.nn.leaky_relu,
     "sigmoid": jax.nn.sigmoid,
 }
+
+
+Tree = TypeVar("Tree")
 
 
 class Linear(eqx.Module):
@@ -70,6 +74,11 @@ class NamedNetwork(eqx.Module):
     @abstractmethod
     def held(self) -> int:
         """How many values it makes of a row on the way: what a gradient keeps in memory."""
+
+    @property
+    def pace_of_path(self) -> float:
+        """What the steps of an affine path beside it are multiplied by."""
+        return 1.0
 
     @abstractmethod
     def __call__(self, x: Array) -> Array:
@@ -175,6 +184,22 @@ class Residual(eqx.Module):
     def __call__(self, x: Array) -> Array:
         """(..., in) → (..., out)."""
         return self.linear(x) + self.correction(x)
+
+    def paced(self) -> Residual:
+        """The same as an update of weights: that of the path's W is multiplied by the network's ``pace_of_path``."""
+        pace = self.correction.pace_of_path
+        slower: Residual = eqx.tree_at(lambda update: update.linear.weight, self, replace_fn=lambda step: pace * step)
+        return slower
+
+
+def paced(updates: Tree) -> Tree:
+    """Updates of weights, in which each affine path beside a network goes at that network's pace for it."""
+
+    def of(part: object) -> object:
+        return part.paced() if isinstance(part, Residual) else part
+
+    slower: Tree = jax.tree.map(of, updates, is_leaf=lambda part: isinstance(part, Residual))
+    return slower
 
 
 class LogCounts(eqx.Module):
