@@ -52,6 +52,15 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
         RunError: a name cannot be written as UTF-8, or a weight is no number.
     """
     _check_finite(fitted.model, "the weights are not written", "Train again with a lower learning rate.")
+    return runs.Run(*documents(fitted, source), to_tensors(fitted.model), to_tensors(fitted.state), fitted.history)
+
+
+def documents(fitted: Fitted, source: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ``config.json`` and ``data.json`` say.
+
+    Raises:
+        RunError: a name cannot be written as UTF-8.
+    """
     config = {
         "format": runs.FORMAT,
         "version": __version__,
@@ -71,7 +80,7 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
             f"{error.object[error.start - 20 : error.end + 20]!a}: a name that is not UTF-8 cannot be "
             "kept in a run. Rename the file or the column."
         ) from error
-    return runs.Run(config, described, to_tensors(fitted.model), to_tensors(fitted.state), fitted.history)
+    return config, described
 
 
 def size_of(fitted: Fitted) -> int:
