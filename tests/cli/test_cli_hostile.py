@@ -191,6 +191,7 @@ def test_parts_tell_every_name_that_a_setting_takes():
     assert {kind: [entry["name"] for entry in entries] for kind, entries in document.items()} == {
         kind: list(names) for kind, names in registries().items()
     }
+    assert not [entry for entries in document.values() for entry in entries if "\\" in entry["meaning"]]
     assert set(document) <= set(train_settings())
     told = must("parts", "posteriors").out
     assert told.startswith("--posterior\n")

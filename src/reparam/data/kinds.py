@@ -14,7 +14,7 @@ from pyarrow import compute
 
 from reparam.data.cells import Cells, is_numeric
 from reparam.data.coding import as_numbers, as_text, level_of
-from reparam.data.columns import CODED, KINDS, LEFT_OUT, Column
+from reparam.data.columns import CODED, KINDS, LEFT_OUT, MOST_DECIMALS, SECONDS_A_DAY, Column
 from reparam.errors import ParameterError, UnknownNameError
 
 LIKELIHOOD_OF = {
@@ -36,8 +36,6 @@ KIND_OF = {
 ROWS_TO_JUDGE = 10  # fewer do not tell codes from numbers, nor keys from values
 ORDINAL_LEVELS = 20
 ROWS_PER_LEVEL = 5
-MOST_DECIMALS = 6
-SECONDS_A_DAY = 86_400
 MOST_LEVELS = 1000
 SPIKED_LEVELS, ROWS_PER_SPIKED_LEVEL, SPIKE = 128, 20, 0.25
 LARGEST_COUNT = 1 << 17  # beyond, ln x! in single precision is off by tenths of a nat

@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 
 from reparam import runs
-from reparam.data import Schema
+from reparam.data import Schema, check_cells
 from reparam.documents import STRICT, Name, Whole, checked
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
 from reparam.estimator.beginning import state_like
@@ -146,6 +146,7 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     if "schema" not in data:
         raise RunError(f"{checkpoint.path(runs.DATA)}: the schema is missing. The run is damaged.")
     schema = Schema.from_json(_with_missing(data["schema"]))
+    check_cells(schema)
     configuration, likelihood = _configured(path, config, parts)
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
     owned = {name: found.shape for name, found in shapes[1].items()}
