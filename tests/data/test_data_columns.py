@@ -109,7 +109,12 @@ def test_a_column_that_cannot_hold_its_range_is_refused(column, changed):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"), [({"upper": -2.0}, "'upper' of the column 'x'"), ({"decimals": 400}, "decimals")]
+    ("changed", "told"),
+    [
+        ({"upper": -2.0}, "'upper' of the column 'x'"),
+        ({"decimals": 400}, "decimals"),
+        ({"likelihood": "categorical"}, "levels"),
+    ],
 )
 def test_a_range_that_is_none_is_refused(changed, told):
     with pytest.raises(RunError, match=told):

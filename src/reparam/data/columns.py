@@ -95,8 +95,9 @@ class Column:
             RunError: the error names the column and the field.
         """
         levels, of = self.levels, f"of the column {self.name!r}"
-        if self.is_coded and levels is None:
-            raise RunError(f"the field 'levels' {of} is required of the kind {self.kind!r}. Got null.")
+        for of_levels, name in ((self.is_coded, self.kind), (self.likelihood == "categorical", self.likelihood)):
+            if of_levels and levels is None:
+                raise RunError(f"the field 'levels' {of} is required of {name!r}. Got null.")
         if levels is not None and len(set(levels)) != len(levels):
             raise RunError(f"the field 'levels' {of} must be different texts. Got two that are equal.")
         if self.kind == "binary" and len(levels or ()) != 2:
