@@ -124,6 +124,7 @@ def _parameter(run: Path, name: str, value: Any) -> None:
 TAMPERED: dict[str, Callable[[Path], object]] = {
     "a wrong type": lambda run: _parameter(run, "latent_dim", "2"),
     "an edited width": lambda run: _parameter(run, "hidden", [10**6, 10**6]),
+    "a network of images": lambda run: _parameter(run, "network", "conv"),
     "a line that is a number": lambda run: _line(run, "3"),
     "5,000 digits": lambda run: _line(run, '{"epoch": ' + "9" * 5000 + "}"),
     "deep nesting": lambda run: (run / "data.json").write_text("[" * 100_000 + "]" * 100_000),

@@ -150,7 +150,11 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     configuration, likelihood = _configured(path, config, parts)
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
     owned = {name: found.shape for name, found in shapes[1].items()}
-    expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
+    try:
+        expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
+    except IndexError:  # a network of images, which asks for height and width
+        told = f"is not built for data of shape {schema.event_shape}. The run is damaged."
+        raise RunError(f"{path}/{runs.CONFIG}: the network {configuration.network!r} {told}") from None
     _check_given(expected.best_model, shapes[0], path)
     places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
     for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):
