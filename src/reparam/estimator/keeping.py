@@ -153,8 +153,10 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     try:
         expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
     except IndexError:  # a network of images, which asks for height and width
-        told = f"is not built for data of shape {schema.event_shape}. The run is damaged."
-        raise RunError(f"{path}/{runs.CONFIG}: the network {configuration.network!r} {told}") from None
+        raise RunError(
+            f"{path}/{runs.CONFIG}: the network {configuration.network!r} is not built for data of shape "
+            f"{schema.event_shape}. The run is damaged."
+        ) from None
     _check_given(expected.best_model, shapes[0], path)
     places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
     for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):
