@@ -51,6 +51,16 @@ def test_json_is_one_list_whatever_the_file_prints(monkeypatch, capsys, tmp_path
     assert "kl" in err
 
 
+def test_what_is_printed_past_python_is_not_on_standard_output_either(capfd, tmp_path):
+    file = tmp_path / "chatty.py"
+    file.write_text("import os\ndef kl(mean, raw):\n    os.write(1, b'raw')\n    return (mean**2).sum(1)\n")
+    with pytest.raises(SystemExit):
+        main(["verify", str(file), "--json"])
+    out, err = capfd.readouterr()
+    assert json.loads(out)
+    assert "raw" in err
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
