@@ -112,6 +112,12 @@ def test_what_a_run_says_of_its_table_is_not_trusted(judged):
         Source.from_json({"data": "x.csv", "judgement": judged})
 
 
+@pytest.mark.parametrize("document", [{}, {"data": None}], ids=["none", "null"])
+def test_a_run_without_a_source_says_so(document):
+    with pytest.raises(RunError, match="does not say where its data came from"):
+        Source.from_json(document)
+
+
 def test_a_place_for_pictures_and_pages_is_tried_before_any_work(trained, table, tmp_path):
     (tmp_path / "file").write_text("mine")
     for arguments, told in (

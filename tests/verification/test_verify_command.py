@@ -67,6 +67,7 @@ def test_what_is_printed_past_python_is_not_on_standard_output_either(capfd, tmp
         ("x = 1\ny = x / 0\n", ["ZeroDivisionError", "line 2"]),
         ("def kl(:\n", ["SyntaxError", "line 1"]),
         ("import sys\nsys.exit(3)\n", ["SystemExit", "line 2"]),
+        ("import os\nos._exit(0)\n", ["SystemExit", "line 2"]),
         ("import no_such_package\n", ["defines none of sample, kl"]),
         ("x = 1\n", ["defines none of sample, kl"]),
         ("SCALE = 'log_varianse'\ndef kl(mean, raw): return 0\n", ["Did you mean 'log_variance'"]),
