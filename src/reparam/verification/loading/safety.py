@@ -76,7 +76,7 @@ def limits(seconds: float, gibibytes: float) -> Iterator[None]:
 
 @contextmanager
 def _to_the_end() -> Iterator[None]:
-    """``os._exit`` raises what ``sys.exit`` does: an audit that ended halfway with 0 would look like one that passed."""
+    """``os._exit`` raises what ``sys.exit`` does: an audit that ended halfway with 0 would look like a pass."""
     process, at_once = os.getpid(), os._exit
 
     def leave(status: int) -> NoReturn:
