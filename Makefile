@@ -28,7 +28,7 @@ fuzz: export REPARAM_FUZZ_CASES ?= 10000
 fuzz: SEED ?= $(shell date +%j)
 fuzz: $(VENV)/.test  ## ten thousand hostile documents, files and options, and twenty killed trainings
 	$(BIN)/pytest -q -p no:cacheprovider --hypothesis-seed=$(SEED) -k 'no_document or no_value_of or no_bytes' \
-	  tests/runs/test_opening.py tests/cli/test_cli_hostile.py tests/data/test_data_fuzz.py
+	  tests/runs/test_opening.py tests/cli/test_cli_fuzz.py tests/data/test_data_fuzz.py
 	PYTHONPATH=tests:tests/cli $(BIN)/python tests/cli/test_cli_resuming.py $$(mktemp -d) $(SEED)
 
 check: $(VENV)/.check $(VENV)/.test  ## style, types, floors, doctests

@@ -42,6 +42,17 @@ def test_training_curves_show_bound_reconstruction_and_divergence():
     assert [axes.get_ylabel() for axes in (bound, reconstruction, divergence)] == ["nats per datum"] * 3
 
 
+@pytest.mark.parametrize("which", [slice(1, 2), slice(None)], ids=["one", "every"])
+def test_training_curves_leave_out_what_was_not_finite(which):
+    """An infinite figure is null in a line of metrics."""
+    told = history(3)
+    for line in told[which]:
+        for where in (line, line["validation"]):
+            where |= {"bound": None, "reconstruction": None, "kl": None, "kl_per_dimension": [None] * 3}
+    figure = plots.training_curves(told)
+    assert all(np.isfinite(axes.get_ylim()).all() for axes in figure.axes)
+
+
 def test_training_curves_mark_the_epoch_that_is_kept():
     told = history(2)
     best = max(told, key=lambda line: line["validation"]["bound"])

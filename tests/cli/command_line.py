@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from reparam.cli import main
+from reparam.cli.train import NOT_SETTINGS, train
 
 SMALL = ("--hidden", "8", "--batch-size", "32", "--epochs", "2")
 
@@ -37,3 +39,8 @@ def must(*arguments: object) -> Result:
     result = run_cli(*arguments)
     assert result.code == 0, result.err
     return result
+
+
+def train_settings() -> list[str]:
+    """What a file of settings may say."""
+    return [name for name in inspect.signature(train).parameters if name not in NOT_SETTINGS]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,19 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SMALL, Result, must, run_cli
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from command_line import SMALL, must, run_cli, train_settings
 from matplotlib.figure import Figure
 
-from fuzzing import CASES, json_values, limits, texts
 from reparam import plots, storage
-from reparam.cli import as_options, parser, pictures, streams, training
+from reparam.cli import as_options, streams
 from reparam.cli.parts import registries
 from reparam.cli.settings import read_config, write_config
 from reparam.cli.sharing import is_shared, sharing
 from reparam.cli.sources import Source
-from reparam.cli.train import NOT_SETTINGS
 from reparam.errors import ParameterError, RunError
 from reparam.estimator.memory import check_room
 
@@ -117,6 +112,12 @@ def test_what_a_run_says_of_its_table_is_not_trusted(judged):
         Source.from_json({"data": "x.csv", "judgement": judged})
 
 
+@pytest.mark.parametrize("document", [{}, {"data": None}], ids=["none", "null"])
+def test_a_run_without_a_source_says_so(document):
+    with pytest.raises(RunError, match="does not say where its data came from"):
+        Source.from_json(document)
+
+
 def test_a_place_for_pictures_and_pages_is_tried_before_any_work(trained, table, tmp_path):
     (tmp_path / "file").write_text("mine")
     for arguments, told in (
@@ -196,20 +197,13 @@ def test_parts_tell_every_name_that_a_setting_takes():
     assert {kind: [entry["name"] for entry in entries] for kind, entries in document.items()} == {
         kind: list(names) for kind, names in registries().items()
     }
-    assert set(document) <= set(_train_settings())
+    assert not [entry for entries in document.values() for entry in entries if "\\" in entry["meaning"]]
+    assert set(document) <= set(train_settings())
     told = must("parts", "posteriors").out
     assert told.startswith("--posterior\n")
     assert "low_rank:rank=1" in told
     assert "Did you mean 'posterior'?" in refused("parts", "posterio")
     assert command.__doc__
-
-
-def _train_settings() -> list[str]:
-    import inspect
-
-    from reparam.cli.train import train
-
-    return [name for name in inspect.signature(train).parameters if name not in NOT_SETTINGS]
 
 
 def test_a_configuration_is_written_back_and_read_again(table, tmp_path):
@@ -257,6 +251,15 @@ def test_gradients_of_an_encoder_that_is_not_there_are_refused_before_any_work(t
 def test_a_family_that_is_none_is_told_before_any_work(trained):
     assert "unknown family 'nope'" in refused("gap", trained, "--family", "nope")
     assert "an int in [1, 2]" in refused("gap", trained, "--family", "low-rank:99")
+
+
+def test_a_name_that_cannot_be_kept_is_told_before_training(table, tmp_path):
+    """It was told after the last epoch, when nothing could be kept."""
+    data = tmp_path / "x\udcff.npy"
+    shutil.copy(table, data)
+    line = refused("train", data, "--out", tmp_path / "run", *SMALL, "--start", "random")
+    assert "not UTF-8 cannot be kept in a run" in line
+    assert list(tmp_path.iterdir()) == [data]
 
 
 def test_labels_of_data_that_are_not_named_are_refused(trained):
@@ -413,85 +416,3 @@ def test_a_shell_completes_commands_and_options(tmp_path):
 
 def test_what_an_encoding_lacks_is_spelt():
     assert "ln σ − 1".encode("ascii", errors="strict" if streams.prepare() else "reparam") == b"ln sigma - 1"
-
-
-@pytest.fixture(scope="session")
-def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("codes") / "codes.npy"
-    np.save(path, np.zeros((2, 2), np.float32))
-    return path
-
-
-@settings(max_examples=CASES, deadline=None)
-@given(st.data())
-def test_no_value_of_any_option_is_a_fault(table, trained, codes, tmp_path_factory, data):
-    """Any option of any command with any text: refused in one line, or done.
-
-    Where cases are few there is no run, for the first use of each command compiles; of train the model is built.
-    """
-    command = data.draw(st.sampled_from(["train", *USES]))
-    options = {
-        option.name: option for option in parser().commands[command].params if option.param_type_name == "option"
-    }
-    name = data.draw(st.sampled_from([name for name in options if name not in NOT_DRAWN]))
-    value = [] if getattr(options[name], "is_flag", False) else [data.draw(_values(name))]
-    place = tmp_path_factory.mktemp("fuzz") / "out.npy"
-    run = trained if CASES >= 1000 else "no-such-run"
-    needed = {
-        "train": [table, "--out", place.with_suffix("")],
-        "decode": [run, codes],
-        "compare": [run, run],
-    }
-    arguments = [*needed.get(command, [run, *([table] if command in WITH_DATA else [])]), *CHEAP.get(command, ())]
-    out = ["--out", place] if command in WRITING else []
-    with limits(), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "run", lambda *_, **__: 0)  # all but the epochs
-        patched.setattr(pictures, "save", lambda *_: [])
-        result = run_cli(command, *arguments, *out, options[name].opts[0], *value)
-    _refused_in_a_line_or_done(result)
-    assert result.code == 0 or not any(place.parent.iterdir())
-
-
-@settings(max_examples=CASES, deadline=None)
-@given(st.data())
-def test_no_value_of_any_setting_in_a_file_is_a_fault(table, tmp_path_factory, data):
-    """Any value of any setting in a file of them, which need not be TOML."""
-    name = data.draw(st.sampled_from(_train_settings()) | texts())
-    value = data.draw(json_values().map(json.dumps) | _values(name))
-    folder: Path = tmp_path_factory.mktemp("fuzz")
-    (folder / "c.toml").write_bytes(f"{name} = {value}\n".encode(errors="surrogatepass"))
-    with limits(), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "run", lambda *_, **__: 0)
-        result = run_cli("train", table, "--out", folder / "run", "--config", folder / "c.toml")
-    _refused_in_a_line_or_done(result)
-    assert not (folder / "run").exists()
-
-
-def _refused_in_a_line_or_done(result: Result) -> None:
-    assert result.code in (0, 2)
-    assert "a fault of reparam itself" not in result.err
-    told = [line for line in result.err.splitlines() if not line.startswith("reparam: warning")]
-    assert len(told) == 1 or not result.code, result.err
-
-
-USES = (
-    *("evaluate", "encode", "decode", "sample", "reconstruct", "interpolate", "traverse", "score", "impute", "gap"),
-    *("gradients", "plot", "report", "compare"),
-)
-WITH_DATA = ("evaluate", "encode", "reconstruct", "score", "impute", "gap", "gradients")
-WRITING = ("encode", "decode", "sample", "reconstruct", "interpolate", "traverse", "score", "impute")
-CHEAP = {
-    "train": ("--start", "random", "--epochs", 1, "--hidden", 4), "evaluate": ("--samples", 2), "score": ("--samples", 2),
-    "impute": ("--samples", 2), "gap": ("--rows", 2, "--samples", 2), "compare": ("--samples", 2),
-    "gradients": ("--repeats", 4, "--rows", 2, "--samples", 2, "--estimators", "pathwise"),
-}  # fmt: skip
-"""Few rows and few draws, unless the case says otherwise."""
-NOT_DRAWN = ("help", "out", "context", "save_config")  # the last would write a file of any name
-
-
-def _values(name: str) -> st.SearchStrategy[str]:
-    known = list(registries().get(name, ["8", "0.5", "1e-3"]))
-    numbers = st.sampled_from(["0", "-1", "1", HUGE, "1e400", "nan", "inf", "0.5", "2", "64", "x", ""])
-    behind = st.lists(numbers, max_size=3).map(",".join)
-    parts = st.builds(lambda first, rest: f"{first}:{rest}" if rest else str(first), st.sampled_from(known), behind)
-    return (parts | numbers | texts()).map(lambda text: text.replace("\0", ""))

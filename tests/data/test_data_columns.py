@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from reparam.data import Column, Schema
+from reparam.data import Column, Schema, check_cells
 from reparam.errors import RunError
 from reparam.model import Model
 
@@ -83,3 +83,39 @@ def test_a_field_that_is_missing_or_unknown_is_named() -> None:
 def test_a_damaged_table_is_refused(damaged: dict[str, object], field: str) -> None:
     with pytest.raises(RunError, match=f"'{field}' of the schema"):
         Schema.from_json({**PEOPLE.to_json(), **damaged})
+
+
+DATE = Column("when", "date", "gaussian", lower=0.0, upper=86400.0, whole=True, decimals=0, stored_as="date:%Y-%m-%d")
+REAL = Column("x", "real", "gaussian", lower=-1.0, upper=1.0, decimals=3)
+LEVELS = Column("n", "categorical", "categorical", ("1", "2", "3"), stored_as="int64")
+
+
+@pytest.mark.parametrize(
+    ("column", "changed"),
+    [
+        (REAL, {"stored_as": "object"}), (REAL, {"stored_as": "int8", "upper": 300.0}), (REAL, {"lower": -1e308}),
+        (REAL, {"stored_as": "timestamp[xx]"}), (REAL, {"kind": "constant", "likelihood": "", "stored_as": "object"}),
+        (DATE, {"stored_as": "date:%Q"}), (DATE, {"stored_as": "object"}), (DATE, {"upper": 1e308}),
+        (LEVELS, {"levels": ("1", "2", "x")}),
+    ],
+)  # fmt: skip
+def test_a_column_that_cannot_hold_its_range_is_refused(column, changed):
+    """The cells of such a column were infinite, or a fault when they were written."""
+    check_cells(replace(PEOPLE, table=(column,)))
+    with pytest.raises(
+        RunError, match=f"'stored_as' of the column '{column.name}' must be a type that holds its range"
+    ):
+        check_cells(replace(PEOPLE, table=(replace(column, **changed),)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"upper": -2.0}, "'upper' of the column 'x'"),
+        ({"decimals": 400}, "decimals"),
+        ({"likelihood": "categorical"}, "levels"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(changed, told):
+    with pytest.raises(RunError, match=told):
+        Column.from_json({**REAL.to_json(), **changed})

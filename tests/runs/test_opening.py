@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
 from sklearn.datasets import load_digits
 
 import reparam
@@ -24,7 +22,7 @@ from fuzzing import CASES, json_values, limits
 from reparam import runs
 from reparam.errors import ParameterError, ReparamWarning, RunError
 from reparam.estimator import keeping
-from reparam.runs.folder import seal
+from tampering import put_weight, resummed, rewrite
 
 FORMATS = Path(__file__).with_name("formats")
 CODES = {
@@ -77,24 +75,6 @@ def test_what_is_no_file_is_never_read(run, name, kind):
 def test_a_name_that_no_file_can_have_is_no_run(name):
     with pytest.raises(RunError, match="is no run folder|cannot be read"):
         reparam.load(name)
-
-
-def rewrite(run: Path, name: str, **changes: Any) -> None:
-    document = json.loads((run / name).read_text())
-    (run / name).write_text(json.dumps({**document, **changes}))
-    resummed(run)
-
-
-def resummed(run: Path) -> None:
-    """The checksums as if the files had been written so: whoever tampers can do that too."""
-    config = json.loads((run / "config.json").read_text())
-    for name, entry in config["files"].items():
-        content = (run / name).read_bytes()
-        entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    if config["format"] > 2:
-        documents = (("data.json", json.loads((run / "data.json").read_text())), ("config.json", config))
-        config["seals"] = {name: seal(name, document) for name, document in documents}
-    (run / "config.json").write_text(json.dumps(config))
 
 
 TEXTS = {
@@ -161,12 +141,7 @@ def test_a_setting_of_a_wrong_kind_or_size_is_refused_before_anything_is_built(r
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(run, name, value):
-    tensors = load_file(run / name)
-    where = next(key for key in tensors if "decoder" in key and key.endswith("layers.0.weight"))
-    tensors[where][0, 0] = value
-    save_file(tensors, run / name)
-    resummed(run)
-    refused(run, "NaN or infinity", where)
+    refused(run, "NaN or infinity", put_weight(run, name, value))
 
 
 def test_a_file_of_a_wide_tensor_is_refused_by_its_head(run):

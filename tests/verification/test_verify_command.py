@@ -51,12 +51,23 @@ def test_json_is_one_list_whatever_the_file_prints(monkeypatch, capsys, tmp_path
     assert "kl" in err
 
 
+def test_what_is_printed_past_python_is_not_on_standard_output_either(capfd, tmp_path):
+    file = tmp_path / "chatty.py"
+    file.write_text("import os\ndef kl(mean, raw):\n    os.write(1, b'raw')\n    return (mean**2).sum(1)\n")
+    with pytest.raises(SystemExit):
+        main(["verify", str(file), "--json"])
+    out, err = capfd.readouterr()
+    assert json.loads(out)
+    assert "raw" in err
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
         ("x = 1\ny = x / 0\n", ["ZeroDivisionError", "line 2"]),
         ("def kl(:\n", ["SyntaxError", "line 1"]),
         ("import sys\nsys.exit(3)\n", ["SystemExit", "line 2"]),
+        ("import os\nos._exit(0)\n", ["SystemExit", "line 2"]),
         ("import no_such_package\n", ["defines none of sample, kl"]),
         ("x = 1\n", ["defines none of sample, kl"]),
         ("SCALE = 'log_varianse'\ndef kl(mean, raw): return 0\n", ["Did you mean 'log_variance'"]),

@@ -137,7 +137,7 @@ TEX = {
     r"\\(?:[,;!]|left|right|Bigl|Bigr)": " ",
     **{rf"\\{name}(?![A-Za-z])": sign for name, sign in {
         "mu": "μ", "sigma": "σ", "epsilon": "ε", "lambda": "λ", "alpha": "α", "beta": "β", "eta": "η", "phi": "φ",
-        "pi": "π", "odot": "⊙", "sum": "Σ", "le": "≤", "sim": "~", "top": "ᵀ", "max": "max", "ln": "ln",
+        "pi": "π", "odot": "⊙", "sum": "Σ", "prod": "Π", "le": "≤", "sim": "~", "top": "ᵀ", "max": "max", "ln": "ln",
         "mathrm": "",
     }.items()},
     r"\\\|": "‖",

@@ -144,7 +144,7 @@ class Source:
         Raises:
             RunError: none was, because the run was saved from Python.
         """
-        if "data" not in document:
+        if document.get("data") is None:
             raise RunError("the run does not say where its data came from, for it was saved from Python.")
         streamed = document.get("streamed") is True
         return cls(document["data"], Reading.from_json(document), _judgement(document.get("judgement")), streamed)

@@ -110,13 +110,15 @@ def run(job: Job, *, every: Every, log_every: int | None = None, quiet: bool = F
     """
     configuration = job.fitted.configuration
     begun, of = time.monotonic(), fitting.task(job.fitted, job.data)
+    source = job.source.to_json(job.data)
+    keeping.documents(job.fitted, source)  # what cannot be kept is told before training
     if job.place is not None:
         check_room(job.place, keeping.size_of(job.fitted))
     counts = rows_of(configuration, job.data)
     visited = of.recipe.passes * min(counts[0], of.rows.chunk_rows)
     if not quiet:
         _introduce(job, *counts)
-    keeper = Keeper(job.place, job.shown, job.source.to_json(job.data), every, job.fitted)
+    keeper = Keeper(job.place, job.shown, source, every, job.fitted)
     shown = progress(of.epochs, visited, log_every, quiet=quiet)
     with ending_in_order(keeper.save) as signals:
         try:

@@ -1,6 +1,7 @@
 """Sources (names, arrays, tables, images) → datasets; results → files."""
 
 from reparam.data.arrays import from_array
+from reparam.data.coding import check_cells
 from reparam.data.columns import Column
 from reparam.data.frames import conform_frame, filled, from_frame, is_frame, template, to_frame
 from reparam.data.inspection import ColumnSummary, Summary, inspect
@@ -28,6 +29,7 @@ __all__ = [
     "Summary",
     "Survey",
     "blocks",
+    "check_cells",
     "check_pictures",
     "coding",
     "conform",

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from reparam.data.cells import dates_in, exact_numbers_in, numbers_in
-from reparam.data.columns import Column
+from reparam.data.columns import SECONDS_A_DAY, Column
 from reparam.data.schema import Schema
+from reparam.errors import RunError
+from reparam.specification import shown
 
 TEXT_DATE = "date:"
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -77,7 +79,7 @@ def decode(values: NDArray[np.float64], column: Column) -> Any:
     numbers = np.clip(np.asarray(values, np.float64), low, high)
     rounded = numbers if column.decimals is None else np.round(numbers, column.decimals)
     if column.kind == "date":
-        seconds = np.where(missing, 0, np.rint(rounded / 86400) * 86400 if column.whole else rounded)
+        seconds = np.where(missing, 0, np.rint(rounded / SECONDS_A_DAY) * SECONDS_A_DAY if column.whole else rounded)
         return _dated(seconds, missing, column.stored_as)
     return _typed(pa.array(rounded, mask=missing), column.stored_as)
 
@@ -90,8 +92,13 @@ def constant_cells(column: Column, rows: int) -> Any | None:
         return _typed(pa.array([column.levels[0]] * rows, pa.string()), column.stored_as)
     if column.lower is None:
         return pa.nulls(rows)
+    return decode(np.full(rows, column.lower), _as_if_it_varied(column))
+
+
+def _as_if_it_varied(column: Column) -> Column:
+    """A constant column of the kind that its cells have."""
     is_date = column.stored_as.startswith((TEXT_DATE, "timestamp", "date"))
-    return decode(np.full(rows, column.lower), replace(column, kind="date" if is_date else "real"))
+    return replace(column, kind="date" if is_date else "real")
 
 
 def cells_of(rows: NDArray[np.float64], schema: Schema) -> dict[str, Any]:
@@ -104,6 +111,35 @@ def cells_of(rows: NDArray[np.float64], schema: Schema) -> dict[str, Any]:
         if cells is not None:
             made[column.name] = column.place, cells
     return {name: cells for name, (_, cells) in sorted(made.items(), key=lambda item: item[1][0])}
+
+
+def check_cells(schema: Schema) -> None:
+    """Refuse a table with a column whose cells cannot be those of its range, in the type that they are stored as.
+
+    Raises:
+        RunError: the error names the column.
+    """
+    for column in (*(schema.table or ()), *(schema.beside or ())):
+        if (column.is_modelled or column.kind == "constant") and not _holds_its_range(column):
+            raise RunError(
+                f"the field 'stored_as' of the column {column.name!r} must be a type that holds its range. "
+                f"Got {shown(column.stored_as)}."
+            )
+
+
+def _holds_its_range(column: Column) -> bool:
+    """Whether its limits, or the codes of its levels, are the same when they were cells."""
+    if column.kind == "constant" and (column.levels is not None or column.lower is None):
+        return True
+    tried = column if column.is_modelled else _as_if_it_varied(column)
+    limits = [limit for limit in (column.lower, column.upper) if limit is not None]
+    values = np.arange(len(column.levels or ()), dtype=float) if column.is_coded else np.asarray(limits, float)
+    try:
+        with np.errstate(all="ignore"):
+            back, _ = encode(decode(values, tried), tried)
+    except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError):
+        return False
+    return np.allclose(back, values, rtol=1e-6, atol=SECONDS_A_DAY if tried.kind == "date" else 1.0)
 
 
 def _is_text(stored_as: str) -> bool:
@@ -130,7 +166,7 @@ def _dated(seconds: NDArray[np.float64], missing: NDArray[np.bool_], stored_as: 
         ticks = np.rint(seconds * PER_SECOND[kind.unit]).astype(np.int64)
         return pa.array(ticks, pa.int64(), mask=missing).cast(kind)
     if pa.types.is_date(kind):
-        days = np.floor(seconds / 86400).astype(np.int32)
+        days = np.floor(seconds / SECONDS_A_DAY).astype(np.int32)
         return pa.array(days, pa.int32(), mask=missing).cast(pa.date32()).cast(kind)
     return _typed(pa.array(seconds, mask=missing), stored_as)
 

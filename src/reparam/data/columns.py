@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, ClassVar
 
-from annotated_types import Ge, Predicate
+from annotated_types import Ge, Interval, Predicate
 
 from reparam.documents import STRICT, Name, Names, Text, checked
 from reparam.errors import RunError
@@ -15,6 +15,8 @@ CODED = ("binary", "categorical", "ordinal")
 MODELLED = ("real", "positive", "count", *CODED, "date")
 LEFT_OUT = ("constant", "identifier", "text")
 KINDS = (*MODELLED, *LEFT_OUT)
+MOST_DECIMALS = 6
+SECONDS_A_DAY = 86_400
 Natural = Annotated[int, Ge(0)]
 
 
@@ -51,7 +53,7 @@ class Column:
     lower: float | None = None
     upper: float | None = None
     whole: bool = False
-    decimals: Natural | None = None
+    decimals: Annotated[int, Interval(ge=0, le=MOST_DECIMALS)] | None = None
     stored_as: Name = "float64"
     missing: Natural = 0
     reason: Text = ""
@@ -93,12 +95,15 @@ class Column:
             RunError: the error names the column and the field.
         """
         levels, of = self.levels, f"of the column {self.name!r}"
-        if self.is_coded and levels is None:
-            raise RunError(f"the field 'levels' {of} is required of the kind {self.kind!r}. Got null.")
+        for of_levels, name in ((self.is_coded, self.kind), (self.likelihood == "categorical", self.likelihood)):
+            if of_levels and levels is None:
+                raise RunError(f"the field 'levels' {of} is required of {name!r}. Got null.")
         if levels is not None and len(set(levels)) != len(levels):
             raise RunError(f"the field 'levels' {of} must be different texts. Got two that are equal.")
         if self.kind == "binary" and len(levels or ()) != 2:
             raise RunError(f"the field 'levels' {of} must hold 2, for it is binary. Got {levels!r}.")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise RunError(f"the field 'upper' {of} must be at least {self.lower:g}. Got {self.upper:g}.")
         if bool(self.likelihood) != self.is_modelled:
             required = "a likelihood" if self.is_modelled else "empty, for the column is left out"
             raise RunError(f"the field 'likelihood' {of} must be {required}. Got {self.likelihood!r}.")

@@ -14,7 +14,7 @@ from pyarrow import compute
 
 from reparam.data.cells import Cells, is_numeric
 from reparam.data.coding import as_numbers, as_text, level_of
-from reparam.data.columns import CODED, KINDS, LEFT_OUT, Column
+from reparam.data.columns import CODED, KINDS, LEFT_OUT, MOST_DECIMALS, SECONDS_A_DAY, Column
 from reparam.errors import ParameterError, UnknownNameError
 
 LIKELIHOOD_OF = {
@@ -36,8 +36,6 @@ KIND_OF = {
 ROWS_TO_JUDGE = 10  # fewer do not tell codes from numbers, nor keys from values
 ORDINAL_LEVELS = 20
 ROWS_PER_LEVEL = 5
-MOST_DECIMALS = 6
-SECONDS_A_DAY = 86_400
 MOST_LEVELS = 1000
 MOST_ASKED_LEVELS = 10_000
 """Of a column that is asked to be coded: every draw of every row takes a number for each level."""

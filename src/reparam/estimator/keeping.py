@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 
 from reparam import runs
-from reparam.data import Schema
+from reparam.data import Schema, check_cells
 from reparam.documents import STRICT, Name, Whole, checked
 from reparam.errors import DataError, ParameterError, ReparamWarning, RunError
 from reparam.estimator.beginning import state_like
@@ -52,6 +52,15 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
         RunError: a name cannot be written as UTF-8, or a weight is no number.
     """
     _check_finite(fitted.model, "the weights are not written", "Train again with a lower learning rate.")
+    return runs.Run(*documents(fitted, source), to_tensors(fitted.model), to_tensors(fitted.state), fitted.history)
+
+
+def documents(fitted: Fitted, source: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ``config.json`` and ``data.json`` say.
+
+    Raises:
+        RunError: a name cannot be written as UTF-8.
+    """
     config = {
         "format": runs.FORMAT,
         "version": __version__,
@@ -71,7 +80,7 @@ def as_run(fitted: Fitted, source: Mapping[str, Any]) -> runs.Run:
             f"{error.object[error.start - 20 : error.end + 20]!a}: a name that is not UTF-8 cannot be "
             "kept in a run. Rename the file or the column."
         ) from error
-    return runs.Run(config, described, to_tensors(fitted.model), to_tensors(fitted.state), fitted.history)
+    return config, described
 
 
 def size_of(fitted: Fitted) -> int:
@@ -137,10 +146,17 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     if "schema" not in data:
         raise RunError(f"{checkpoint.path(runs.DATA)}: the schema is missing. The run is damaged.")
     schema = Schema.from_json(_with_missing(data["schema"]))
+    check_cells(schema)
     configuration, likelihood = _configured(path, config, parts)
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
     owned = {name: found.shape for name, found in shapes[1].items()}
-    expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
+    try:
+        expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
+    except IndexError:  # a network of images, which asks for height and width
+        raise RunError(
+            f"{path}/{runs.CONFIG}: the network {configuration.network!r} is not built for data of shape "
+            f"{schema.event_shape}. The run is damaged."
+        ) from None
     _check_given(expected.best_model, shapes[0], path)
     places = f"{path}/{runs.MODEL}", f"{path}/{runs.STATE}"
     for tree, found, place in zip((expected.best_model, expected), shapes, places, strict=True):

@@ -198,15 +198,18 @@ def _curves(axes: Axes, history: History, name: str, title: str, *, best: bool =
     if best and best_yet:
         top = best_yet[-1]
         axes.plot(epochs[top], held_out[top], "o", color=ORANGE, label=f"kept, {_number(held_out[top])}")
-    axes.set_ylim(*_range([[line[name] for line in history], held_out[np.isfinite(held_out)].tolist()]))
+    axes.set_ylim(*_range([[line[name] for line in history], held_out.tolist()]))
     dress(axes, title)
 
 
 def _range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Limits that show every curve but the fall of its first epochs, which would flatten the rest."""
+    """Limits that show what is finite of every curve but the fall of its first epochs, which would flatten the rest."""
     values = np.concatenate([np.asarray(curve, np.float64) for curve in curves])
     settled = np.concatenate([np.asarray(curve, np.float64)[len(curve) // 20 :] for curve in curves])
-    low, high = float(np.min(settled)), float(np.max(values))
+    low = float(np.min(settled, where=np.isfinite(settled), initial=np.inf))
+    high = float(np.max(values, where=np.isfinite(values), initial=-np.inf))
+    if low > high:
+        return 0.0, 1.0  # nothing is finite
     margin = 0.05 * (high - low or 1.0)
     return low - margin, high + margin
 
@@ -218,7 +221,7 @@ def _divergence_lines(axes: Axes, history: History, name: str, part_of: str, fir
     parts = np.array([line[name] or () for line in history], np.float64)
     for index, part in enumerate(parts.T):
         axes.plot(epochs, part, color=CLASSES[index % len(CLASSES)], label=f"{part_of} {first + index}")
-    axes.set_ylim(bottom=min(0.0, float(np.min(parts, initial=0.0))))
+    axes.set_ylim(bottom=min(0.0, float(np.min(parts, where=np.isfinite(parts), initial=0.0))))
     dress(axes, "KL(q(z|x) ‖ p(z))")
 
 
