@@ -109,8 +109,8 @@ def train_epoch(
         gradient, sums = devices.weights(jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key))
         updates, moments = transformation.update(gradient, at.moments, at.trained)
         rate = learning_rate * recipe.schedule.factor(now_at)
-        moved = jax.tree.map(lambda weight, update: rate.astype(weight.dtype) * update, at.trained, paced(updates))
-        trained = jax.tree.map(jnp.add, at.trained, moved)
+        updates = paced(updates)
+        trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
         average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(now_at))
         if not careful:
             return Position(trained, moments, average, local, at.stopped), (sums, at.stopped)
