@@ -17,7 +17,8 @@ from reparam.errors import DataError, ParameterError, ReparamWarning
 from reparam.estimator import compilation, fitting
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.latents import compared
-from reparam.training.folds import folds, is_gain, numbers_seen
+from reparam.training.folds import Folds, folds, is_gain, numbers_seen
+from reparam.training.pace import Exponential, NoAverage, Tail
 
 ROWS, FEATURES, LATENTS = 60, 4, 2
 
@@ -49,7 +50,7 @@ def epochs(rows: np.ndarray, configuration: Configuration, count: int) -> fittin
 
 
 def test_before_any_step_each_row_is_judged_by_the_principal_components_of_the_other_folds():
-    """The 32-sample bound at the start is the density of scikit-learn's PCA of the rows outside the row's fold."""
+    """The 8-sample bound at the start is the density of scikit-learn's PCA of the rows outside the row's fold."""
     rows = linear_rows()
     configuration = quick(likelihood="gaussian")
     fitted = epochs(rows, configuration, 1)
@@ -117,8 +118,9 @@ def test_an_affine_change_of_the_data_changes_nothing(scale, shift):
     assert plain.start == moved.start
 
 
-def test_training_that_is_broken_off_goes_on_to_the_same_bytes(tmp_path):
-    rows, configuration = linear_rows(), quick(patience=9)
+@pytest.mark.parametrize("count", [ROWS, 1001], ids=["five folds", "one fold and a copy of all rows"])
+def test_training_that_is_broken_off_goes_on_to_the_same_bytes(tmp_path, count):
+    rows, configuration = linear_rows(count), quick(patience=9)
     whole = epochs(rows, configuration, 4)
     half = reparam.VAE().adopt(epochs(rows, configuration, 2)).save(tmp_path / "run")
     opened = reparam.load(half).fitted_
@@ -136,6 +138,25 @@ def test_folds_are_neither_given_up_nor_taken_on_half_way():
             fitting.resume(epochs(rows, before, 1), after, from_array(rows))
 
 
+def test_what_was_begun_with_other_folds_is_used_and_not_trained_further(tmp_path, monkeypatch):
+    rows = linear_rows()
+    three = Folds(np.arange(ROWS, dtype=np.int32).reshape(3, -1), True)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Configuration, "folds", lambda *_: three)
+        before = epochs(rows, quick(), 1)
+    opened = reparam.load(reparam.VAE().adopt(before).save(tmp_path / "run"))
+    np.testing.assert_array_equal(opened.transform(rows), reparam.VAE().adopt(before).transform(rows))
+    with pytest.raises(ParameterError, match=r"3 folds of 20 rows, where there would be 5 of 12 now\."):
+        fitting.resume(opened.fitted_, opened.fitted_.configuration, from_array(rows))
+
+
+def test_weights_are_averaged_where_folds_judge_unless_one_says_how():
+    assert quick().recipe(ROWS).averaging == Exponential(0.98)
+    assert quick(average="none").recipe(ROWS).averaging == NoAverage()
+    assert quick(epochs=5).recipe(ROWS).averaging == quick(beta=4.0).recipe(ROWS).averaging == NoAverage()
+    assert quick(epochs=5, average="last:3").recipe(ROWS).averaging == Tail(3)
+
+
 def test_a_single_row_to_train_on_is_refused():
     with pytest.raises(DataError, match="leaves 1 row to train on"):
         begun(linear_rows(2), quick(early_stopping=True))
@@ -151,7 +172,7 @@ def test_folds_judge_only_where_the_bound_is_what_is_maximised():
     assert quick(beta=4.0, early_stopping=True).settings().patience == 1
 
 
-@pytest.mark.parametrize(("count", "copies", "held_out"), [(2, 3, 2), (103, 6, 103), (1001, 4, 1001), (5001, 1, 1000)])
+@pytest.mark.parametrize(("count", "copies", "held_out"), [(2, 3, 2), (103, 6, 103), (1001, 2, 200), (5001, 1, 1000)])
 def test_each_row_is_left_out_once_or_some_are_held_out(count, copies, held_out):
     parts = folds(count, 0)
     numbers = parts.held_out[parts.held_out < count]

@@ -90,7 +90,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "precision": PRECISIONS,
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
-        "average": AVERAGES,
+        "average": {"auto": "ema:0.98 where folds tell when to stop, else none", **AVERAGES},
     }
 
 

@@ -160,7 +160,10 @@ def train(
     clip_norm: Annotated[
         float | None, setting("What longer gradients are shortened to; 0 leaves them.", "10.0")
     ] = None,
-    average: Annotated[str | None, setting("Of the weights: none, ema:0.999, last:10 (epochs).", "none")] = None,
+    average: Annotated[
+        str | None,
+        setting("Of the weights: auto (ema:0.98 where folds judge), none, ema:0.999, last:10 (epochs).", "auto"),
+    ] = None,
     on_nonfinite: Annotated[
         str | None, setting("A step out of the finite numbers: stop before it, or skip and count it.", "stop")
     ] = None,

@@ -69,6 +69,7 @@ def state_like(
     likelihood: str | Likelihood,
     owned: Mapping[str, tuple[int, ...]],
     *,
+    copies: int,
     linear: bool,
 ) -> TrainState:
     """A saved state as shapes alone: nothing is drawn and nothing allocated, however large it says it is.
@@ -77,7 +78,8 @@ def state_like(
         configuration: the settings.
         schema: of the rows.
         likelihood: of x.
-        owned: the shapes of its tensors, which alone know how many rows own a q, and how many copies there are.
+        owned: the shapes of its tensors, which alone know how many rows own a q, and how many are judged.
+        copies: how many are trained side by side, where some are judged.
         linear: whether the networks build upon linear paths.
     """
     local, held_out = (owned.get(f"{part}.raw", (0,))[0] for part in ("local", "held_out"))
@@ -95,8 +97,7 @@ def state_like(
         model = configuration.model(data, key, part, start)
         if judged is None:
             return initial_state(model, key, recipe, rows=local, held_out_rows=held_out)
-        parts = judged[0]
-        return copied_state(_repeated(model, parts + 1 if parts > 1 else 1), key, recipe, judged)
+        return copied_state(_repeated(model, copies), key, recipe, judged)
 
     shapes: TrainState = eqx.filter_eval_shape(state, configuration.key("model"), wide, narrow, short)
     return shapes

@@ -37,6 +37,7 @@ MOST = {"latent_dim": 65_536, "batch_size": 2**24, "bound_samples": 10**7, "hidd
 AUTO = "auto"
 STARTS = (AUTO, "linear", "random")
 STEPS_PER_EPOCH = 50
+JUDGED_AVERAGE = "ema:0.98"
 MOST_EPOCHS = 60
 MAY_BE_AUTO = ("latent_dim", "epochs")
 STANDARDIZATIONS = ("auto", "none")
@@ -90,7 +91,7 @@ class Configuration:
     optimizer: Any = "adam"
     schedule: str | Schedule = "constant:500,6"
     clip_norm: float = 10.0
-    average: str | Averaging = "none"
+    average: str | Averaging = AUTO
     on_nonfinite: str = "stop"
     precision: str = "float32"
     early_stopping: bool = False
@@ -216,6 +217,13 @@ class Configuration:
         shared = not isinstance(self.inference_part(), MeanField)
         return self.epochs == AUTO and shared and self.objective_part().is_bound
 
+    @property
+    def averaging(self) -> Averaging:
+        """Of the weights: where folds judge, the mean of about fifty steps, which steadies what is judged."""
+        chosen = (JUDGED_AVERAGE if self.is_judged else "none") if self.average == AUTO else self.average
+        averaging: Averaging = build("average", AVERAGES, chosen)
+        return averaging
+
     def folds(self, rows: int) -> Folds | None:
         """By which training of rows in memory is told to stop, or None."""
         several = isinstance(self.architecture(), Perceptron | None)
@@ -231,7 +239,7 @@ class Configuration:
             inference=self.inference_part(),
             optimizer=Optimizer(self.optimizer, self.clip_norm),
             schedule=build("schedule", SCHEDULES, self.schedule),
-            averaging=build("average", AVERAGES, self.average),
+            averaging=self.averaging,
             redraw=self.binarize == "dynamic",
             skip=self.on_nonfinite == "skip",
             precision=self.precision,

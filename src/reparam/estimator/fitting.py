@@ -157,7 +157,21 @@ def resume(fitted: Fitted, configuration: Configuration, data: Data) -> Fitted:
             f"{schema_of(data).name} is not what the model was trained on: its values differ. Training goes on with "
             "the same rows; to train on others, fit anew (warm_start=False)."
         )
+    _check_folds(fitted, configuration, data)
     return replace(fitted, configuration=configuration)
+
+
+def _check_folds(fitted: Fitted, configuration: Configuration, data: Data) -> None:
+    """Refuse to go on where earlier versions divided the rows into other folds."""
+    folds = None if isinstance(data, Survey) else configuration.folds(counts(configuration, data)[0])
+    judged = fitted.state.judged
+    if folds is not None and judged is not None and folds.held_out.shape != judged.first.shape:
+        parts, longest = judged.first.shape
+        raise ParameterError(
+            f"an earlier version began this training, with {parts} folds of {longest} rows, where there would be "
+            f"{len(folds.held_out)} of {folds.held_out.shape[1]} now. It can be used as it is, and not trained "
+            "further: fit anew (warm_start=False)."
+        )
 
 
 def continued(fitted: Fitted, configuration: Configuration) -> Configuration:

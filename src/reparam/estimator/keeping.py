@@ -151,7 +151,8 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     shapes = checkpoint.shapes(runs.MODEL), checkpoint.shapes(runs.STATE)
     owned = {name: found.shape for name, found in shapes[1].items()}
     try:
-        expected = state_like(configuration, schema, likelihood, owned, linear=config.start != "random")
+        linear = config.start != "random"
+        expected = state_like(configuration, schema, likelihood, owned, copies=_copies(owned), linear=linear)
     except IndexError:  # a network of images, which asks for height and width
         raise RunError(
             f"{path}/{runs.CONFIG}: the network {configuration.network!r} is not built for data of shape "
@@ -171,6 +172,14 @@ def _opened(path: str | Path, checkpoint: runs.Checkpoint, parts: Mapping[str, A
     kept = (history, source.sha256, path_of_latents, config.network_reason)
     fitted = Fitted(configuration, schema, likelihood, *told, state, *kept)
     return Opened(fitted, {name: value for name, value in data.items() if name != "schema"})
+
+
+def _copies(owned: Mapping[str, tuple[int, ...]]) -> int:
+    """How many were trained side by side: the axis that the weights in training have before those of the best ones."""
+    for name, shape in owned.items():
+        if name.startswith("model.") and len(shape) > len(owned.get(f"best_{name}", shape)):
+            return max(shape[0], 1)
+    return 1
 
 
 def _check_given(model: Any, found: Mapping[str, Any], path: str | Path) -> None:

@@ -33,7 +33,7 @@ def check_memory(configuration: Configuration, schema: Schema, likelihood: Any, 
     if there is None or _at_most(configuration, schema.size, draws, copies) < there:
         return  # which spares a small model the shapes of a large one
     owned = {"local.raw": (rows,)} if folds is None else {"judged.first": folds.held_out.shape}
-    state = state_like(configuration, schema, likelihood, owned, linear=configuration.start == "linear")
+    state = state_like(configuration, schema, likelihood, owned, copies=copies, linear=configuration.start == "linear")
     weights = _bytes(state) + _bytes(state.model)  # and a gradient
     model = state.best_model
     raw = model.posterior.raw_size + draws * (model.posterior.latent_dim + model.likelihood.raw_size)

@@ -76,7 +76,8 @@ class VAE(Learning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         schedule: of the learning rate: ``constant``, ``linear`` and ``cosine`` (to zero), each with steps of warm-up
             behind a colon; ``stages:600,1,300,0.1`` for factors by epochs.
         clip_norm: what longer gradients are shortened to; 0 leaves them.
-        average: of the weights: ``none``, ``ema:0.999``, ``last:10`` (mean over the last ten epochs).
+        average: of the weights: ``none``, ``ema:0.999``, ``last:10`` (mean over the last ten epochs), or ``auto``,
+            ``ema:0.98`` (about fifty steps) where folds tell when to stop and ``none`` elsewhere.
         on_nonfinite: what is done about a step that leads out of the finite numbers: ``stop`` before it, and say which
             term, rows, column or layer it was; or ``skip`` it, and count it in ``history_``.
         precision: of the networks' matrix products in training: ``float32``, or ``bfloat16``, which rounds the factors

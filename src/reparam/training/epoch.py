@@ -33,7 +33,7 @@ from reparam.training.recipe import Recipe
 from reparam.training.state import TrainState
 from reparam.training.visits import Local, Visited
 
-JUDGING_DRAWS = 32
+JUDGING_DRAWS = 8
 
 
 class Position(NamedTuple):

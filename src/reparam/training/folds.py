@@ -54,10 +54,10 @@ def is_gain(now: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
 
 
 def folds(count: int, seed: int, *, several: bool = True) -> Folds:
-    """Five folds of few rows, three of more; of many rows one is held out, at most 2,000 of them, and no copy has all.
+    """Five folds of few rows; of more a fifth is left out by one copy, and of many, at most 2,000, by the only one.
 
     Where copies side by side cost too much (``several=False``), few rows have one copy too, and a tenth of them is left
-    out: 32 draws of each cost what training on several rows does.
+    out: the draws of each cost what training on several rows does.
 
     >>> folds(7, 0).weights(7).sum(axis=0).tolist()  # each row trains four of the five, and the copy of all rows
     [5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]
@@ -68,7 +68,9 @@ def folds(count: int, seed: int, *, several: bool = True) -> Folds:
     if count > MANY or not several:
         share = count // 5 if several else max(count // 10, min(count // 5, ENOUGH_HELD_OUT), 1)
         return Folds(order[None, : min(MOST_HELD_OUT, share)], False)
-    parts = min(count, 5 if count <= FEW else 3)
+    if count > FEW:
+        return Folds(order[None, : count // 5], True)
+    parts = min(count, 5)
     longest = -(-count // parts)
     padded = np.full(parts * longest, count, np.int32)
     padded[:count] = order
