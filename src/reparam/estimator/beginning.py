@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reparam.data import Schema, moments
 from reparam.errors import ParameterError
 from reparam.estimator.columns import encoder_inputs, inputs_of, likelihood_part, varies
+from reparam.estimator.compilation import once
 from reparam.estimator.conditions import given_places
 from reparam.estimator.configuration import Configuration
 from reparam.estimator.likelihood import noise_shape
@@ -107,7 +108,7 @@ Keys = tuple[PRNGKeyArray, PRNGKeyArray]
 """Of a model's weights, and of its training."""
 
 
-@eqx.filter_jit
+@once
 def _first_state(
     data: Statistics,
     keys: Keys,
@@ -124,7 +125,7 @@ def _first_state(
     return initial_state(begun, keys[1], recipe, rows=rows[0], held_out_rows=rows[1])
 
 
-@eqx.filter_jit
+@once
 def _first_copies(
     data: Statistics,
     keys: Keys,
