@@ -92,6 +92,11 @@ UNITS: dict[str, Callable[[int], tuple[Any, Any]]] = {  # P → scale and shift
 }
 
 
+def latents_of(name: str) -> tuple[int, ...]:
+    """How many latents a table of real numbers is given; none where it is not one of them."""
+    return LATENTS.get(name, (2, 5)) if name in REAL else ()
+
+
 def split(x: Rows, seed: int, rows: int | None = None) -> tuple[Rows, Rows]:
     """Training rows, ``rows`` of them where it is given, and rows held out."""
     size = {"test_size": HELD_OUT} if rows is None else {"train_size": rows}
@@ -172,7 +177,7 @@ def real_tables(names: list[str], count: int, methods: dict[str, Score], latents
         x = REAL[name]()
         splits = [standardised(*split(x, seed)) for seed in range(count)]
         chosen = {key: methods[key] for key in methods if len(x) < 20_000 or key in ("vae", *LINEAR)}
-        for k in latents or LATENTS.get(name, (2, 5)):
+        for k in latents or latents_of(name):
             yield from compare(name, k, splits, chosen, LINEAR)
 
 
@@ -255,7 +260,7 @@ def draw(results: list[dict[str, Any]], file: str) -> None:
     """What each method has over the better of PCA and FactorAnalysis on each table, with standard errors."""
     from matplotlib.figure import Figure
 
-    told = [result for result in results if result["against_best_linear"] is not None and result["data"] in REAL]
+    told = [result for result in results if result["latents"] in latents_of(result["data"])]
     tables = list(dict.fromkeys((result["data"], result["latents"]) for result in told))
     methods = [name for name in SHOWN if any(result["method"] == name for result in told)]
     figure = Figure(figsize=(9.0, 4.2), dpi=130, layout="constrained", facecolor="white")
@@ -272,7 +277,9 @@ def draw(results: list[dict[str, Any]], file: str) -> None:
             [i + (place + 0.5) * width - 0.4 for i, _ in there], heights, errors, fmt="none", ecolor="#222222"
         )
     axes.axhline(0.0, color="#222222", linewidth=1.0)
-    axes.set_xticks(range(len(tables)), [f"{data.replace('_', ' ')}\nK = {k}" for data, k in tables], fontsize=8)
+    axes.set_xticks(
+        range(len(tables)), ["{}\nK = {}".format(data.replace("_", "\n"), k) for data, k in tables], fontsize=8
+    )
     axes.set_ylabel("nats per held-out row")
     axes.set_title(
         f"Held-out log-likelihood, less the better of PCA and FactorAnalysis (bars end at {LOWEST:g})", fontsize=11
