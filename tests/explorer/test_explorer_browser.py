@@ -280,9 +280,20 @@ def test_controls_are_labelled_and_nothing_overflows(reader, tab):
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500},
         )
-        fits = f"return document.documentElement.scrollWidth <= {width}"
-        reader.wait(lambda fits=fits: reader.driver.execute_script(fits))  # charts are drawn anew after a while
+        assert reader.driver.execute_script("return document.documentElement.scrollWidth") <= width
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_marks_of_the_map_follow_its_width_before_it_is_drawn_anew(reader):
+    unseen = {"source": "window.ResizeObserver = class { observe() {} };"}
+    stub = reader.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", unseen)
+    reader.open("map")
+    narrow = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    assert reader.driver.execute_script("return document.querySelectorAll('#axes span').length") > 4
+    assert reader.driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    reader.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", stub)
 
 
 CONTRAST = """const light = (c) => { const [r, g, b] = c.match(/[\\d.]+/g).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);

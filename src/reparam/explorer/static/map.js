@@ -63,16 +63,15 @@ const pixel = (x, y, width, height) => [((x - view[0]) / (view[1] - view[0])) * 
 
 function drawAxes() {
   const axes = document.getElementById("axes");
-  const { width, height } = canvas.getBoundingClientRect();
   axes.replaceChildren();
   for (const [low, high, across] of [[view[0], view[1], true], [view[2], view[3], false]]) {
     for (const tick of ticks(low, high)) {
       const mark = document.createElement("span");
       mark.textContent = String(tick).replace("-", "−");
-      const [x, y] = pixel(across ? tick : view[0], across ? view[2] : tick, width, height);
+      const [x, y] = pixel(across ? tick : view[0], across ? view[2] : tick, 100, 100); // per cent: right at any width
       mark.className = across ? "below" : "beside-axis";
-      mark.style.left = `${across ? x : 0}px`;
-      mark.style.top = `${across ? height : y}px`;
+      mark.style.left = `${x}%`;
+      mark.style.top = `${y}%`;
       axes.append(mark);
     }
   }
