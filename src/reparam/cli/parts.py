@@ -58,7 +58,7 @@ def parts(
 
 def registries() -> dict[str, Mapping[str, Any]]:
     """By the setting that takes its names, every registry."""
-    from reparam.estimator.configuration import ON_NONFINITE, STANDARDIZATIONS, STARTS
+    from reparam.estimator.configuration import JUDGED_AVERAGE, ON_NONFINITE, STANDARDIZATIONS, STARTS
     from reparam.hierarchy import HIERARCHIES
     from reparam.inference import INFERENCE
     from reparam.networks import ACTIVATIONS, NETWORKS
@@ -90,7 +90,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "precision": PRECISIONS,
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
-        "average": {"auto": "ema:0.98 where folds tell when to stop, else none", **AVERAGES},
+        "average": {"auto": f"{JUDGED_AVERAGE} where folds tell when to stop, else none", **AVERAGES},
     }
 
 

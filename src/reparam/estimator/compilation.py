@@ -18,7 +18,6 @@ from jax.experimental.compilation_cache import compilation_cache
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 SETTINGS = ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
 
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

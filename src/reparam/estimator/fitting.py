@@ -148,7 +148,8 @@ def resume(fitted: Fitted, configuration: Configuration, data: Data) -> Fitted:
     """A fitted model about to be trained further.
 
     Raises:
-        ParameterError: the configuration differs in what training that goes on cannot change.
+        ParameterError: the configuration differs in what training that goes on cannot change, or an earlier version
+            divided the rows into other folds.
         DataError: the rows are not those that it was trained on.
     """
     configuration = continued(fitted, configuration)

@@ -178,7 +178,7 @@ def _copies(owned: Mapping[str, tuple[int, ...]]) -> int:
     """How many were trained side by side: the axis that the weights in training have before those of the best ones."""
     for name, shape in owned.items():
         if name.startswith("model.") and len(shape) > len(owned.get(f"best_{name}", shape)):
-            return max(shape[0], 1)
+            return max(shape[0], 1)  # no copy at all is damage, told when shapes are compared
     return 1
 
 

@@ -65,11 +65,9 @@ def folds(count: int, seed: int, *, several: bool = True) -> Folds:
     [98000.0]
     """
     order = np.random.default_rng(seed).permutation(count).astype(np.int32)
-    if count > MANY or not several:
+    if count > FEW or not several:
         share = count // 5 if several else max(count // 10, min(count // 5, ENOUGH_HELD_OUT), 1)
-        return Folds(order[None, : min(MOST_HELD_OUT, share)], False)
-    if count > FEW:
-        return Folds(order[None, : count // 5], True)
+        return Folds(order[None, : min(MOST_HELD_OUT, share)], several and count <= MANY)
     parts = min(count, 5)
     longest = -(-count // parts)
     padded = np.full(parts * longest, count, np.int32)
