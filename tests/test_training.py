@@ -14,13 +14,16 @@ from reparam.data import Schema
 from reparam.errors import TrainingError
 from reparam.estimator.fitting import history_line
 from reparam.model import build_model
-from reparam.networks import MLP
+from reparam.networks import MLP, paced
+from reparam.networks.images import ImageEncoder
+from reparam.networks.layers import Linear, Residual
 from reparam.objectives import ELBO
 from reparam.training import Recipe, Rows, Settings, Task, fit, initial_state
 from reparam.training.epoch import evaluate_epoch, train_epoch
 from reparam.training.metrics import reduce_sums
 from reparam.training.order import padded_batches, random_order
-from reparam.training.pace import AVERAGES, SCHEDULES, Clock, Optimizer, averaged
+from reparam.training.pace import AVERAGES, OPTIMIZERS, SCHEDULES, Clock, Exponential, Optimizer, averaged
+from reparam.training.packing import packing
 
 ROWS, SIZE = 50, 6
 SCHEMA = Schema("rows", (SIZE,), "float32")
@@ -51,7 +54,7 @@ def newest(of: Task, **parameters):
     return last.state
 
 
-def test_an_optimizer_by_name_or_as_an_object_is_optaxs():
+def test_an_optimizers_first_step_is_optaxs():
     """One epoch in one batch is one step: weights move by optax's update of the same gradient."""
     one = task(rate=0.1)
     state = begun(one)
@@ -69,8 +72,28 @@ def test_an_optimizer_by_name_or_as_an_object_is_optaxs():
     steps = [np.abs(np.asarray(a - b)) for a, b in zip(*map(jax.tree.leaves, (moved.model, state.model)), strict=True)]
     largest = max(step.max() for step in steps)
     assert largest == pytest.approx(0.1, rel=1e-4)  # Adam's first step has the size of the rate
-    named, own = task(3, optimizer=Optimizer("adam")), task(3, optimizer=Optimizer(optax.adam(1.0)))
-    for a, b in zip(*(jax.tree.leaves(newest(chosen).model) for chosen in (named, own)), strict=True):
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_an_optimizer_by_name_moves_few_weights_as_one_vector_and_as_the_same_object_moves_the_model(name):
+    """But for last digits; the state is laid out alike, moments and means of weights with it."""
+    chosen = (Optimizer(name, clip_norm=1.0), Optimizer(OPTIMIZERS[name](), clip_norm=1.0))
+    named, own = (newest(task(3, optimizer=optimizer, averaging=Exponential(0.9))) for optimizer in chosen)
+    assert jax.tree.structure(named.moments) == jax.tree.structure(own.moments)
+    for part in ("model", "moments", "average"):
+        for a, b in zip(*(jax.tree.leaves(getattr(state, part)) for state in (named, own)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_vector_of_updates_keeps_the_pace_of_wide_affine_paths():
+    keys = jax.random.split(jax.random.key(0))
+    network = ImageEncoder((16, 16), 256, 2, channels=16, depth=1, activation="gelu", key=keys[0])
+    updates = eqx.filter(Residual(Linear(256, 2, keys[1]), network), eqx.is_inexact_array)
+    held, slower = packing(updates, Optimizer()), paced(updates)
+    assert held.pack(updates).ndim == 1
+    np.testing.assert_array_equal(slower.linear.weight, 0.5 * updates.linear.weight)
+    of_vector = held.unpack(held.paced(held.pack(updates)))
+    for a, b in zip(jax.tree.leaves(of_vector), jax.tree.leaves(slower), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Matrix = NDArray[np.float64]
 
@@ -190,10 +190,16 @@ def search_noise(covariance: Matrix, latent_dim: int, *, lowest: Matrix, prior: 
     highest = np.maximum(variances, 2.0 * lowest)
     start = np.clip((1.0 - latent_dim / (2.0 * len(variances))) * _unexplained(covariance), 2.0 * lowest, highest)
     bounds = list(zip(np.log(lowest), np.log(highest), strict=True))
-    with threadpool_limits(1):  # threads of linear algebra that wait for each other cost ten times what they save
+    with _threads().limit(limits=1):  # those that wait for each other cost ten times what they save
         found = minimize(objective, np.log(start), jac=True, method="L-BFGS-B", bounds=bounds)
     noise: Matrix = np.exp(found.x)
     return noise
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The threads of linear algebra; they are looked for once, among all libraries that the process has loaded."""
+    return ThreadpoolController()
 
 
 def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, Fit]:

@@ -14,7 +14,6 @@ from jaxtyping import Array, PRNGKeyArray
 from reparam.batch import Batch
 from reparam.data import Schema
 from reparam.model import Model
-from reparam.networks import paced
 from reparam.networks.precision import in_precision
 from reparam.objectives import IWAE, Objective
 from reparam.training.binarization import drawn
@@ -29,6 +28,7 @@ from reparam.training.order import (
     visits,
 )
 from reparam.training.pace import Clock, averaged
+from reparam.training.packing import packing
 from reparam.training.recipe import Recipe
 from reparam.training.state import TrainState
 from reparam.training.visits import Local, Visited
@@ -86,6 +86,9 @@ def train_epoch(
     batches, weights, keys = visits(key, rows, recipe)
     batches, weights = devices.rows((batches, weights), axis=1)
     trained, fixed = eqx.partition(state.model, eqx.is_inexact_array)
+    of_each = (lambda function: function) if shares is None else jax.vmap  # copies have a leading axis
+    of_one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[shares is not None :], leaf.dtype), trained)
+    held = packing(of_one, recipe.optimizer)
 
     def loss(trained: Any, local: Any, visited: Visited, now: Objective, key: PRNGKeyArray) -> tuple[Array, Sums]:
         model = in_precision(eqx.combine(trained, fixed), recipe.precision)
@@ -105,11 +108,12 @@ def train_epoch(
         draw_key, own_key, key = jax.random.split(key, 3)
         visited = Visited(indices, seen_rows(stored, draw_key, schema, recipe, weight))
         now = objective.at(number, clock.steps_per_epoch)
-        local = visit.improve(eqx.combine(at.trained, fixed), at.local, visited, own_key, now)
-        gradient, sums = devices.weights(jax.grad(loss, has_aux=True)(at.trained, local, visited, now, key))
-        updates, moments = transformation.update(gradient, at.moments, at.trained)
+        arrays = held.unpack(at.trained)
+        local = visit.improve(eqx.combine(arrays, fixed), at.local, visited, own_key, now)
+        gradient, sums = devices.weights(jax.grad(loss, has_aux=True)(arrays, local, visited, now, key))
+        updates, moments = transformation.update(held.pack(gradient), at.moments, at.trained)
         rate = learning_rate * recipe.schedule.factor(now_at)
-        updates = paced(updates)
+        updates = held.paced(updates)
         trained = jax.tree.map(lambda weight, update: weight + rate.astype(weight.dtype) * update, at.trained, updates)
         average = None if at.average is None else averaged(at.average, trained, recipe.averaging.coefficient(now_at))
         if not careful:
@@ -123,7 +127,9 @@ def train_epoch(
 
     numbers = clock.step + jnp.arange(len(batches))
     average = None if state.average is None else eqx.filter(state.average, eqx.is_inexact_array)
-    start = Position(trained, state.moments, average, state.local, jnp.zeros((), bool))
+    before = trained, state.moments, average
+    packed: tuple[Any, Any, Any] = of_each(held.pack)(before)
+    start = Position(*packed, state.local, jnp.zeros((), bool))
     steps = batches, weights, numbers, keys
 
     def finite(bounds: Array, end: Position) -> Array:
@@ -139,10 +145,16 @@ def train_epoch(
         taken = taken.T if careful else jax.vmap(finite, in_axes=(1, 0))(every.bound, end)
         sums = jax.tree.map(lambda copies: copies[:, -1], every)
     sums, taken = devices.whole((sums, taken))
-    moved, end_local = devices.weights((end.trained, end.moments, end.average)), devices.rows(end.local)
-    end = Position(*moved, end_local, end.stopped)
-    models = (eqx.combine(end.trained, fixed), None if average is None else eqx.combine(end.average, fixed))
-    return _with(state, models[0], end.moments, models[1], end.local), sums, taken
+    moved = of_each(held.unpack_like)((end.trained, end.moments, end.average), before)
+    trained, moments, average = devices.weights(moved)
+    after = replace(
+        state,
+        model=eqx.combine(trained, fixed),
+        moments=moments,
+        average=None if average is None else eqx.combine(average, fixed),
+        local=devices.rows(end.local),
+    )
+    return after, sums, taken
 
 
 @eqx.filter_jit
@@ -271,13 +283,3 @@ def seen_rows(rows: Array, key: PRNGKeyArray, schema: Schema, recipe: Recipe, we
     """Stored rows (B, P) as a batch; grey values drawn where each visit draws them."""
     batch = Batch.of_rows(rows, schema, weight)
     return replace(batch, x=drawn(batch.x, key)) if recipe.redraw else batch
-
-
-def _with(state: TrainState, model: Model, moments: Any, average: Model | None, local: Local | None) -> TrainState:
-    after: TrainState = eqx.tree_at(
-        lambda s: (s.model, s.moments, s.average, s.local),
-        state,
-        (model, moments, average, local),
-        is_leaf=lambda leaf: leaf is None,
-    )
-    return after

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -217,10 +216,7 @@ def _calibrated(state: TrainState, task: Task, rows: Rows | Dealt, key: Array) -
         return calibrate_copies(model, stored, numbers, key, schema=schema, recipe=task.recipe)
 
     model, average = refitted(state.model), None if state.average is None else refitted(state.average)
-    calibrated: TrainState = eqx.tree_at(
-        lambda s: (s.model, s.average), state, (model, average), is_leaf=lambda leaf: leaf is None
-    )
-    return calibrated
+    return replace(state, model=model, average=average)
 
 
 def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, TrainState]:
@@ -241,8 +237,7 @@ def _validate(state: TrainState, task: Task) -> tuple[bool, Metrics | None, Trai
         recipe=task.recipe,
     )
     metrics = reduce_sums(sums).in_units(task.held_out.log_volume)
-    after: TrainState = eqx.tree_at(lambda s: s.held_out, state, followed, is_leaf=lambda leaf: leaf is None)
-    return metrics.bound > float(state.best_bound), metrics, after
+    return metrics.bound > float(state.best_bound), metrics, replace(state, held_out=followed)
 
 
 def _judge(state: TrainState, task: Task, folds: Folds) -> tuple[bool, Metrics, TrainState]:
@@ -255,16 +250,14 @@ def _judge(state: TrainState, task: Task, folds: Folds) -> tuple[bool, Metrics, 
     first = state.judged.first  # type: ignore[union-attr]
     gained = is_gain(*(np.asarray(rows, np.float64)[there] for rows in (bounds, first)))
     better = gained and metrics.bound > float(state.best_bound)
-    return better, metrics, _with_judged(state, Judged(first, bounds)) if better else state
+    return better, metrics, replace(state, judged=Judged(first, bounds)) if better else state
 
 
 def _judged_start(state: TrainState, task: Task, folds: Folds) -> TrainState:
     """The state before the first epoch, with the bound of where it begins: training has to gain on that."""
     bounds, metrics = _judgement(state, task, folds)
-    begun: TrainState = eqx.tree_at(
-        lambda s: s.best_bound, state, jax.device_put(np.asarray(metrics.bound, state.best_bound.dtype))
-    )
-    return _with_judged(begun, Judged(bounds, bounds))
+    bound = jax.device_put(np.asarray(metrics.bound, state.best_bound.dtype))
+    return replace(state, best_bound=bound, judged=Judged(bounds, bounds))
 
 
 def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metrics]:
@@ -272,8 +265,3 @@ def _judgement(state: TrainState, task: Task, folds: Folds) -> tuple[Array, Metr
     judged, key, held_out = task.rows.judged, validation_key(state), jax.device_put(folds.held_out)
     bounds, sums = judge_copies(state.candidate, judged.stored, held_out, key, schema=judged.schema, recipe=task.recipe)
     return bounds, reduce_sums(sums).in_units(judged.log_volume)
-
-
-def _with_judged(state: TrainState, judged: Judged) -> TrainState:
-    after: TrainState = eqx.tree_at(lambda s: s.judged, state, judged)
-    return after

@@ -79,6 +79,11 @@ class Optimizer:
         _ = self.transformation
 
     @property
+    def is_known(self) -> bool:
+        """Whether it goes by a name in ``OPTIMIZERS``, all of which move each weight by itself but for the limit."""
+        return isinstance(self.part, str)
+
+    @property
     def transformation(self) -> optax.GradientTransformation:
         """The gradient's way to an update at rate 1."""
         own = isinstance(self.part, optax.GradientTransformation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -113,13 +114,14 @@ def advance(state: TrainState, validation_bound: float | None, better: bool) -> 
         else jax.device_put(np.asarray(validation_bound, state.best_bound.dtype))
     )
     stale = 0 if better else int(state.stale_epochs) + 1
-    after: TrainState = eqx.tree_at(
-        lambda s: (s.epoch, s.best_model, s.best_raw, s.best_bound, s.stale_epochs),
+    return replace(
         state,
-        (counted(int(state.epoch) + 1), *best, bound, counted(stale)),
-        is_leaf=lambda leaf: leaf is None,
+        epoch=counted(int(state.epoch) + 1),
+        best_model=best[0],
+        best_raw=best[1],
+        best_bound=bound,
+        stale_epochs=counted(stale),
     )
-    return after
 
 
 def spread(state: TrainState, devices: Devices) -> TrainState:
