@@ -402,6 +402,9 @@ def test_settings_outside_their_domain_are_refused(parameters, match):
         ({"objective": "elbow"}, "elbo"),
         ({"inference": "amortised"}, "amortized"),
         ({"activation": "rely"}, "relu"),
+        ({"likelihood": "aut"}, "auto"),
+        ({"network": "atuo"}, "auto"),
+        ({"average": "aout"}, "auto"),
     ],
 )
 def test_unknown_names_suggest_the_nearest(parameters, suggestion):

@@ -20,11 +20,11 @@ from reparam.model import Model, Network, Statistics, assemble
 from reparam.networks import NETWORKS, Architecture, Perceptron
 from reparam.networks.precision import PRECISIONS
 from reparam.objectives import Objective, build_objective
-from reparam.probability.likelihoods import Likelihood
+from reparam.probability.likelihoods import LIKELIHOODS, Likelihood
 from reparam.probability.posteriors import Flow, Posterior
 from reparam.probability.priors import Prior
 from reparam.probability.scales import Scale
-from reparam.specification import MOST_INT, build, positive_int, real_number, requirement
+from reparam.specification import MOST_INT, build, lookup, positive_int, real_number, requirement
 from reparam.starts import Start
 from reparam.starts.networks import begin_at
 from reparam.training import Recipe, Settings
@@ -117,6 +117,9 @@ class Configuration:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of {name!r}", getattr(self, name), known)
+        for kind, registry in (("likelihood", LIKELIHOODS), ("network", NETWORKS), ("average", AVERAGES)):
+            if isinstance(name := getattr(self, kind), str):
+                lookup(kind, {AUTO: None, **registry}, name)
         _check_widths(self.hidden)
         self.architecture()
         _check_names(self.condition)
