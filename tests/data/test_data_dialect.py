@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_quoted_cells_may_hold_separators_quotes_and_line_ends(tmp_path: Path) -
     data = load(saved(tmp_path, "t,x\n" + cells))
     assert data.schema.table is not None
     assert data.schema.table[0].levels == ('a, "0"\nb', 'a, "1"\nb')
+
+
+def test_a_cell_may_be_longer_than_pythons_reader_takes_by_default(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    data = load(saved(tmp_path, "t,x\n" + f'{"long" * limit},1.5\n"short\ner",2.5\n' * 5))
+    assert data.schema.table is not None
+    assert data.schema.table[0].levels == ("long" * limit, "short\ner")
+    assert csv.field_size_limit() == limit
 
 
 BAD = {  # text, what the error says

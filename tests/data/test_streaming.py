@@ -200,6 +200,13 @@ def test_a_cell_that_is_no_value_is_told_by_its_row(tmp_path):
         survey(stream(tmp_path / "t.csv"), 0)
 
 
+@pytest.mark.parametrize("behind", ["2,y\n" * 60_000, '2,"y"\n' * 2_000], ids=["to the end", "to the next quote"])
+def test_a_quote_that_is_open_in_a_later_part_is_told_by_its_line(tmp_path, behind):
+    (tmp_path / "t.csv").write_text("a,b\n" + "2,y\n3,z\n" * 2_000 + '1,"x\n' + behind)
+    with pytest.raises(DataError, match='a quote " that opens in the row of line 4002 is not closed'):
+        survey(stream(tmp_path / "t.csv"), 0)
+
+
 def test_a_count_that_later_rows_deny_is_told(tmp_path):
     counts = np.random.default_rng(0).negative_binomial(1, 0.05, 3000).astype(float)
     lines = ["n,k", *(f"{n:g},{'abc'[int(n) % 3]}" for n in counts), "2.5,a"]

@@ -9,7 +9,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from reparam.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLED_ROWS = 200
+MOST_CHARACTERS = 2**31 - 1
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ]\d{1,2}:\d{2}.*)?")
@@ -81,14 +82,30 @@ def text_of(path: Place, encoding: str) -> Iterator[io.TextIOBase]:
 
 
 def records(path: Place, dialect: Dialect, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a file, as :func:`records_of` its text."""
+    with text_of(path, dialect.encoding) as file:
+        yield from records_of(file, dialect, strict=strict)
+
+
+def records_of(text: Iterable[str], dialect: Dialect, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Every row that is not blank with the number of the line where it ends, slowly: to say where a fault stands.
 
     Raises:
-        csv.Error: ``strict``, and a quoted cell does not end where its quote does; or a cell is endless.
+        csv.Error: ``strict``, and a quoted cell does not end where its quote does.
     """
-    with text_of(path, dialect.encoding) as file:
-        reader = csv.reader(file, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=strict)
+    with _long_cells():
+        reader = csv.reader(text, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=strict)
         yield from ((reader.line_num, cells) for cells in reader if cells)
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let cells be as long as they are: Python's readers have one limit, of the whole process, which is put back."""
+    before = csv.field_size_limit(MOST_CHARACTERS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def line_of(path: Place, dialect: Dialect, row: int) -> int:
@@ -120,7 +137,8 @@ def _encoding(path: Place) -> str:
 
 
 def _records(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
-    return [row for row in csv.reader(lines, delimiter=delimiter, quotechar=quote) if row]
+    with _long_cells():
+        return [row for row in csv.reader(lines, delimiter=delimiter, quotechar=quote) if row]
 
 
 def _delimiter(path: Place, lines: Sequence[str], quote: str) -> str:

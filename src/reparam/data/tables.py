@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,8 +37,8 @@ def read_csv(path: Place, reading: Reading) -> Sheet:
         packed = path.name.lower().endswith(".gz")
         with pa.input_stream(arrow_file(path), compression="gzip" if packed else None) as stream:
             table = text_table(stream, path, dialect)
-        if any(compute.any(compute.match_substring(column, "\n")).as_py() for column in table.columns):
-            _check_text(path, dialect, is_read=True)  # a line end in a cell is meant, or a quote was forgotten
+        if has_line_ends(table):
+            check_rows(records(path, dialect, strict=True), path, dialect)
         return text_sheet(path, dialect, table, reading)
 
 
@@ -204,32 +204,50 @@ def typed_sheet(source: str, table: Any) -> Sheet:
     return Sheet(source, renamed, remarks=told)
 
 
-def _check_text(path: Place, dialect: Dialect, *, is_read: bool = False) -> None:
-    """Raise the DataError that names the first line of other cells or of bytes that are no text, or an open quote.
+def has_line_ends(table: Any) -> bool:
+    """Whether a line ends within a cell: it is meant, or a quote was forgotten."""
+    return any(compute.any(compute.match_substring(column, "\n")).as_py() for column in table.columns)
 
-    A cell longer than Python reads is an open quote, but in a file that was read all the same.
-    """
+
+def _check_text(path: Place, dialect: Dialect) -> None:
+    """Raise the DataError that names the first line of bytes that are no text, or what :func:`check_rows` finds."""
     found = undecodable_line(path) if dialect.encoding.startswith("utf-8") else None
     if found is not None:
         raise DataError(
             f"{path}: line {found[0]} holds the byte 0x{found[1].hex()}, which is not UTF-8, the encoding that is "
             f"required{_latin(found[1])}. Save the whole file as UTF-8."
         )
+    check_rows(records(path, dialect, strict=True), path, dialect)
+
+
+def check_rows(
+    rows: Iterable[tuple[int, list[str]]], path: Place, dialect: Dialect, lines_before: Callable[[], int] = lambda: 0
+) -> None:
+    """Read strictly what was read already.
+
+    Args:
+        rows: the number of the line where each ends, and its cells.
+        path: of the file that they are of.
+        dialect: of the file.
+        lines_before: how many stand in the file before these rows.
+
+    Raises:
+        DataError: a row has other cells than the first, or a quote is open; it names the line.
+    """
     begun = 1
     try:
-        for line, cells in records(path, dialect, strict=True):
+        for line, cells in rows:
             if len(cells) != len(dialect.first):
                 raise DataError(
-                    f"{path}: line {line} has {len(cells)} cells, but the first row has {len(dialect.first)}. "
-                    "Every row must have as many; mend or remove that line."
+                    f"{path}: line {lines_before() + line} has {len(cells)} cells, but the first row has "
+                    f"{len(dialect.first)}. Every row must have as many; mend or remove that line."
                 )
             begun = line + 1
     except csv.Error as error:
-        if is_read and "limit" in str(error):
-            return
         raise DataError(
-            f"{path}: a quote {dialect.quote} that opens in the row of line {begun} is not closed where its cell ends. "
-            "Close it there, double the quotes within a cell, or say what stands around cells: --quote."
+            f"{path}: a quote {dialect.quote} that opens in the row of line {lines_before() + begun} is not closed "
+            "where its cell ends. Close it there, double the quotes within a cell, or say what stands around cells: "
+            "--quote."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from reparam.data.arrays import Raw
-from reparam.data.dialect import Dialect, recognise
+from reparam.data.dialect import Dialect, recognise, records_of
 from reparam.data.files import reading as parsing
 from reparam.data.files import refuse_labels
 from reparam.data.images import Found, in_table, picture_column
@@ -23,7 +24,7 @@ from reparam.data.images.columns import wanted_columns
 from reparam.data.places import Place
 from reparam.data.reading import Reading
 from reparam.data.sheets import Sheet
-from reparam.data.tables import text_sheet, text_table, typed_sheet, valid
+from reparam.data.tables import check_rows, has_line_ends, text_sheet, text_table, typed_sheet, valid
 from reparam.errors import DataError
 
 PART_BYTES = 1 << 24
@@ -210,6 +211,10 @@ def _cells_or_pictures(file: FileParts, number: int, table: Any) -> Sheet | Foun
 class TextParts(FileParts):
     """Ranges of a table of text, each of whole rows."""
 
+    def __init__(self, path: Place, reading: Reading):
+        super().__init__(path, reading)
+        self._checked: set[int] = set()
+
     @cached_property
     def _dialect(self) -> Dialect:
         with parsing(self.path, "table of text"):
@@ -232,9 +237,25 @@ class TextParts(FileParts):
         start, end = self._ranges[number]
         with parsing(self.path, "table of text"), self.path.open("rb") as file:
             file.seek(start)
-            table = text_table(pa.BufferReader(file.read(end - start)), self.path, self._dialect)
+            content = file.read(end - start)
+            table = text_table(pa.BufferReader(content), self.path, self._dialect)
+            if number not in self._checked and has_line_ends(table):
+                self._check_range(content, start)
+            self._checked.add(number)
             sheet = text_sheet(self.path, self._dialect, table, self.reading, has_first=number == 0)
         return sheet if number == 0 else replace(sheet, line_of=None)
+
+    def _check_range(self, content: bytes, start: int) -> None:
+        """Refuse rows of the range that begins at ``start`` among which a quote is open: it hides all behind it."""
+        text = io.TextIOWrapper(io.BytesIO(content), self._dialect.encoding, errors="replace", newline="")
+        rows = records_of(text, self._dialect, strict=True)
+        check_rows(rows, self.path, self._dialect, lines_before=lambda: _lines_before(self.path, start))
+
+
+def _lines_before(path: Place, place: int) -> int:
+    """How many lines end in a file before a place."""
+    with path.open("rb") as file:
+        return sum(file.read(min(HASHED_BYTES, place - at)).count(b"\n") for at in range(0, place, HASHED_BYTES))
 
 
 def row_ends(path: Place, quote: bytes, block_bytes: int) -> Iterator[int]:
