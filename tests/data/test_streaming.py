@@ -18,9 +18,10 @@ from pyarrow import feather, parquet
 
 from reparam.data import Passes, Reading, Survey, inspect, load, stream, survey
 from reparam.data.appending import appended
+from reparam.data.dialect import recognise
 from reparam.data.streaming import opening, parts, surveying
+from reparam.data.streaming.cutting import row_ends
 from reparam.data.streaming.digesting import Digest
-from reparam.data.streaming.parts import row_ends
 from reparam.data.streaming.passes import ahead
 from reparam.errors import DataError, ParameterError
 
@@ -141,10 +142,10 @@ def test_held_out_rows_are_a_fair_draw():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
 def test_text_is_cut_between_rows_wherever_blocks_end(tmp_path, size):
-    text = b'a,b\n1,"x\ny"\n2,"""\n"\n3,z\n\n4,"\n\n\n"\n5,w'
+    text = b'a,b\n1,"x\ny"\n2,"""\n"\n3,5" pipe\n\n4,"\n\n\n"\n"x"y,"\r\n"\r\n\r5,w'
     path = tmp_path / "t.csv"
     path.write_bytes(text)
-    ends = list(row_ends(path, b'"', size))
+    ends = list(row_ends(path, recognise(path, Reading()), size))
     assert ends[-1] == len(text)
     assert ends == sorted(set(ends))
     import csv

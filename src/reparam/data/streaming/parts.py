@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
@@ -24,6 +24,7 @@ from reparam.data.images.columns import wanted_columns
 from reparam.data.places import Place
 from reparam.data.reading import Reading
 from reparam.data.sheets import Sheet
+from reparam.data.streaming.cutting import lines_before, row_ends
 from reparam.data.tables import check_rows, has_line_ends, text_sheet, text_table, typed_sheet, valid
 from reparam.errors import DataError
 
@@ -225,8 +226,7 @@ class TextParts(FileParts):
 
     @cached_property
     def _ranges(self) -> list[tuple[int, int]]:
-        ends = [0, *row_ends(self.path, self._dialect.quote.encode(), PART_BYTES)]
-        return list(pairwise(ends))
+        return list(pairwise([0, *row_ends(self.path, self._dialect, PART_BYTES)]))
 
     @property
     def count(self) -> int:
@@ -249,43 +249,7 @@ class TextParts(FileParts):
         """Refuse rows of the range that begins at ``start`` among which a quote is open: it hides all behind it."""
         text = io.TextIOWrapper(io.BytesIO(content), self._dialect.encoding, errors="replace", newline="")
         rows = records_of(text, self._dialect, strict=True)
-        check_rows(rows, self.path, self._dialect, lines_before=lambda: _lines_before(self.path, start))
-
-
-def _lines_before(path: Place, place: int) -> int:
-    """How many lines end in a file before a place."""
-    with path.open("rb") as file:
-        return sum(file.read(min(HASHED_BYTES, place - at)).count(b"\n") for at in range(0, place, HASHED_BYTES))
-
-
-def row_ends(path: Place, quote: bytes, block_bytes: int) -> Iterator[int]:
-    """Places in a file of text behind which a row begins, about a block apart, and its end.
-
-    A line ends a row unless it stands within quotes: there an odd number of quotes went before.
-    """
-    place = odd = 0
-    is_more = False  # whether anything stands behind the last end that was given
-    with path.open("rb") as file:
-        while block := file.read(block_bytes):
-            end = _last_row_end(block, quote, odd)
-            if end is not None:
-                yield place + end
-                is_more = False
-            is_more = is_more or bool(block[end or 0 :].strip())
-            odd ^= block.count(quote) & 1
-            place += len(block)
-    if is_more:
-        yield place
-
-
-def _last_row_end(block: bytes, quote: bytes, odd: int) -> int | None:
-    """Behind the last line of a block that ends outside quotes; ``odd``: whether the block begins within them."""
-    end = block.rfind(b"\n")
-    while end >= 0:
-        if (odd + block.count(quote, 0, end)) % 2 == 0:
-            return end + 1
-        end = block.rfind(b"\n", 0, end)
-    return None
+        check_rows(rows, self.path, self._dialect, lines_before=lambda: lines_before(self.path, start))
 
 
 def identity(path: Place) -> Identity:
