@@ -188,9 +188,9 @@ def search_noise(covariance: Matrix, latent_dim: int, *, lowest: Matrix, prior: 
         return float(value), (np.sum(loadings**2, axis=1) + noise - variances - prior) / noise
 
     highest = np.maximum(variances, 2.0 * lowest)
-    start = np.clip((1.0 - latent_dim / (2.0 * len(variances))) * _unexplained(covariance), 2.0 * lowest, highest)
     bounds = list(zip(np.log(lowest), np.log(highest), strict=True))
     with _threads().limit(limits=1):  # those that wait for each other cost ten times what they save
+        start = np.clip((1.0 - latent_dim / (2.0 * len(variances))) * _unexplained(covariance), 2.0 * lowest, highest)
         found = minimize(objective, np.log(start), jac=True, method="L-BFGS-B", bounds=bounds)
     noise: Matrix = np.exp(found.x)
     return noise
