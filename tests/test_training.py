@@ -25,10 +25,11 @@ from reparam.training.pace import AVERAGES, SCHEDULES, Clock, Optimizer, average
 ROWS, SIZE = 50, 6
 SCHEMA = Schema("rows", (SIZE,), "float32")
 X = np.random.default_rng(0).normal(size=(ROWS, SIZE)).astype(np.float32)
+fresh_model = eqx.filter_jit(build_model)
 
 
 def small_model(key: int = 0, **parameters):
-    return build_model(jnp.asarray(X), jax.random.key(key), **{"latent_dim": 2, "hidden": (8,), **parameters})
+    return fresh_model(jnp.asarray(X), jax.random.key(key), **{"latent_dim": 2, "hidden": (8,), **parameters})
 
 
 def task(epochs: int = 1, rate: float = 1e-3, *, rows=X, held_out=None, objective=None, patience=0, **recipe) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from reparam.starts.linked import linked_start
 from reparam.starts.networks import begin_at
 
 FEATURES, LATENTS = 5, 2
+fresh_model = eqx.filter_jit(build_model)
 
 
 def rows(count: int = 200) -> np.ndarray:
@@ -27,7 +29,7 @@ def rows(count: int = 200) -> np.ndarray:
 
 
 def model_for(likelihood: str, posterior: str = "diagonal", scale: str = "log_variance"):
-    return build_model(
+    return fresh_model(
         jnp.zeros((2, FEATURES)),
         jax.random.key(1),
         latent_dim=LATENTS,
