@@ -11,6 +11,9 @@ demo: $(VENV)/.installed  ## train on real handwriting, then use the run
 
 # Tests compile hundreds of small programs and run each once: quick compilation beats quick programs.
 test: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+# Of small matrices every worker's second thread only waits for the first, and takes a core while it does.
+test: export OPENBLAS_NUM_THREADS ?= 1
+test: export OMP_NUM_THREADS ?= 1
 test: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/$(VENV)/jax-cache
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 test: $(VENV)/.test  ## every test

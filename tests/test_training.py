@@ -28,10 +28,11 @@ from reparam.training.packing import packing
 ROWS, SIZE = 50, 6
 SCHEMA = Schema("rows", (SIZE,), "float32")
 X = np.random.default_rng(0).normal(size=(ROWS, SIZE)).astype(np.float32)
+fresh_model = eqx.filter_jit(build_model)
 
 
 def small_model(key: int = 0, **parameters):
-    return build_model(jnp.asarray(X), jax.random.key(key), **{"latent_dim": 2, "hidden": (8,), **parameters})
+    return fresh_model(jnp.asarray(X), jax.random.key(key), **{"latent_dim": 2, "hidden": (8,), **parameters})
 
 
 def task(epochs: int = 1, rate: float = 1e-3, *, rows=X, held_out=None, objective=None, patience=0, **recipe) -> Task:
@@ -180,13 +181,13 @@ def test_sums_are_exact_whatever_the_batch_size():
 
 def test_the_bound_is_the_elbo_by_hand():
     model, key = small_model(), jax.random.key(2)
-    terms = ELBO(400)(model, jnp.asarray(X), key)
-    q = model.encode(jnp.asarray(X))
+    terms = eqx.filter_jit(ELBO(400))(model, jnp.asarray(X), key)
+    q = eqx.filter_jit(model.encode)(jnp.asarray(X))
     mean, std = np.asarray(q.loc, np.float64), np.asarray(q.scale, np.float64)
     kl = 0.5 * np.sum(std**2 + mean**2 - 1 - 2 * np.log(std), axis=1)
     np.testing.assert_allclose(terms.kl, kl, rtol=1e-4)
     z = mean + std * np.random.default_rng(3).normal(size=(400, ROWS, 2))
-    location = np.asarray(model.decoder(jnp.asarray(z, jnp.float32)), np.float64)
+    location = np.asarray(eqx.filter_jit(model.decoder)(jnp.asarray(z, jnp.float32)), np.float64)
     sigma = np.exp(float(model.likelihood.log_scale))
     log_prob = np.sum(-0.5 * ((X - location) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi), axis=-1)
     error = 5 * np.sqrt(2) * log_prob.std(axis=0) / np.sqrt(400)  # both sides are Monte Carlo; fixed keys

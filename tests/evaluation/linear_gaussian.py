@@ -54,7 +54,7 @@ def linear_gaussian(seed=0):
 
 def exact_model(truth: LinearGaussian, posterior: str = "full") -> Model:
     """The model with the true decoder, and an encoder that gives the exact posterior (or N(0, I) if diagonal)."""
-    model = build_model(
+    model = eqx.filter_jit(build_model)(
         jnp.zeros((2, len(truth.centre))),
         jax.random.key(0),
         latent_dim=len(truth.weight),
@@ -67,7 +67,7 @@ def exact_model(truth: LinearGaussian, posterior: str = "full") -> Model:
         model.decoder,
         (jnp.asarray(truth.weight), jnp.asarray(truth.centre)),
     )
-    encoder = eqx.tree_at(lambda e: e.layers[0].weight, model.encoder, replace_fn=jnp.zeros_like)
+    encoder = eqx.tree_at(lambda e: e.layers[0].weight, model.encoder, replace_fn=lambda w: jnp.zeros(w.shape))
     if posterior == "full":
         gain, covariance = truth.posterior_gain(), truth.posterior_covariance()
         spread = len(truth.weight) ** 2

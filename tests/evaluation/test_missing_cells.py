@@ -82,7 +82,7 @@ def test_the_bound_under_the_exact_posterior_is_the_evidence_of_what_was_seen():
 def test_training_sees_the_same_bound(objective):
     rows, schema = stored()
     batch = Batch.of_rows(jnp.asarray(rows), schema)
-    terms = objective(MODEL, batch, KEY, q=MODEL.posterior.distribution(jnp.asarray(RAW)))
+    terms = eqx.filter_jit(objective)(MODEL, batch, KEY, q=MODEL.posterior.distribution(jnp.asarray(RAW)))
     np.testing.assert_allclose(terms.bound, EVIDENCE, atol=2e-4)
 
 

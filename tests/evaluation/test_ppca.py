@@ -14,7 +14,7 @@ from reparam.data.schema import Dataset
 
 OIL = Path(__file__).parents[3] / "shared" / "data" / "oilflow3class.npz"
 needs_oil = pytest.mark.skipif(not OIL.exists(), reason="the oil-flow data are not beside the repository")
-LONG = ((1e-2, 400), (3e-3, 300))
+LONG = ((1e-2, 200), (3e-3, 150))
 SHORT = ((1e-2, 150), (3e-3, 100), (1e-3, 50))
 
 

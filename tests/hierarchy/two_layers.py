@@ -44,7 +44,8 @@ def exact_model(posterior: str) -> Model:
     """The model with its true weights, whose q is the posterior itself."""
     x = jnp.zeros((2, 2))
     fixed = f"gaussian:fixed:{SIGMA}"
-    model = build_model(x, jax.random.key(0), latent_dim=(1, 1), posterior=posterior, likelihood=fixed, hidden=())
+    parts = {"latent_dim": (1, 1), "posterior": posterior, "likelihood": fixed, "hidden": ()}
+    model = eqx.filter_jit(build_model)(x, jax.random.key(0), **parts)
     model = _with(model, lambda m: m.prior.links[0].network, [[SLOPE, 0.0]], [MEAN, np.log(SPREAD**2)])
     model = _with(model, lambda m: m.decoder, WEIGHT[None], CENTRE)
     squared = WEIGHT @ WEIGHT

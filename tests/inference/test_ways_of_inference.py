@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,16 +50,16 @@ def test_without_an_encoder_the_training_bound_is_no_lower(trained):
 
 def test_refinement_serves_new_rows_better_than_the_encoder_alone(trained):
     models, new = trained
-    elbos = {name: vae.evaluate(new).elbo for name, vae in models.items()}
+    elbos = {name: vae.evaluate(new[:100]).elbo for name, vae in models.items()}
     assert elbos["semi_amortized:5"] > elbos["amortized"]
     assert elbos["mean_field:5"] > elbos["amortized"]
 
 
 def test_mean_field_learns_the_likelihood_of_a_linear_model():
     """ELBO of the trained linear model against the closed form of pPCA on the same rows, nats per datum."""
-    rows = TRUTH.sample(600, seed=10)
+    rows = TRUTH.sample(300, seed=10)
     vae = reparam.VAE(
-        2, hidden=(), likelihood="gaussian", inference="mean_field:5", epochs=150, batch_size=100, learning_rate=5e-3
+        2, hidden=(), likelihood="gaussian", inference="mean_field:5", epochs=150, batch_size=50, learning_rate=5e-3
     ).fit(rows)
     spectrum = np.linalg.eigvalsh(np.cov(rows.T.astype(np.float64), bias=True))[::-1]
     variance = spectrum[2:].mean()
@@ -70,10 +71,10 @@ def test_only_the_rows_of_the_batch_are_touched():
     model = MeanField().prepare(exact_model(TRUTH, "diagonal"))
     visit = visit_by(MeanField(4))
     local = visit.start(model, 10)
-    indices, weight = jnp.array([3, 7, 1]), jnp.array([1.0, 1.0, 0.0])
-    rows = Visited(indices, Batch(jnp.asarray(X)[indices], weight=weight))
-    moved = visit.improve(model, local, rows, jax.random.key(1), ELBO())
-    touched = np.flatnonzero(np.any(np.asarray(moved.raw != local.raw), axis=1))
+    indices, weight = np.array([3, 7, 1]), jnp.asarray([1.0, 1.0, 0.0])
+    rows = Visited(jnp.asarray(indices), Batch(jnp.asarray(X[indices]), weight=weight))
+    moved = eqx.filter_jit(visit.improve)(model, local, rows, jax.random.key(1), ELBO())
+    touched = np.flatnonzero(np.any(np.asarray(moved.raw) != np.asarray(local.raw), axis=1))
     assert touched.tolist() == [3, 7]  # row 1 is padding
     assert optax.tree.get(moved.moments, "count").tolist() == [0, 0, 0, 4, 0, 0, 0, 4, 0, 0]
     assert np.flatnonzero(np.any(np.asarray(optax.tree.get(moved.moments, "nu")) > 0, axis=1)).tolist() == [3, 7]

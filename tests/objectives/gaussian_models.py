@@ -24,27 +24,29 @@ def linear_model(
     latent_dim: int, size: int | None = None, *, noise: float = 1.0, posterior: str = "diagonal", seed: int = 0
 ) -> Model:
     """A fresh linear model of ``size`` features, by default as many as latents."""
-    return build_model(
-        jnp.zeros((2, size or latent_dim)),
-        jax.random.key(seed, impl="rbg"),  # the weights alone: it compiles sooner
-        latent_dim=latent_dim,
-        posterior=posterior,
-        likelihood=f"gaussian:fixed:{noise}",
-        hidden=(),
+    likelihood = f"gaussian:fixed:{noise}"
+    return fresh_model(
+        size or latent_dim, seed, latent_dim=latent_dim, posterior=posterior, likelihood=likelihood, hidden=()
     )
+
+
+@quick_jit
+def fresh_model(size: int, seed: int, **parts: Any) -> Model:
+    """A fresh model of ``size`` features, built by one program instead of a hundred."""
+    return build_model(jnp.zeros((2, size)), jax.random.key(seed, impl="rbg"), **parts)
 
 
 def denoiser(dimension: int, variance: float = 0.5, shift: float = 0.0) -> Model:
     """x = z + ε with z, ε ~ N(0, I), so p(z|x) = N(x/2, I/2); and q(z|x) = N(x/2 + shift, variance I)."""
-    eye = jnp.eye(dimension)
-    weight = jnp.concatenate([eye / 2, jnp.zeros((dimension, dimension))], axis=1)
-    bias = jnp.concatenate([jnp.full(dimension, shift), jnp.full(dimension, jnp.log(variance))])
-    return with_weights(linear_model(dimension), weight, bias, eye, jnp.zeros(dimension))
+    eye = np.eye(dimension)
+    weight = np.concatenate([eye / 2, np.zeros((dimension, dimension))], axis=1)
+    bias = np.concatenate([np.full(dimension, shift), np.full(dimension, np.log(variance))])
+    return with_weights(linear_model(dimension), weight, bias, eye, np.zeros(dimension))
 
 
-def with_weights(model: Model, *weights: Array) -> Model:
+def with_weights(model: Model, *weights: np.ndarray[Any, Any]) -> Model:
     """Set encoder weight and bias, decoder weight and bias."""
-    return eqx.tree_at(leaves, model, weights)
+    return eqx.tree_at(leaves, model, tuple(map(jnp.asarray, weights)))
 
 
 def leaves(model: Model) -> tuple[Array, ...]:

@@ -27,7 +27,8 @@ from reparam.objectives import (
 from reparam.objectives.importance import Average
 
 DIMENSION = 20
-X = jax.random.normal(jax.random.key(1), (4, DIMENSION)) * 1.4
+X = jnp.asarray(np.random.default_rng(1).normal(size=(4, DIMENSION)) * 1.4, jnp.float32)
+FIVE = jnp.asarray(np.random.default_rng(2).normal(size=(6, 5)), jnp.float32)
 
 
 @quick_jit
@@ -43,13 +44,12 @@ def mean_and_error(values):
 
 
 def test_one_importance_sample_is_the_elbo_sample_for_sample():
-    model, key = linear_model(3, 5), jax.random.key(3)
-    x = jax.random.normal(jax.random.key(2), (6, 5))
+    model, key, x = linear_model(3, 5), jax.random.key(3), FIVE
     one, elbo = IWAE(1), ELBO(1, "monte_carlo")
-    assert jnp.allclose(*(evaluate(objective, model, x, key).bound for objective in (one, elbo)), rtol=1e-6)
+    assert np.allclose(*(evaluate(objective, model, x, key).bound for objective in (one, elbo)), rtol=1e-6)
     gradients = (gradient_of(objective, model, x, key) for objective in (one, elbo))
     for a, b in zip(*map(jax.tree.leaves, gradients), strict=True):
-        assert jnp.allclose(a, b, rtol=1e-5, atol=1e-6)
+        assert np.allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["analytic", "monte_carlo", "entropy"])
@@ -123,15 +123,15 @@ def test_a_weight_changes_the_surrogate_and_leaves_the_bound(name):
         return tuple(objective(model, X, jax.random.key(0)) for objective in (plain, weighted))
 
     of_one, of_four = both(denoiser(DIMENSION, 2 / 3))
-    assert jnp.array_equal(of_one.bound, of_four.bound)
-    assert not jnp.allclose(of_one.surrogate, of_four.surrogate)
+    assert np.array_equal(of_one.bound, of_four.bound)
+    assert not np.allclose(of_one.surrogate, of_four.surrogate)
 
 
 @pytest.mark.parametrize("name", ["free_bits:0.5", "beta_tcvae", "mmd", "mmd:10,gaussian", "free_bits:3,total"])
 def test_a_regularised_objective_reports_the_elbo(name):
     model, key = denoiser(DIMENSION, 2 / 3), jax.random.key(0)
     found = evaluate(build_objective(name, beta=3.0), model, X, key)
-    assert jnp.array_equal(found.bound, evaluate(ELBO(), model, X, key).bound)
+    assert np.array_equal(found.bound, evaluate(ELBO(), model, X, key).bound)
 
 
 @pytest.mark.parametrize(
@@ -147,38 +147,53 @@ def test_a_regularised_objective_reports_the_elbo(name):
 )
 def test_one_weight_that_dominates_by_ten_thousand_nats_is_no_nan(mean):
     log_weights = jnp.array([[0.0, -1e4], [1e4, 1e4], [-1e4, -1e4], [5.0, 1e4]])
-    value, gradient = jax.value_and_grad(lambda log_w: jnp.sum(mean.value(log_w)))(log_weights)
-    assert jnp.isfinite(value)
-    assert jnp.all(jnp.isfinite(gradient))
-    assert jnp.allclose(jnp.sum(gradient, axis=0), 1.0, atol=1e-4)  # moving all ℓ by one moves the value by one
-    assert jnp.all(jnp.isfinite(mean.curvature(log_weights)))
+
+    @quick_jit
+    def found(log_w):
+        return *jax.value_and_grad(lambda log_w: jnp.sum(mean.value(log_w)))(log_w), mean.curvature(log_w)
+
+    value, gradient, curvature = found(log_weights)
+    assert np.isfinite(value)
+    assert np.all(np.isfinite(gradient))
+    assert np.allclose(np.sum(gradient, axis=0), 1.0, atol=1e-4)  # moving all ℓ by one moves the value by one
+    assert np.all(np.isfinite(curvature))
+
+
+@quick_jit
+def compiled_average(mean, log_weights):
+    return mean.value(log_weights)
+
+
+def averaged(mean, log_weights):
+    return compiled_average(mean, jnp.asarray(log_weights, jnp.float32))
 
 
 def test_the_logarithm_of_the_mean_weight_is_right_where_one_dominates():
-    assert jnp.allclose(Average().value(jnp.array([[0.0], [1e4]])), 1e4 - jnp.log(2.0))
+    assert np.allclose(averaged(Average(), [[0.0], [1e4]]), 1e4 - np.log(2.0))
 
 
 @pytest.mark.parametrize("power", [1.0, 0.5, 0.1])
 def test_one_of_many_weights_that_dominates_loses_no_digits(power):
     """Of K = 5,000 the mean is e^{ℓ}/K: (1/r) ln (1/K) beside ℓ, to single precision."""
-    log_weights = jnp.full((5000, 1), -2000.0).at[7].set(3.0)
-    assert abs(float(Average(power=power).value(log_weights)[0]) - (3.0 - np.log(5000) / power)) < 1e-5 / power
+    log_weights = np.full((5000, 1), -2000.0)
+    log_weights[7] = 3.0
+    assert abs(float(averaged(Average(power=power), log_weights)[0]) - (3.0 - np.log(5000) / power)) < 1e-5 / power
 
 
 def test_a_draw_that_explains_nothing_has_weight_zero():
-    log_weights = jnp.array([[1.0, -jnp.inf], [-jnp.inf, -jnp.inf]])
-    assert np.allclose(Average().value(log_weights), [1.0 - np.log(2.0), -np.inf])
+    log_weights = [[1.0, -np.inf], [-np.inf, -np.inf]]
+    assert np.allclose(averaged(Average(), log_weights), [1.0 - np.log(2.0), -np.inf])
 
 
 @pytest.mark.parametrize("estimator", ["pathwise", "dreg", "score_function", "vimco"])
 def test_gradients_are_finite_where_one_draw_dominates(estimator):
     """A decoder that explains x so sharply that log weights differ by more than 1e4."""
     model = linear_model(1, noise=3e-3)
-    x, key = jnp.full((1, 1), 2.0), jax.random.key(0)
+    x, key = jnp.asarray([[2.0]]), jax.random.key(0)
     spread = evaluate(ELBO(1), model, x, key).bound - evaluate(IWAE(50), model, x, key).bound
     assert abs(spread[0]) > 1e4
     gradient = gradient_of(IWAE(50, estimator=estimator), model, x, key)
-    assert all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
 
 
 @pytest.mark.parametrize(
@@ -186,8 +201,7 @@ def test_gradients_are_finite_where_one_draw_dominates(estimator):
     [("iwae:7", "pathwise"), ("iwae:7", "dreg"), ("elbo:7", "pathwise"), ("iwae:7", "vimco"), ("piwae:7,2", "dreg")],
 )
 def test_draws_in_chunks_give_the_same_bound_and_gradient(monkeypatch, name, estimator):
-    model, key = linear_model(3, 5), jax.random.key(3)
-    x = jax.random.normal(jax.random.key(2), (6, 5))
+    model, key, x = linear_model(3, 5), jax.random.key(3), FIVE
     objective = build_objective(name, estimator=estimator)
 
     @eqx.filter_grad(has_aux=True)
@@ -206,7 +220,7 @@ def test_draws_in_chunks_give_the_same_bound_and_gradient(monkeypatch, name, est
     chunked = found()
     assert calls  # it is indeed taken in chunks
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(chunked), strict=True):
-        assert jnp.allclose(a, b, rtol=2e-5, atol=2e-5)
+        assert np.allclose(a, b, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -215,14 +229,16 @@ def test_draws_in_chunks_give_the_same_bound_and_gradient(monkeypatch, name, est
 def test_in_double_precision_everything_is_double(objective):
     """And in single precision the surrogate too is single, whatever a coefficient is."""
     x = np.asarray(X, np.float64)
+
+    def warm(*arguments):
+        return Warmup(objective, 10).at(jnp.array(3), 7)(*arguments)
+
     with jax.enable_x64(True):
-        model = denoiser(DIMENSION)
-        warm = Warmup(objective, 10).at(jnp.array(3), 7)
-        terms = warm(model, jnp.asarray(x), jax.random.key(0))
+        terms = quick_jit(warm)(denoiser(DIMENSION), jnp.asarray(x), jax.random.key(0))
         assert {term.dtype for term in terms} == {jnp.dtype(jnp.float64)}
         if not isinstance(objective, FreeBits | MMD):
             assert np.allclose(terms.bound, log_evidence(x), atol=1e-11)
-    single = Warmup(objective, 10).at(jnp.array(3), 7)(denoiser(DIMENSION), X, jax.random.key(0))
+    single = eqx.filter_eval_shape(warm, denoiser(DIMENSION), X, jax.random.key(0))
     assert {term.dtype for term in single} == {jnp.dtype(jnp.float32)}
 
 
@@ -243,7 +259,7 @@ def wide_model():
 def model_of_levels():
     x = jnp.zeros((64, 3072))
     key = jax.random.key(0, impl="rbg")
-    return build_model(x, key, latent_dim=2, likelihood="discretized_logistic:10", hidden=()), x
+    return quick_jit(build_model)(x, key, latent_dim=2, likelihood="discretized_logistic:10", hidden=()), x
 
 
 @pytest.mark.parametrize("make", [wide_model, model_of_levels])
@@ -255,8 +271,8 @@ def test_memory_follows_what_decoder_and_likelihood_form_and_not_the_size_of_the
 
 
 def test_fifty_draws_of_mnist_sized_data_are_one_compiled_call():
-    x = jax.random.bernoulli(jax.random.key(0), 0.2, (8, 784)).astype(jnp.float32)
-    model = build_model(x, jax.random.key(0), latent_dim=20, likelihood="bernoulli", hidden=(400,))
+    x = jnp.asarray(np.random.default_rng(0).random((8, 784)) < 0.2, jnp.float32)
+    model = quick_jit(build_model)(x, jax.random.key(0), latent_dim=20, likelihood="bernoulli", hidden=(400,))
     traces = []
 
     @eqx.filter_jit
@@ -266,7 +282,7 @@ def test_fifty_draws_of_mnist_sized_data_are_one_compiled_call():
 
     for seed in range(2):
         value, gradient = value_and_gradient(model, jax.random.key(seed))
-        assert jnp.isfinite(value)
+        assert np.isfinite(value)
         assert gradient.encoder.layers[0].weight.shape == (784, 400)
-        assert jnp.any(gradient.encoder.layers[0].weight != 0.0)
+        assert np.any(gradient.encoder.layers[0].weight)
     assert len(traces) == 1

@@ -66,7 +66,7 @@ def test_raw_size_is_what_the_distribution_takes(specification, raw_size):
 @pytest.mark.parametrize("specification", sorted(set(SPECIFICATIONS) - {"categorical:10"}))
 def test_training_starts_at_the_means_of_the_data(specification):
     likelihood = likelihood_of(specification)
-    mean = likelihood.distribution(likelihood.initial_raw(UNIT_MEAN)).mean
+    mean = jax.jit(lambda: likelihood.distribution(likelihood.initial_raw(UNIT_MEAN)).mean)()
     # The edge bins of the 256 levels pull a wide logistic inwards, and no starting value undoes it.
     tolerance = 0.2 if specification.startswith("discretized") else 1e-3
     np.testing.assert_allclose(mean, UNIT_MEAN, atol=tolerance)
@@ -202,12 +202,13 @@ def test_grey_values_warn_under_bernoulli():
 def test_optimal_noise_is_the_maximum_of_the_likelihood():
     generator = np.random.default_rng(0)
     loc, x = generator.normal(size=(2, 50, 3)).astype(np.float32)
-    fitted = likelihood_of("gaussian:optimal").refit(loc, x)
+    fitted = eqx.filter_jit(likelihood_of("gaussian:optimal").refit)(loc, x)
+    log_prob = eqx.filter_jit(lambda likelihood: likelihood.distribution(loc).log_prob(x).mean())
     np.testing.assert_allclose(np.exp(fitted.log_scale), np.sqrt(np.mean((x - loc) ** 2)), rtol=1e-6)
-    best = fitted.distribution(loc).log_prob(x).mean()
+    best = log_prob(fitted)
     for shift in (-0.1, 0.1):
         other = eqx.tree_at(lambda tree: tree.log_scale, fitted, fitted.log_scale + shift)
-        assert other.distribution(loc).log_prob(x).mean() < best
+        assert log_prob(other) < best
 
 
 def test_log_normal_noise_begins_at_the_spread_of_numbers_of_mean_one():
@@ -222,10 +223,13 @@ def test_log_normal_noise_begins_at_the_spread_of_numbers_of_mean_one():
 
 def test_no_gradient_reaches_optimal_noise():
     likelihood, x = likelihood_of("gaussian:optimal"), jnp.ones(3)
-    gradient = eqx.filter_grad(lambda tree: tree.distribution(jnp.zeros(3)).log_prob(x).sum())(likelihood)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda tree: tree.distribution(jnp.zeros(3)).log_prob(x).sum()))(
+        likelihood
+    )
     assert gradient.log_scale == 0.0
-    through_refit = jax.grad(lambda loc: likelihood.refit(loc, x).distribution(loc).log_prob(x).sum())(jnp.zeros(3))
-    np.testing.assert_allclose(through_refit, jnp.ones(3), rtol=1e-6)  # (x − μ)/σ² with σ² = 1
+    refitted = jax.grad(lambda loc: likelihood.refit(loc, x).distribution(loc).log_prob(x).sum())
+    through_refit = jax.jit(refitted)(jnp.zeros(3))
+    np.testing.assert_allclose(through_refit, np.ones(3), rtol=1e-6)  # (x − μ)/σ² with σ² = 1
 
 
 def test_optimal_noise_of_a_perfect_reconstruction_is_finite():
@@ -254,24 +258,41 @@ def test_a_feature_depends_on_its_own_raw_numbers_alone(specification):
     """The law of feature 1 is that of a likelihood of one feature with the same raw numbers."""
     likelihood, alone = likelihood_of(specification), likelihood_of(specification, 1)
     raw = np.random.default_rng(0).normal(size=likelihood.raw_size).astype(np.float32)
-    x = jnp.asarray(likelihood.support.feasible_like(jnp.zeros(3)))
-    found = likelihood.distribution(raw).log_prob(x)[1]
-    assert np.isclose(found, alone.distribution(raw.reshape(-1, 3)[:, 1]).log_prob(x[1:2])[0], rtol=1e-6)
+
+    @jax.jit
+    def both(raw):
+        x = likelihood.support.feasible_like(jnp.zeros(3))
+        of_one = alone.distribution(raw.reshape(-1, 3)[:, 1]).log_prob(x[1:2])[0]
+        return likelihood.distribution(raw).log_prob(x)[1], of_one
+
+    assert np.isclose(*both(raw), rtol=1e-6)
 
 
 def test_bernoulli_gradient_is_the_residual():
     logits, x = jnp.array([-1e4, -3.0, 0.0, 2.0, 1e4]), jnp.array([0.0, 1.0, 1.0, 0.0, 0.0])
-    gradient = jax.grad(lambda raw: likelihood_of("bernoulli", 5).distribution(raw).log_prob(x).sum())(logits)
-    np.testing.assert_array_equal(gradient, x - jax.nn.sigmoid(logits))
+
+    @jax.jit
+    def found(logits):
+        log_prob = lambda raw: likelihood_of("bernoulli", 5).distribution(raw).log_prob(x).sum()  # noqa: E731
+        return jax.grad(log_prob)(logits), x - jax.nn.sigmoid(logits)
+
+    np.testing.assert_array_equal(*found(logits))
 
 
 def test_tempered_is_smooth_odd_and_never_flat():
     raw = jnp.array([-1e4, -14.001, -13.999, -2.0, 0.0, 2.0, 13.999, 14.001, 1e4])
-    value, slope = jax.vmap(jax.value_and_grad(tempered))(raw)
-    np.testing.assert_allclose(value[2:7], raw[2:7])
+    value, slope = map(np.asarray, jax.jit(jax.vmap(jax.value_and_grad(tempered)))(raw))
+    np.testing.assert_allclose(value[2:7], np.asarray(raw)[2:7])
     np.testing.assert_allclose(value, -value[::-1])
-    np.testing.assert_allclose(slope[jnp.array([1, 2, 4, 6, 7])], 1.0, atol=2e-3)
+    np.testing.assert_allclose(slope[[1, 2, 4, 6, 7]], 1.0, atol=2e-3)
     assert slope.min() > 5e-5
+
+
+@jax.jit
+def of_continuous_bernoulli(raw, x):
+    """Log density, its gradient, and the mean."""
+    value_and_gradient = jax.value_and_grad(lambda raw: ContinuousBernoulliLogits(raw).log_prob(x))
+    return *value_and_gradient(raw), ContinuousBernoulliLogits(raw).mean
 
 
 @pytest.mark.parametrize("eta", [0.0, 1e-30, 1e-6, 1e-3, 0.4999, 0.5001, 1.0, 30.0, 1e4])
@@ -283,12 +304,13 @@ def test_continuous_bernoulli_is_stable_through_one_half(eta, sign):
     constant = -eta / 2 - eta**2 / 24 if near else np.log(abs(eta)) - np.log(-np.expm1(-abs(eta))) - max(eta, 0.0)
     mean = 0.5 + eta / 12 if near else 1 / -np.expm1(-min(max(eta, -700.0), 700.0)) - 1 / eta
     single = np.float32(eta)
-    value, gradient = jax.value_and_grad(lambda raw: ContinuousBernoulliLogits(raw).log_prob(x))(jnp.asarray(single))
+    value, gradient, found = of_continuous_bernoulli(jnp.asarray(single), x)
     np.testing.assert_allclose(value, eta * x + constant, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(gradient, x - mean, rtol=1e-5, atol=3e-7)
-    np.testing.assert_allclose(ContinuousBernoulliLogits(single).mean, mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, mean, rtol=1e-5, atol=1e-6)
 
 
+negative_binomial_log_prob = jax.jit(lambda log_mean, log_r, x: NegativeBinomialByMean(log_mean, log_r).log_prob(x))
 MEANS = np.array([1e-6, 1e-2, 1.0, 50.0, 5e3])
 COUNTS = np.array([0, 1, 2, 17, 300, 6000])
 
@@ -302,7 +324,7 @@ def test_negative_binomial_is_accurate_at_any_dispersion_in_single_precision(inv
         expected = gammaln(x + r) - gammaln(r) - gammaln(x + 1) - r * np.log1p(mean / r) + x * np.log(mean / (r + mean))
     else:  # that cancels here even in double precision; the law is Poisson's up to x²/r
         expected = scipy.stats.poisson.logpmf(x, mean)
-    actual = NegativeBinomialByMean(log_mean, log_r).log_prob(jnp.asarray(x))
+    actual = negative_binomial_log_prob(log_mean, log_r, jnp.asarray(x))
     rounding = 5e-6 + 2e-7 * x * np.log1p(np.maximum(x, mean)) + 1e-6 * np.abs(expected)
     np.testing.assert_array_less(np.abs(actual - expected), rounding)
 
@@ -356,11 +378,11 @@ def test_discretized_logistic_keeps_its_digits_far_in_the_tail():
     x = np.float32(np.array([100, 200, 254]) / 255)
     s, h = np.exp(np.float64(log_scale)), 1 / 510
     expected = -(np.round(x * 255.0) / 255 - np.float64(loc)) / s + np.log(2 * np.sinh(h / s))
-    actual = LogisticLevels(jnp.zeros(1), loc[None], log_scale[None]).log_prob(x)
+    actual = jax.jit(lambda *raw: LogisticLevels(*raw).log_prob(x))(jnp.zeros(1), loc[None], log_scale[None])
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 def test_half_precision_data_are_taken_to_their_level():
     law = LogisticLevels(jnp.zeros(1), jnp.array([0.4]), jnp.array([-3.0]))
-    levels = np.arange(256) / 255
-    np.testing.assert_array_equal(law.log_prob(levels.astype(np.float16)), law.log_prob(levels.astype(np.float32)))
+    levels, log_prob = np.arange(256) / 255, jax.jit(law.log_prob)
+    np.testing.assert_array_equal(log_prob(levels.astype(np.float16)), log_prob(levels.astype(np.float32)))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,20 @@ from reparam.probability.reparameterization import reparameterize_with_log_prob
 from reparam.specification import build
 
 K, DRAWS = 3, 40_000
+
+
+@partial(jax.jit, static_argnums=2)
+def drawn(q, key, shape):
+    """Draws, and their log density as it comes with them and as q gives it."""
+    z, log_prob = reparameterize_with_log_prob(q, reparam.draw_noise(q, key, shape))
+    return z, log_prob, q.log_prob(z)
+
+
+@partial(jax.jit, static_argnums=2)
+def draws(q, key, shape):
+    return reparam.reparameterize(q, reparam.draw_noise(q, key, shape))
+
+
 rng = np.random.default_rng(0)
 LOC = np.array([0.5, -1.0, 2.0], np.float32)
 SCALE = np.array([0.3, 1.0, 2.5], np.float32)
@@ -69,7 +85,7 @@ def test_full_is_loc_plus_matrix_times_eps():
 def test_draws_have_the_mean_and_covariance_that_are_claimed(name):
     """Within 5 standard errors of each moment: a false alarm with probability below 2e-5, on a fixed key."""
     q = DISTRIBUTIONS[name]()
-    z = np.asarray(reparam.reparameterize(q, reparam.draw_noise(q, jax.random.key(1), (DRAWS,))), np.float64)
+    z = np.asarray(draws(q, jax.random.key(1), (DRAWS,)), np.float64)
     assert z.shape == (DRAWS, K)
     covariance = np.asarray(q.covariance_matrix) if hasattr(q, "covariance_matrix") else np.diag(np.asarray(q.variance))
     np.testing.assert_array_less(np.abs(z.mean(axis=0) - np.asarray(q.mean)), 5 * z.std(axis=0) / np.sqrt(DRAWS))
@@ -82,7 +98,7 @@ def test_draws_have_the_mean_and_covariance_that_are_claimed(name):
 def test_draws_pass_a_goodness_of_fit_test(base):
     """Kolmogorov–Smirnov per coordinate at 1e-4, three coordinates: a false alarm with probability 3e-4, fixed key."""
     q = LocationScale(LOC, SCALE, base=base)
-    z = np.asarray(reparam.reparameterize(q, reparam.draw_noise(q, jax.random.key(2), (DRAWS,))))
+    z = np.asarray(draws(q, jax.random.key(2), (DRAWS,)))
     for d in range(K):
         assert scipy.stats.kstest((z[:, d] - LOC[d]) / SCALE[d], STANDARD[base].cdf).pvalue > 1e-4
 
@@ -99,33 +115,32 @@ def test_whitened_draws_of_a_full_matrix_are_standard_normal():
 @every_distribution
 def test_the_density_of_a_draw_is_the_one_that_log_prob_gives(name):
     q = DISTRIBUTIONS[name]()
-    z, log_prob = reparameterize_with_log_prob(q, reparam.draw_noise(q, jax.random.key(4), (50,)))
-    np.testing.assert_allclose(log_prob, q.log_prob(z), rtol=2e-4, atol=2e-4)
+    _, found, wanted = drawn(q, jax.random.key(4), (50,))
+    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
 
 @pytest.mark.parametrize("specification", ["diagonal", "diagonal:logistic", "full", "cholesky", "low_rank:2", "flow"])
 def test_posteriors_share_their_draws_density_over_batches(specification):
     family = build("posterior", reparam.POSTERIORS, specification, K)
-    raw = 0.3 * rng.normal(size=(4, family.raw_size)).astype(np.float32) + family.initial_raw()
-    q = family.distribution(raw)
-    z, log_prob = reparameterize_with_log_prob(q, reparam.draw_noise(q, jax.random.key(5), (6,)))
+    raw = 0.3 * rng.normal(size=(4, family.raw_size)).astype(np.float32) + np.asarray(family.initial_raw())
+    q = eqx.filter_jit(family.distribution)(raw)
+    z, found, wanted = drawn(q, jax.random.key(5), (6,))
     assert z.shape == (6, 4, K)
-    assert log_prob.shape == (6, 4)
-    np.testing.assert_allclose(log_prob, q.log_prob(z), rtol=2e-4, atol=2e-4)
+    assert found.shape == (6, 4)
+    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
 
 @pytest.mark.parametrize("base", STANDARD)
 def test_gradients_of_an_expectation_are_its_closed_form(base):
     """E z² = μ² + σ² v with v the variance of ε, so ∂μ = 2μ and ∂σ = 2σv; within 5 standard errors, fixed key."""
     eps = LocationScale(jnp.zeros(K), jnp.ones(K), base=base)
-    noise = reparam.draw_noise(eps, jax.random.key(6), (DRAWS,))
+    noise = jax.jit(lambda key: reparam.draw_noise(eps, key, (DRAWS,)))(jax.random.key(6))
 
     def value(loc, scale, eps):
         return jnp.sum(reparam.reparameterize(LocationScale(loc, scale, base=base), eps) ** 2)
 
-    by_loc, by_scale = jax.vmap(jax.grad(value, argnums=(0, 1)), in_axes=(None, None, 0))(
-        jnp.asarray(LOC), jnp.asarray(SCALE), noise
-    )
+    gradients = jax.jit(jax.vmap(jax.grad(value, argnums=(0, 1)), in_axes=(None, None, 0)))
+    by_loc, by_scale = gradients(jnp.asarray(LOC), jnp.asarray(SCALE), noise)
     for found, expected in ((by_loc, 2 * LOC), (by_scale, 2 * SCALE * STANDARD[base].var())):
         error = 5 * np.asarray(found).std(axis=0) / np.sqrt(DRAWS)
         np.testing.assert_array_less(np.abs(np.asarray(found).mean(axis=0) - expected), error)
@@ -134,9 +149,8 @@ def test_gradients_of_an_expectation_are_its_closed_form(base):
 def test_gradients_reach_a_full_matrix():
     """E‖z‖² = ‖μ‖² + ‖S‖²_F, so ∂S = 2S."""
     noise = jax.random.normal(jax.random.key(7), (DRAWS, K))
-    found = jax.vmap(
-        jax.grad(lambda s, eps: jnp.sum(reparam.reparameterize(AffineNormal(LOC, s), eps) ** 2)), in_axes=(None, 0)
-    )(jnp.asarray(MATRIX), noise)
+    gradient = jax.grad(lambda s, eps: jnp.sum(reparam.reparameterize(AffineNormal(LOC, s), eps) ** 2))
+    found = jax.jit(jax.vmap(gradient, in_axes=(None, 0)))(jnp.asarray(MATRIX), noise)
     error = 5 * np.asarray(found).std(axis=0) / np.sqrt(DRAWS)
     np.testing.assert_array_less(np.abs(np.asarray(found).mean(axis=0) - 2 * MATRIX), error)
 
@@ -144,8 +158,8 @@ def test_gradients_reach_a_full_matrix():
 @pytest.mark.parametrize("specification", ["full", "cholesky", "low_rank", "diagonal", "flow"])
 def test_families_start_near_the_standard_normal(specification):
     family = reparam.POSTERIORS[specification](K)
-    q = family.distribution(family.initial_raw())
-    z = np.asarray(q.sample(jax.random.key(8), (4000,)))
+    sample = jax.jit(lambda key: family.distribution(family.initial_raw()).sample(key, (4000,)))
+    z = np.asarray(sample(jax.random.key(8)))
     tolerance = 1.0 if specification == "flow" else 0.1  # a flow's weights start at random
     np.testing.assert_allclose(np.cov(z.T), np.eye(K), atol=tolerance)
 
@@ -215,7 +229,7 @@ def test_noise_of_an_expanded_distribution_is_its_own_in_every_row_and_column():
     """Shapes (2,) draws, batch (3, 4) from (3, 1) and from (4,), vectors of 5; no number may stand twice."""
     for batch in ((3, 1), (4,), (1, 4), ()):
         q = LocationScale(jnp.zeros((*batch, 5)), jnp.ones(5)).expand((3, 4))
-        z = reparam.reparameterize(q, reparam.draw_noise(q, jax.random.key(0), (2,)))
+        z = draws(q, jax.random.key(0), (2,))
         assert z.shape == (2, 3, 4, 5)
         assert len(np.unique(z)) == z.size
     rows = LocationScale(10.0 * jnp.arange(3.0)[:, None, None] * jnp.ones((1, 2)), jnp.ones(2)).expand((3, 400))
@@ -259,11 +273,11 @@ def test_a_batch_of_factors_is_a_batch_of_distributions():
     factors = jnp.asarray(rng.normal(size=(4, K, 2)), jnp.float32)
     q = LowRankNormal(jnp.zeros(K), jnp.ones(K), factors)
     assert q.batch_shape == (4,)
-    z = q.sample(jax.random.key(0), (5,))
+    z, _, found = drawn(q, jax.random.key(0), (5,))
     covariances = np.eye(K) + np.asarray(factors, float) @ np.swapaxes(np.asarray(factors, float), -1, -2)
     for n in range(4):
         expected = scipy.stats.multivariate_normal(np.zeros(K), covariances[n]).logpdf(np.asarray(z[:, n], float))
-        np.testing.assert_allclose(q.log_prob(z)[:, n], expected, rtol=1e-4)
+        np.testing.assert_allclose(found[:, n], expected, rtol=1e-4)
 
 
 def test_flows_of_one_size_are_one_program_and_pickle():

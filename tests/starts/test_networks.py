@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,8 @@ from reparam.starts.linked import linked_start
 from reparam.starts.networks import begin_at
 
 FEATURES, LATENTS = 5, 2
+fresh_model = eqx.filter_jit(build_model)
+begun = eqx.filter_jit(begin_at)
 
 
 def rows(count: int = 200) -> np.ndarray:
@@ -27,7 +30,7 @@ def rows(count: int = 200) -> np.ndarray:
 
 
 def model_for(likelihood: str, posterior: str = "diagonal", scale: str = "log_variance"):
-    return build_model(
+    return fresh_model(
         jnp.zeros((2, FEATURES)),
         jax.random.key(1),
         latent_dim=LATENTS,
@@ -52,24 +55,26 @@ def test_every_single_draw_gives_the_exact_log_density_at_the_start(posterior, s
     """With the exact posterior p(x, z) / q(z|x) is p(x) whatever z: one draw, to single precision."""
     x = rows()
     start = factor_analysis(x, LATENTS)
-    model = begin_at(model_for(f"gaussian:{noise}", posterior, scale), start.start)
-    bound = ELBO(1, "monte_carlo")(model, jnp.asarray(x, jnp.float32), jax.random.key(0)).bound
+    model = begun(model_for(f"gaussian:{noise}", posterior, scale), start.start)
+    bound = eqx.filter_jit(ELBO(1, "monte_carlo"))(model, jnp.asarray(x, jnp.float32), jax.random.key(0)).bound
     np.testing.assert_allclose(bound, start.log_density(x), atol=2e-4)
 
 
 def test_one_noise_for_all_features_takes_the_principal_components():
     x = rows()
     start = probabilistic_pca(x, LATENTS)
-    model = begin_at(model_for("gaussian:learned"), start.start)
-    bound = ELBO(1, "monte_carlo")(model, jnp.asarray(x, jnp.float32), jax.random.key(0)).bound
+    model = begun(model_for("gaussian:learned"), start.start)
+    bound = eqx.filter_jit(ELBO(1, "monte_carlo"))(model, jnp.asarray(x, jnp.float32), jax.random.key(0)).bound
     np.testing.assert_allclose(bound, start.log_density(x), atol=2e-4)
 
 
 def test_the_corrections_are_zero_at_the_start_and_learn_at_once():
     x = jnp.asarray(rows(), jnp.float32)
-    model = begin_at(model_for("gaussian:per_dimension"), factor_analysis(rows(), LATENTS).start)
-    assert not np.any(model.encoder.correction(x))
-    gradient = jax.grad(lambda tree: jnp.mean(ELBO(1)(tree, x, jax.random.key(0)).surrogate))(model)
+    model = begun(model_for("gaussian:per_dimension"), factor_analysis(rows(), LATENTS).start)
+    assert not np.any(eqx.filter_jit(lambda model: model.encoder.correction(x))(model))
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda tree: jnp.mean(ELBO(1)(tree, x, jax.random.key(0)).surrogate)))(
+        model
+    )
     assert np.abs(gradient.decoder.correction.layers[-1].weight).max() > 1e-3
     assert np.abs(gradient.encoder.correction.layers[-1].weight).max() > 1e-6
 
@@ -81,12 +86,16 @@ def test_a_linked_start_beats_independent_features(likelihood):
     raw = 2.0 * rng.normal(size=(2000, 1)) * np.ones(FEATURES)
     draw = rng.random(raw.shape) < 1 / (1 + np.exp(-raw)) if likelihood == "bernoulli" else rng.poisson(np.exp(raw / 2))
     x = draw.astype(np.float32)
-    model = begin_at(model_for(likelihood), linked_start(x, LATENTS, likelihood))
-    bound = ELBO(8)(model, jnp.asarray(x), jax.random.key(0)).bound
-    independent = build_model(
-        jnp.asarray(x), jax.random.key(1), latent_dim=LATENTS, likelihood=likelihood, hidden=()
-    ).likelihood
-    alone = independent.distribution(independent.initial_raw(x.mean(axis=0))).log_prob(x).sum(axis=-1)
+    model = begun(model_for(likelihood), linked_start(x, LATENTS, likelihood))
+    bound = eqx.filter_jit(ELBO(8))(model, jnp.asarray(x), jax.random.key(0)).bound
+    parts = {"latent_dim": LATENTS, "likelihood": likelihood, "hidden": ()}
+    independent = fresh_model(jnp.asarray(x), jax.random.key(1), **parts).likelihood
+
+    @eqx.filter_jit
+    def log_density(independent):
+        return independent.distribution(independent.initial_raw(x.mean(axis=0))).log_prob(x).sum(axis=-1)
+
+    alone = np.asarray(log_density(independent))
     assert bound.mean() > alone.mean() + 0.1
     assert isinstance(model.encoder, LogCounts) == (likelihood != "bernoulli")
 
