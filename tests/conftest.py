@@ -8,9 +8,6 @@ from pathlib import Path
 
 import jax
 import pytest
-from threadpoolctl import ThreadpoolController
-
-from reparam.starts import linear
 
 # JAX keeps millions of objects alive: at its default pace the collector walks them again and again, and frees nothing.
 gc.set_threshold(200_000, 50, 100)
@@ -26,12 +23,3 @@ def programs_are_let_go() -> Iterator[None]:
     if MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > MOST_MAPPINGS:
         jax.clear_caches()
         gc.collect()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def thread_pools_are_found_once() -> Iterator[None]:
-    """A linear start asks twenty times which libraries are loaded, each time of all those mappings: 0.4 s a fit."""
-    controller = ThreadpoolController()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear, "threadpool_limits", lambda limits: controller.limit(limits=limits))
-        yield
