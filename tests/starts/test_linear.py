@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 
 from reparam.starts.linear import (
+    FEATURES_FOR_FOLDS,
     NOISE_FLOOR,
     ROWS_FOR_MOMENTS,
     best_linear,
@@ -123,3 +124,13 @@ def test_folds_choose_equal_noise_where_it_is_equal_and_a_strong_prior_where_row
     held_out = standardised(load_breast_cancer)[50:]
     bare = factor_analysis(standardised(load_breast_cancer)[:50], 20)
     assert found.log_density(held_out).mean() > bare.log_density(held_out).mean() + 10.0
+
+
+def test_of_many_features_one_fold_chooses_as_five_do(monkeypatch):
+    rng = np.random.default_rng(5)
+    noise = np.exp(rng.normal(size=FEATURES_FOR_FOLDS + 1))
+    x = rng.normal(size=(400, 3)) @ rng.normal(size=(3, len(noise))) + noise * rng.normal(size=(400, len(noise)))
+    name, _ = best_linear(x, 3)
+    assert name.startswith("factor analysis")
+    monkeypatch.setattr("reparam.starts.linear.FEATURES_FOR_FOLDS", len(noise))
+    assert best_linear(x, 3)[0] == name

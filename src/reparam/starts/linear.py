@@ -29,7 +29,7 @@ NOISE_FLOOR = 1e-4
 """The least noise variance of a feature, in units of its variance: without one the likelihood has no maximum where a
 latent can copy a feature (a Heywood case); Jöreskog's (1967) and R's own bound."""
 ROWS_FOR_MOMENTS = 20_000
-FEATURES_FOR_FACTORS = 500
+FEATURES_FOR_FACTORS, FEATURES_FOR_FOLDS = 500, 100
 FOLDS = 5
 PRIORS = (0.03, 0.3, 3.0, 30.0)
 
@@ -206,7 +206,8 @@ def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, F
     """The way to fit a linear-Gaussian model that explains held-out rows best, and its name: five folds choose.
 
     Candidates are probabilistic PCA and factor analysis with priors of growing strength; with more than
-    ``FEATURES_FOR_FACTORS`` features only the first, which needs one decomposition.
+    ``FEATURES_FOR_FACTORS`` features only the first, which needs one decomposition. Of more than ``FEATURES_FOR_FOLDS``
+    the rows of one fold say as much, and the others would take longer than training.
 
     Args:
         x: rows, shape (N, P).
@@ -223,12 +224,13 @@ def best_linear(x: NDArray[Any], latent_dim: int, seed: int = 0) -> tuple[str, F
     if x.shape[1] <= FEATURES_FOR_FACTORS:
         candidates |= {f"factor analysis, prior {prior:g}": partial(factor_analysis, prior=prior) for prior in PRIORS}
     folds = np.random.default_rng(seed).permutation(len(x)) % FOLDS
+    judging = min(FOLDS if x.shape[1] <= FEATURES_FOR_FOLDS else 1, len(x))
 
     if len(candidates) == 1:
         return next(iter(candidates.items()))
 
     def held_out(fit: Fit) -> float:
-        scores = [fit(x[folds != fold], latent_dim).log_density(x[folds == fold]) for fold in range(min(FOLDS, len(x)))]
+        scores = [fit(x[folds != fold], latent_dim).log_density(x[folds == fold]) for fold in range(judging)]
         return float(np.mean(np.concatenate(scores)))
 
     best = max(candidates, key=lambda name: held_out(candidates[name]))
