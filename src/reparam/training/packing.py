@@ -53,11 +53,9 @@ def packing(weights: Any, optimizer: Optimizer) -> Packing:
     alike = len({leaf.dtype for leaf in leaves}) == 1
     if not (optimizer.is_known and alike and sum(leaf.size for leaf in leaves) < FEW_WEIGHTS):
         return AS_THEY_ARE
-    unpack = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), weights))[1]
-    factors = jax.tree.leaves(paced(jax.tree.map(lambda leaf: 1.0, weights)))
-    pace = np.concatenate(
-        [np.full(leaf.size, factor, leaf.dtype) for leaf, factor in zip(leaves, factors, strict=True)]
-    )
+    ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), weights)
+    unpack = ravel_pytree(ones)[1]
+    pace = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(paced(ones))])
 
     def is_whole(part: Any) -> bool:
         return bool(structure == jax.tree.structure(part))
