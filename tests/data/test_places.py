@@ -168,3 +168,13 @@ def test_settings_of_pictures_hold_behind_a_uri(bucket: Path, uri: str) -> None:
     assert load(named(uri, "photos"), reading=reading).schema.event_shape == (6, 6)
     found = survey(stream(named(uri, "photos"), reading=reading), 0)
     assert found.stream.schema.event_shape == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [(b"a,b\n1,x\n2,y,3\n", "line 3 has 3 cells"), (b"a,b\n1,x\xff\n", "line 2 holds the byte 0xff")]
+)
+def test_what_is_wrong_behind_a_uri_is_told_by_its_line(text: bytes, told: str) -> None:
+    with fsspec.filesystem("memory").open("/reparam/bad.csv", "wb") as file:
+        file.write(text)
+    with pytest.raises(DataError, match=told):
+        load("memory://reparam/bad.csv")

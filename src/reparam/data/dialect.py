@@ -116,12 +116,12 @@ def line_of(path: Place, dialect: Dialect, row: int) -> int:
 
 def undecodable_line(path: Place) -> tuple[int, bytes] | None:
     """The first line that is not UTF-8, and its first byte that is not."""
-    with bytes_of(path) as file:
+    with text_of(path, "latin-1") as file:  # a letter for every byte: what stands far away cannot be asked for lines
         for number, line in enumerate(file, 1):
             try:
-                line.decode()
+                line.encode("latin-1").decode()
             except UnicodeDecodeError as error:
-                return number, line[error.start : error.start + 1]
+                return number, error.object[error.start : error.start + 1]
     return None
 
 
