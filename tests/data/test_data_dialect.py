@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from reparam.data import Reading, load
+from reparam.data.dialect import recognise, records
 from reparam.errors import DataError, ParameterError, RunError
 
 NUMBERS = "".join(f"{n % 7}.25,{n % 5 + 1}.5\n" for n in range(30))
@@ -106,10 +107,20 @@ def test_quoted_cells_may_hold_separators_quotes_and_line_ends(tmp_path: Path) -
 
 
 def test_a_cell_may_be_longer_than_pythons_reader_takes_by_default(tmp_path: Path) -> None:
-    limit = csv.field_size_limit()
+    limit = 131_072
     data = load(saved(tmp_path, "t,x\n" + f'{"long" * limit},1.5\n"short\ner",2.5\n' * 5))
     assert data.schema.table is not None
     assert data.schema.table[0].levels == ("long" * limit, "short\ner")
+
+
+def test_pythons_limit_on_cells_is_what_it_was_whoever_stops_at_a_row(tmp_path: Path) -> None:
+    limit, path = csv.field_size_limit(), saved(tmp_path, "t,x\n" + "a,1\n" * 9)
+    dialect = recognise(path, Reading())
+    first, second = records(path, dialect), records(path, dialect)
+    next(first), next(second)
+    assert csv.field_size_limit() == limit
+    first.close()
+    second.close()
     assert csv.field_size_limit() == limit
 
 

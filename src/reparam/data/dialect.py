@@ -93,9 +93,16 @@ def records_of(text: Iterable[str], dialect: Dialect, *, strict: bool = False) -
     Raises:
         csv.Error: ``strict``, and a quoted cell does not end where its quote does.
     """
+    reader = csv.reader(text, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=strict)
+    while (cells := _next(reader)) is not None:
+        if cells:
+            yield reader.line_num, cells
+
+
+def _next(rows: Iterator[list[str]]) -> list[str] | None:
+    """The limit is back before anybody goes on with the row: who stops at it may never come for the next."""
     with _long_cells():
-        reader = csv.reader(text, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=strict)
-        yield from ((reader.line_num, cells) for cells in reader if cells)
+        return next(rows, None)
 
 
 @contextmanager
