@@ -107,7 +107,7 @@ def one_copy(copies: Model, number: int) -> Model:
 def advance(state: TrainState, validation_bound: float | None, better: bool) -> TrainState:
     """The state after an epoch, whose weights are the best from now on if they are ``better``."""
     raw = None if state.local is None or state.held_out is None else (state.local.raw, state.held_out.raw)
-    best = (state.offered, raw) if better else (state.best_model, state.best_raw)
+    best_model, best_raw = (state.offered, raw) if better else (state.best_model, state.best_raw)
     bound = (
         state.best_bound
         if validation_bound is None or not better
@@ -117,8 +117,8 @@ def advance(state: TrainState, validation_bound: float | None, better: bool) -> 
     return replace(
         state,
         epoch=counted(int(state.epoch) + 1),
-        best_model=best[0],
-        best_raw=best[1],
+        best_model=best_model,
+        best_raw=best_raw,
         best_bound=bound,
         stale_epochs=counted(stale),
     )
